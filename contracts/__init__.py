@@ -1,0 +1,1 @@
+"""The files that pass between the rooms: one module for each kind of file."""

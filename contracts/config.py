@@ -1,0 +1,188 @@
+"""Strict settings: YAML in, frozen models out, every complaint with its file, line and key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from contracts.errors import UserError
+
+
+class Config(BaseModel):
+    """Base of every settings model: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+ConfigType = TypeVar("ConfigType", bound=BaseModel)
+
+_TOKEN_SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+
+
+def parse_tokens(value: object) -> object:
+    """Read a token count: an integer, or text such as `300B`, `1.2b`, `400k`, `50_000`, `1e9`.
+
+    Returns the value unchanged when it is no such text, so that pydantic can name what it found.
+
+    Raises:
+        ValueError: The text is no whole number of tokens.
+    """
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e\+?[0-9]+)?)\s*([kmbt]?)\s*", value.lower())
+    if match is None:
+        raise ValueError(
+            f"{value!r} is not a number of tokens; write for example 300B, 1.2M or 50000"
+        )
+    tokens = float(match[1].replace("_", "")) * _TOKEN_SUFFIXES[match[2]]
+    if abs(tokens - round(tokens)) > 1e-6:
+        raise ValueError(f"{value!r} is not a whole number of tokens")
+    return round(tokens)
+
+
+def format_tokens(tokens: float) -> str:
+    """Write a token count for people, with three digits: 300B, 1.2M, 50k."""
+    for suffix in ("t", "b", "m", "k"):
+        size = _TOKEN_SUFFIXES[suffix]
+        if abs(tokens) >= size:
+            return f"{tokens / size:.3g}{suffix.upper() if suffix != 'k' else 'k'}"
+    return f"{tokens:.0f}"
+
+
+TokenCount = Annotated[int, BeforeValidator(parse_tokens)]
+"""A number of tokens; YAML may write it as 300B, 1.2M or 50k."""
+
+
+def read_yaml(path: str | Path) -> CommentedMap:
+    """Read one YAML mapping that remembers its line numbers.
+
+    Raises:
+        UserError: The file is missing, is not YAML, or does not hold a mapping.
+    """
+    source = Path(path)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{source}: cannot read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source}: not UTF-8 text (byte {error.start})") from error
+    try:
+        document = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        problem = (error.problem or "cannot parse").splitlines()[0]
+        raise UserError(f"{source}:{line}: not valid YAML: {problem}") from error
+    except YAMLError as error:
+        raise UserError(f"{source}: not valid YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(document, CommentedMap):
+        raise UserError(f"{source}: expected a YAML mapping (key: value), found {_kind(document)}")
+    return document
+
+
+def plain(value: Any) -> Any:
+    """Copy a YAML document into plain dictionaries, lists and scalars."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(item) for item in value]
+    for scalar in (bool, int, float, str):
+        # ruamel keeps the quoting or the notation in subclasses of the scalar types.
+        if isinstance(value, scalar):
+            return scalar(value)
+    return value
+
+
+def load_config(path: str | Path, model: type[ConfigType]) -> ConfigType:
+    """Read a YAML file into a settings model.
+
+    Raises:
+        UserError: One line for each mistake, naming file, line, key, value and what is allowed.
+    """
+    document = read_yaml(path)
+    return validate(plain(document), model, str(path), document)
+
+
+def validate(
+    values: Mapping[str, Any],
+    model: type[ConfigType],
+    where: str,
+    document: CommentedMap | None = None,
+) -> ConfigType:
+    """Check values against a settings model; `document` supplies line numbers when there is one.
+
+    Raises:
+        UserError: One line for each mistake.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_complaint(item, model, where, document) for item in error.errors()]
+        raise UserError("\n".join(dict.fromkeys(lines))) from error
+
+
+def line_of(document: Any, keys: Sequence[str | int]) -> int | None:
+    """Find the 1-based line of the deepest part of `keys` that the YAML document has."""
+    line = None
+    node = document
+    for key in keys:
+        if isinstance(node, CommentedMap) and key in node:
+            line = node.lc.key(key)[0] + 1
+        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
+            line = node.lc.item(key)[0] + 1
+        else:
+            continue  # pydantic also puts the names of union members into a location
+        node = node[key]
+    return line
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__.removeprefix('Commented')}"
+
+
+def _complaint(
+    item: Any, model: type[BaseModel], where: str, document: CommentedMap | None
+) -> str:
+    keys = [key for key in item["loc"] if not _is_union_member(key, item)]
+    line = line_of(document, keys) if document is not None else None
+    place = f"{where}:{line}" if line else where
+    key = ".".join(str(part) for part in keys) or "(top level)"
+    if item["type"] == "extra_forbidden":
+        allowed = _allowed_keys(model, keys[:-1])
+        hint = f"; allowed here: {', '.join(allowed)}" if allowed else ""
+        return f"{place}: {key}: unknown key{hint}"
+    message = item["msg"].removeprefix("Value error, ")
+    shown = item.get("input")
+    if item["type"] == "missing":
+        return f"{place}: {key}: missing"
+    if isinstance(shown, str | int | float | bool) or shown is None:
+        return f"{place}: {key}: {message} (found {shown!r})"
+    return f"{place}: {key}: {message}"
+
+
+def _is_union_member(key: object, item: Any) -> bool:
+    """Tell a tag that pydantic adds for a union member from a key of the file."""
+    if not isinstance(key, str):
+        return False
+    return bool(re.search(r"[\[\]()]", key)) or key in {"str", "int", "float", "bool"}
+
+
+def _allowed_keys(model: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
+    """List the fields of the settings model that `keys` leads to, or nothing when unsure."""
+    current: Any = model
+    for key in keys:
+        if not (isinstance(current, type) and issubclass(current, BaseModel)):
+            return []
+        field = current.model_fields.get(str(key))
+        if field is None:
+            return []
+        current = field.annotation
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return sorted(current.model_fields)
+    return []

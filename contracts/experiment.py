@@ -1,0 +1,158 @@
+"""`experiment.yaml`: which proxy runs to try, what to optimise, for which token budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from contracts.config import Config, TokenCount, load_config
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveTokens = Annotated[TokenCount, Field(gt=0)]
+BaseMixture = Literal["uniform", "natural"] | dict[str, Share]
+
+
+def _sums_to_one(mixture: BaseMixture) -> BaseMixture:
+    if isinstance(mixture, dict) and abs(sum(mixture.values()) - 1) > 1e-6:
+        raise ValueError(f"shares sum to {sum(mixture.values()):.6g}, expected 1")
+    return mixture
+
+
+class DdoDesign(Config):
+    """One-domain-at-a-time changes around a base, at several scales (arXiv 2407.20177, sec. 3)."""
+
+    type: Literal["ddo"]
+    scales: tuple[PositiveTokens, ...] = Field(min_length=1)
+    """Token budget of the base run of each scale."""
+    factor: float = Field(default=3.0, gt=1)
+    """Each domain's base tokens are multiplied by this, then divided, the others unchanged."""
+    base: BaseMixture = "uniform"
+    """Base mixture: equal shares, shares by the domains' size, or shares by name."""
+
+    _check_base = field_validator("base")(_sums_to_one)
+
+    @field_validator("scales")
+    @classmethod
+    def _increase(cls, scales: tuple[int, ...]) -> tuple[int, ...]:
+        if list(scales) != sorted(set(scales)):
+            raise ValueError("scales must increase, each at most once")
+        return scales
+
+
+class SwarmDesign(Config):
+    """Random mixtures around a prior."""
+
+    type: Literal["swarm"]
+    mixtures: int = Field(gt=0)
+    scales: tuple[PositiveTokens, ...] = Field(min_length=1)
+    """Token budgets; every mixture is run at each."""
+    prior: BaseMixture = "uniform"
+    concentration: float = Field(default=1.0, gt=0)
+    """Dirichlet parameters are `concentration * domains * prior`; 1 with a uniform prior is uniform
+    on the simplex."""
+
+    _check_prior = field_validator("prior")(_sums_to_one)
+
+
+class ExplicitDesign(Config):
+    """Mixtures written out by name."""
+
+    type: Literal["explicit"]
+    mixtures: dict[str, dict[str, Share]] = Field(min_length=1)
+    scales: tuple[PositiveTokens, ...] = Field(min_length=1)
+
+    @field_validator("mixtures")
+    @classmethod
+    def _each_sums_to_one(cls, mixtures: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for name, mixture in mixtures.items():
+            try:
+                _sums_to_one(mixture)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        return mixtures
+
+
+Design = Annotated[DdoDesign | SwarmDesign | ExplicitDesign, Field(discriminator="type")]
+
+
+class Evaluation(Config):
+    """What every run is measured on."""
+
+    tokens_per_domain: PositiveTokens = 65536
+    """Validation tokens of each domain; the same samples for every run."""
+    points: int = Field(default=1, ge=1)
+    """Evaluations in a run, evenly spaced in tokens, the last at the end: its learning curve."""
+
+
+class Objective(Config):
+    """The number to minimise: a weighted mean over validation domains."""
+
+    metric: Literal["loss", "perplexity", "bits_per_byte"] = "loss"
+    """`loss` is in nats per token, which is also log-perplexity."""
+    weights: dict[str, Annotated[float, Field(ge=0)]] | None = None
+    """Weight of each validation domain; all equal when absent. They need not sum to 1."""
+
+    @field_validator("weights")
+    @classmethod
+    def _some_weight(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
+        if weights is not None and sum(weights.values()) <= 0:
+            raise ValueError("at least one weight must be positive")
+        return weights
+
+
+class Constraints(Config):
+    """Which mixtures are allowed."""
+
+    floor: Share | dict[str, Share] = 0.01
+    """Smallest share of every domain, or by domain."""
+    ceiling: Share | dict[str, Share] = 1.0
+    """Largest share of every domain, or by domain."""
+    fixed: dict[str, Share] = {}
+    """Domains whose share is given."""
+    max_epochs: float | None = Field(default=None, gt=0)
+    """How often a domain may be repeated within a target token budget."""
+
+
+class Experiment(Config):
+    """A sweep of proxy runs with the question it answers."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    shardset: str
+    """Folder of the shard set, relative to this file."""
+    out: str | None = None
+    """Folder that gets `runs/`, `sweeps/` and `fits/`; the shard set's own folder when absent."""
+    design: Design
+    seeds: tuple[int, ...] = Field(default=(17,), min_length=1)
+    """Every run of the design is repeated with each seed."""
+    evaluation: Evaluation = Evaluation()
+    objective: Objective = Objective()
+    constraints: Constraints = Constraints()
+    targets: tuple[PositiveTokens, ...] = Field(min_length=1)
+    """Token budgets to project the mixture to."""
+    max_proxy_epochs: float = Field(default=4.0, gt=0)
+    """How often a proxy run may repeat a domain. Repeats up to about 4 epochs cost little
+    (Muennighoff et al., arXiv 2305.16264)."""
+    run: dict[str, Any] = {}
+    """Keys of `run.yaml` that all runs share: model, optimizer, scheduler, batch size and so on."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Experiment:
+        for key, values in (("seeds", self.seeds), ("targets", self.targets)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key}: the same value twice")
+        return self
+
+
+def read_experiment(path: str | Path) -> Experiment:
+    """Read `experiment.yaml`; its folders come back absolute.
+
+    Raises:
+        UserError: The file is missing or wrong; the message names line and key.
+    """
+    experiment = load_config(path, Experiment)
+    folder = Path(path).resolve().parent
+    shardset = folder / experiment.shardset
+    out = shardset if experiment.out is None else folder / experiment.out
+    return experiment.model_copy(update={"shardset": str(shardset), "out": str(out)})

@@ -1,0 +1,109 @@
+"""`shardset.json`: what a shard set holds, written last by the build."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from contracts.atomic import write_json
+from contracts.config import Config, validate
+from contracts.errors import UserError
+
+FILE_NAME = "shardset.json"
+FORMAT = 1
+TRAIN, VALIDATION = "train", "validation"
+SPLITS = (TRAIN, VALIDATION)
+
+
+class TokenizerSummary(Config):
+    """The tokenizer that made the tokens; its files lie in the shard set."""
+
+    path: str
+    """Folder, relative to the shard set, that transformers' AutoTokenizer reads."""
+    vocab_size: int = Field(gt=0)
+    """One more than the largest token id, added tokens included."""
+    eos_token: str
+    eos_token_id: int = Field(ge=0)
+    sha256: str
+
+
+class SplitSummary(Config):
+    """One stream: the documents and samples of one domain and split."""
+
+    documents: int = Field(ge=0)
+    """Documents kept."""
+    text_bytes: int = Field(ge=0)
+    """UTF-8 bytes of the text of the kept documents."""
+    tokens: int = Field(ge=0)
+    """Tokens of the kept documents, one end-of-text token for each included."""
+    samples: int = Field(ge=0)
+    """Whole samples in the shards; `samples * sequence_length + remainder_tokens == tokens`."""
+    remainder_tokens: int = Field(ge=0)
+    """Tokens after the last whole sample, which are in no shard."""
+    shards: int = Field(ge=0)
+    shard_bytes: int = Field(ge=0)
+    """Bytes of the shard files on disk."""
+    sha256: str
+    """Hash over the names and the bytes of the shards."""
+
+
+class ShardSet(Config):
+    """The summary of a shard set."""
+
+    format: Literal[1] = FORMAT
+    mixscale_version: str
+    sequence_length: int = Field(gt=0)
+    """Tokens in a sample."""
+    tokenizer: TokenizerSummary
+    domains: dict[str, dict[Literal["train", "validation"], SplitSummary]]
+    config: dict[str, Any]
+    """The corpus config with every default filled in."""
+    versions: dict[str, str]
+    """Versions of the libraries whose output the bytes depend on."""
+    content_sha256: str
+    """Hash over the streams and the tokenizer: equal for equal content, wherever it lies."""
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """The domains in the order of the corpus config."""
+        return tuple(self.domains)
+
+    def train_tokens(self, domain: str) -> int:
+        """Tokens of a domain that training can see in one epoch (whole samples only)."""
+        return self.domains[domain][TRAIN].samples * self.sequence_length
+
+
+def read_shardset(folder: str | Path) -> ShardSet:
+    """Read the summary of the shard set in `folder`.
+
+    Raises:
+        UserError: There is no finished shard set in the folder.
+    """
+    root = Path(folder)
+    path = root / FILE_NAME
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; `mixscale build` makes a shard set")
+    if not path.is_file():
+        raise UserError(
+            f"{root}: not a finished shard set (no {FILE_NAME}); "
+            "make or finish it with `mixscale build corpus.yaml --out " + str(root) + "`"
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); build the shard set again") from error
+    if isinstance(values, dict) and values.get("format") != FORMAT:
+        raise UserError(
+            f"{path}: shard set format {values.get('format')!r}; this version reads {FORMAT}"
+        )
+    return validate(values, ShardSet, str(path))
+
+
+def write_shardset(folder: str | Path, shardset: ShardSet) -> Path:
+    """Write `shardset.json` atomically; its presence says that the build is whole."""
+    path = Path(folder) / FILE_NAME
+    write_json(path, shardset.model_dump(mode="json"))
+    return path
