@@ -1,0 +1,1 @@
+"""Token arrays in, a streamed shard set with its SQL index out."""
