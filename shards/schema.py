@@ -1,22 +1,38 @@
-"""The tables and views of a shard set's index: every line of SQL text lives beside this module."""
+"""The documents table: one row for every input record, whatever became of it."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-VERSION = 1
-"""Changes when a column or a view does; an index of another version is rebuilt."""
-
 STATUSES = {
     "kept": "in the shards of its domain and split",
-    "duplicate": "the same text as another record; `detail` is where that one is",
-    "near_duplicate": "nearly the same text as another record; `detail` is where that one is",
+    "duplicate": "the same text as a record that was kept",
+    "near_duplicate": "nearly the same text as a record that was kept",
     "too_short": "fewer characters than the domain's minimum",
-    "filtered": "a filter of the corpus config left it out; `detail` is the filter",
-    "empty": "no text, or a text of zero characters",
-    "malformed": "could not be read as a record; `detail` says why",
+    "filtered": "left out by a filter of the corpus config",
+    "empty": "no text, or a text without characters",
+    "malformed": "could not be read as a record",
 }
-"""What became of an input record."""
+"""What became of an input record; its `detail` says more."""
+REJECTED = tuple(s for s in STATUSES if s not in ("kept", "duplicate", "near_duplicate"))
+"""Statuses of records that were left out for what they are."""
+
+DOCUMENT_COLUMNS = {
+    "domain": "domain the record was read for",
+    "split": "train or validation; null when not kept",
+    "source_file": "input file, as the build named it",
+    "source_row": "record number in the input file, from 1",
+    "doc_id": "128-bit hash of the text, hexadecimal; null when there is no text",
+    "chars": "Unicode code points of the text",
+    "bytes": "UTF-8 bytes of the text",
+    "tokens": "tokens with the end-of-text token; 0 when not kept",
+    "status": "what became of the record: " + ", ".join(STATUSES),
+    "detail": "why, or where the record it repeats is; null when there is nothing to say",
+    "first_sample": "sample of its stream in which the document starts, from 0; null when not kept;"
+    " the number of samples when it starts in the remainder",
+    "first_offset": "token of that sample at which it starts, from 0; null when not kept",
+    "meta": "the record's other fields, JSON",
+}
 
 DOCUMENTS = pa.schema(
     [
@@ -35,4 +51,4 @@ DOCUMENTS = pa.schema(
         pa.field("meta", pa.string()),
     ]
 )
-"""One row for every input record, in `documents/<domain>/*.parquet`; see `DOCUMENT_UNITS`."""
+"""`documents/<domain>/*.parquet`: one row for every input record, kept or not."""
