@@ -1,0 +1,170 @@
+"""A solution written as a fit record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from contracts.config import format_tokens
+from contracts.experiment import Objective
+from fit.arrays import Floats
+from fit.exact_shares import exact_shares
+from fit.noise import Noise
+from fit.record import (
+    Cost,
+    FitRecord,
+    Gain,
+    Mixture,
+    Reach,
+    Recommendation,
+    Scale,
+)
+from fit.runs import BASE, Runs
+from fit.solve import Answer, GainOver, Question, ScaleFit, Solution
+
+
+def describe(
+    solution: Solution,
+    *,
+    fit_id: str,
+    experiment: str | None,
+    law: str,
+    objective: Objective,
+    question: Question,
+    noise: Noise,
+    warnings: Sequence[str],
+    cost: Cost,
+    run_ids: tuple[str, ...],
+    versions: dict[str, str],
+) -> FitRecord:
+    """Gather everything that `fit.json` holds."""
+    runs = solution.scales[0].runs
+    recommendation = recommend(solution)
+    return FitRecord(
+        fit_id=fit_id,
+        experiment=experiment,
+        law=law,
+        objective=objective,
+        domains=runs.domains,
+        validation=runs.validation,
+        constraints=question.constraints,
+        available_tokens=dict(question.available),
+        scales=tuple(_scale(fit) for fit in solution.scales),
+        mixtures=tuple(_mixture(answer, runs.domains) for answer in solution.answers),
+        reach=_reach(solution),
+        gains=tuple(_gain(gain, runs.domains) for gain in solution.gains),
+        recommended=recommendation,
+        warnings=(*warnings, *solution.warnings),
+        noise=noise.source,
+        noise_objective=noise.objective,
+        bootstrap=question.draws if noise.objective is not None else 0,
+        cost=cost,
+        run_ids=run_ids,
+        versions=versions,
+    )
+
+
+def recommend(solution: Solution) -> Recommendation:
+    """Say whether the measured gain is worth acting on."""
+    largest = solution.scales[-1]
+    gain = solution.gains[0]
+    if len(largest.law.silent()) == len(largest.runs.domains):
+        return Recommendation(
+            action="keep what you have",
+            reason="No domain's tokens measurably change the objective at the largest scale.",
+        )
+    amount = f"{gain.gain:.4g} lower objective than the {gain.over} mixture{_at(largest)}"
+    if gain.sure is None:
+        action = "change" if gain.gain > 0 else "keep what you have"
+        return Recommendation(action=action, reason=f"Predicted {amount}; the noise is unknown.")
+    assert gain.interval is not None
+    span = f"90 % interval {gain.interval[0]:.4g} to {gain.interval[1]:.4g}"
+    if gain.sure and gain.gain > 0:
+        return Recommendation(action="change", reason=f"Predicted {amount} ({span}).")
+    return Recommendation(
+        action="keep what you have",
+        reason=f"Predicted {amount} ({span}), which is within the noise of choosing a mixture.",
+    )
+
+
+def _at(fit: ScaleFit) -> str:
+    return f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""
+
+
+def _mixture(answer: Answer, domains: Sequence[str]) -> Mixture:
+    budget = round(answer.budget) if answer.budget > 1 else None
+    shares = exact_shares(dict(zip(domains, answer.shares.tolist(), strict=True)))
+    interval = answer.interval
+    return Mixture(
+        kind="measured" if answer.kind == "measured" else "projected",
+        token_budget=budget,
+        proportions={name: float(text) for name, text in shares.items()},
+        quantities=None if budget is None else _quantities(answer.shares, domains, budget),
+        intervals=None
+        if interval is None
+        else {d: (float(interval[0, i]), float(interval[1, i])) for i, d in enumerate(domains)},
+        predicted_objective=answer.objective,
+        binding=answer.binding,
+    )
+
+
+def _quantities(shares: Floats, domains: Sequence[str], budget: int) -> dict[str, int]:
+    """Whole tokens that sum to the budget."""
+    edges = np.round(np.cumsum(shares / shares.sum()) * budget).astype(int)
+    return dict(zip(domains, np.diff(edges, prepend=0).tolist(), strict=True))
+
+
+def _scale(fit: ScaleFit) -> Scale:
+    values = fit.target.value(fit.runs.losses)
+    residual = values - fit.law.objective(fit.runs.tokens)
+    base = np.array([name == BASE for name in fit.runs.changed])
+    return Scale(
+        scale_tokens=round(fit.scale) if fit.scale > 1 else None,
+        runs=len(fit.runs),
+        base_objective=float(values[base].mean()) if base.any() else None,
+        parameters=fit.law.parameters(),
+        residual_rms=float(np.sqrt((residual**2).mean())),
+        silent=fit.law.silent(),
+        effects=_effects(fit.runs),
+    )
+
+
+def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
+    """Change of each validation loss for each changed training domain, against the base."""
+    base = np.array([name == BASE for name in runs.changed])
+    if not base.any():
+        return {}
+    base_losses, base_tokens = runs.losses[base].mean(0), runs.tokens[base].mean(0)
+    effects: dict[str, dict[str, dict[str, float]]] = {"increased": {}, "reduced": {}}
+    for i, domain in enumerate(runs.domains):
+        changed = np.array([name == domain for name in runs.changed])
+        more = runs.tokens[:, i] > base_tokens[i]
+        for direction, side in (("increased", more), ("reduced", ~more)):
+            rows = changed & side
+            if rows.any():
+                delta = runs.losses[rows].mean(0) - base_losses
+                effects[direction][domain] = dict(zip(runs.validation, delta.tolist(), strict=True))
+    return effects
+
+
+def _reach(solution: Solution) -> Reach:
+    measured = solution.measured
+    error = measured.slope_error
+    return Reach(
+        how="autoscale" if len(measured.totals) > 1 else "same shares",
+        totals=tuple(measured.totals.tolist()),
+        shares=tuple(tuple(row) for row in measured.shares.tolist()),
+        free=tuple(tuple(row) for row in measured.free.tolist()),
+        slope_error=None if error is None else tuple(error.tolist()),
+    )
+
+
+def _gain(gain: GainOver, domains: Sequence[str]) -> Gain:
+    interval = gain.interval
+    return Gain(
+        over=gain.over,
+        proportions=dict(zip(domains, gain.shares.tolist(), strict=True)),
+        gain=gain.gain,
+        interval=None if interval is None else (float(interval[0]), float(interval[1])),
+    )

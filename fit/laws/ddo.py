@@ -1,0 +1,260 @@
+"""DDO: one response curve for each domain, the others held at their base tokens.
+
+AutoScale, arXiv 2407.20177, sec. 3 with algorithm 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from contracts.errors import UserError
+from fit.arrays import Bools, Floats
+from fit.curve import EXACT_NOISE, Curves, fit_curves
+from fit.feasible import Feasible
+from fit.law import Law, Optimum
+from fit.noise import Noise
+from fit.objective import Target
+from fit.optimum import separable_optimum
+from fit.runs import BASE, Runs
+
+RESPONSE_Z = 1.645
+"""A domain answers when its objective falls with its tokens by this many standard errors (one-sided
+5 %)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """Mean measurements around one base run: the base, then each change, by domain."""
+
+    base_tokens: Floats
+    """(domains,) tokens of the base run."""
+    base_values: Floats
+    """(columns,) mean values of the base run; the objective, then each validation loss."""
+    x: Floats
+    """(domains, points) tokens of the changed domain as multiples of the base."""
+    y: Floats
+    """(columns, domains, points) values as multiples of the base run's."""
+    noise: Floats
+    """(columns, domains, points) standard deviation of y; infinite where there is no point."""
+    known_noise: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DdoLaw:
+    """The curves of one scale."""
+
+    domains: tuple[str, ...]
+    target: Target
+    points: Points
+    curves: Curves
+    """(columns, domains)."""
+    answers: Bools
+    """(columns, domains)."""
+
+    def objective(self, tokens: Floats) -> Floats:
+        """(runs,) base objective with every domain's effect added."""
+        return self.points.base_values[0] * (1 + self._effects(tokens)[0].sum(-1))
+
+    def losses(self, tokens: Floats) -> Floats:
+        """(runs, validation) base losses with every domain's effect added."""
+        effects = self._effects(tokens)[1:].sum(-1)
+        return (self.points.base_values[1:, None] * (1 + effects)).T
+
+    def optimum(self, feasible: Feasible, token_budget: float) -> Optimum:
+        """Solve for the objective's curves exactly."""
+        tokens = _optimum(
+            self.curves.a[0], self.curves.b[0], self.answers[0], self.points, feasible, token_budget
+        )
+        return Optimum(
+            tokens=tokens,
+            objective=float(self.objective(tokens[None])[0]),
+            exact=True,
+            how="convex, solved by its optimality conditions",
+        )
+
+    def draws(self, rng: np.random.Generator, count: int) -> DdoDraws | None:
+        """Fit curves to the objective with fresh noise added."""
+        if not self.points.known_noise:
+            return None
+        points = self.points
+        y, noise = points.y[0], points.noise[0]
+        shifts = rng.normal(size=(count, *y.shape)) * np.where(np.isfinite(noise), noise, 0.0)
+        shifts[:, :, 0] = shifts[:, :1, 0]  # all domains share the base run
+        start = Curves(a=self.curves.a[0], b=self.curves.b[0], c=self.curves.c[0])
+        curves = fit_curves(points.x, y + shifts, noise, start=start)
+        answers = answering(points.x, y + shifts, noise, known=True)
+        return DdoDraws(points=points, curves=curves, answers=answers)
+
+    def silent(self) -> tuple[str, ...]:
+        """Domains whose tokens do not measurably lower the objective."""
+        return tuple(
+            name for name, answers in zip(self.domains, self.answers[0], strict=True) if not answers
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """The objective's curves by domain, with the points they were fitted to."""
+        return {
+            "base_tokens": dict(zip(self.domains, self.points.base_tokens.tolist(), strict=True)),
+            "base_objective": float(self.points.base_values[0]),
+            "curves": {name: self._describe(i) for i, name in enumerate(self.domains)},
+        }
+
+    def _describe(self, i: int) -> dict[str, Any]:
+        points = [
+            {"x": float(x), "y": float(y), "noise": float(s) if self.points.known_noise else None}
+            for x, y, s in zip(
+                self.points.x[i], self.points.y[0, i], self.points.noise[0, i], strict=True
+            )
+            if np.isfinite(s)
+        ]
+        return {
+            "a": float(self.curves.a[0, i]),
+            "b": float(self.curves.b[0, i]),
+            "c": float(self.curves.c[0, i]),
+            "responds": bool(self.answers[0, i]),
+            "points": points,
+        }
+
+    def _effects(self, tokens: Floats) -> Floats:
+        """(columns, runs, domains) relative change against the base."""
+        return _effects(self.curves, self.answers, tokens / self.points.base_tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DdoDraws:
+    """Curves of the objective under resampled noise."""
+
+    points: Points
+    curves: Curves
+    """(draws, domains)."""
+    answers: Bools
+    """(draws, domains)."""
+
+    def optima(self, feasible: Feasible, token_budget: float) -> Floats:
+        """(draws, domains) optimal tokens."""
+        return _optimum(
+            self.curves.a, self.curves.b, self.answers, self.points, feasible, token_budget
+        )
+
+    def objective(self, tokens: Floats) -> Floats:
+        """(draws,) objective of (draws or 1, domains) tokens."""
+        x = tokens / self.points.base_tokens
+        effects = np.where(self.answers, self.curves(x) - self.curves(np.ones(1)), 0.0)
+        return self.points.base_values[0] * (1 + effects.sum(-1))
+
+
+def fit_ddo(runs: Runs, target: Target, noise: Noise) -> DdoLaw:
+    """Fit a curve to each domain at one scale, for the objective and for each validation loss.
+
+    Raises:
+        UserError: There is no base run, or a domain has neither an increased nor a reduced run.
+    """
+    points = gather_points(runs, target, noise)
+    return DdoLaw(
+        domains=runs.domains,
+        target=target,
+        points=points,
+        curves=fit_curves(points.x, points.y, points.noise),
+        answers=answering(points.x, points.y, points.noise, known=points.known_noise),
+    )
+
+
+def gather_points(runs: Runs, target: Target, noise: Noise) -> Points:
+    """Average repeated runs and line them up by changed domain."""
+    values = np.column_stack([target.value(runs.losses), runs.losses])
+    deviation = _deviations(noise, values.shape[1])
+    base = np.array([name == BASE for name in runs.changed])
+    if not base.any():
+        raise UserError("law ddo: there is no base run; every change is compared with it")
+    base_tokens, base_values = runs.tokens[base].mean(0), values[base].mean(0)
+    columns = [_domain_points(runs, i, base_tokens, values) for i in range(len(runs.domains))]
+    width = 1 + max(len(x) for x, _, _ in columns)
+    shape = (values.shape[1], len(runs.domains), width)
+    x, y, spread = np.ones(shape[1:]), np.ones(shape), np.full(shape, np.inf)
+    spread[:, :, 0] = (deviation / np.sqrt(base.sum()))[:, None]
+    for i, (multiples, means, counts) in enumerate(columns):
+        filled = slice(1, 1 + len(multiples))
+        x[i, filled] = multiples
+        y[:, i, filled] = (means / base_values).T
+        spread[:, i, filled] = deviation[:, None] / np.sqrt(counts)
+    known = noise.objective is not None
+    scale = base_values[:, None, None] if known else 1.0
+    return Points(
+        base_tokens=base_tokens,
+        base_values=base_values,
+        x=x,
+        y=y,
+        noise=np.maximum(spread / scale, EXACT_NOISE),
+        known_noise=known,
+    )
+
+
+def answering(x: Floats, y: Floats, noise: Floats, *, known: bool) -> Bools:
+    """(...) whether values fall with tokens by more than the noise explains.
+
+    The weighted straight line through the points over log(0.1 + x) must fall, by `RESPONSE_Z`
+    standard errors where the noise is known.
+    """
+    weight = 1 / noise**2
+    share = weight / weight.sum(-1, keepdims=True)
+    position = np.log(0.1 + x)
+    centred = position - (share * position).sum(-1, keepdims=True)
+    spread = (weight * centred**2).sum(-1)
+    slope = (weight * centred * y).sum(-1) / np.maximum(spread, 1e-300)
+    threshold = RESPONSE_Z / np.sqrt(np.maximum(spread, 1e-300)) if known else 1e-9
+    return slope < -threshold
+
+
+def _domain_points(
+    runs: Runs, i: int, base_tokens: Floats, values: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Multiples (points,), mean values (points, columns), run counts (points,) of one domain."""
+    name = runs.domains[i]
+    rows = [k for k, changed in enumerate(runs.changed) if changed == name]
+    if not rows:
+        raise UserError(
+            f"law ddo: domain {name} has no run with its tokens increased or reduced; "
+            "`mixscale sweep experiment.yaml` runs what is missing"
+        )
+    labels = dict.fromkeys(runs.labels[k] for k in rows)
+    groups = [[k for k in rows if runs.labels[k] == label] for label in labels]
+    multiples = np.array([runs.tokens[group, i].mean() for group in groups]) / base_tokens[i]
+    means = np.array([values[group].mean(0) for group in groups])
+    return multiples, means, np.array([len(group) for group in groups], dtype=np.float64)
+
+
+def _deviations(noise: Noise, columns: int) -> Floats:
+    """(columns,) standard deviation of one run's objective and losses."""
+    if noise.objective is None or noise.losses is None:
+        return np.full(columns, EXACT_NOISE)
+    return np.concatenate([[noise.objective], noise.losses])
+
+
+def _effects(curves: Curves, answers: Bools, x: Floats) -> Floats:
+    wide = Curves(a=curves.a[:, None], b=curves.b[:, None], c=curves.c[:, None])
+    return np.where(answers[:, None], wide(x) - wide(np.ones(1)), 0.0)
+
+
+def _optimum(
+    a: Floats, b: Floats, answers: Bools, points: Points, feasible: Feasible, total: float
+) -> Floats:
+    return separable_optimum(
+        a,
+        np.where(answers, b, 0.0),
+        points.base_tokens,
+        feasible.low * total,
+        feasible.high * total,
+        total,
+    )
+
+
+LAW = Law(
+    name="ddo",
+    fit=fit_ddo,
+    spans_scales=False,
+    needs_base=True,
+    summary="one response curve for each domain around a base run (AutoScale)",
+)

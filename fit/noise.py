@@ -1,0 +1,68 @@
+"""How far a run's objective would move if the run were repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from fit.arrays import Floats
+from fit.objective import Target
+from fit.runs import Runs
+
+MINIMUM_DEGREES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Standard deviations between repetitions of a run."""
+
+    losses: Floats | None
+    """(validation,) of one run's loss, nats; None when nothing tells."""
+    objective: float | None
+    """Of one run's objective."""
+    source: Literal["seeds", "evaluation", "unknown"]
+
+    @property
+    def sentence(self) -> str:
+        """What the intervals rest on."""
+        return {
+            "seeds": "Noise was measured from runs repeated with other seeds.",
+            "evaluation": (
+                "Every run has one seed: the noise is only the standard error of the evaluation "
+                "sample, so the intervals leave out the difference between training seeds. "
+                "Two or more seeds would measure it."
+            ),
+            "unknown": (
+                "Nothing tells how noisy the runs are (one seed, no standard errors), so there "
+                "are no intervals. Two or more seeds would measure the noise."
+            ),
+        }[self.source]
+
+
+def estimate_noise(runs: Runs, target: Target) -> Noise:
+    """Pool the spread of repeated runs; fall back on the evaluation's standard errors.
+
+    Repeats count only from three degrees of freedom on: with fewer their spread is itself a matter
+    of chance.
+    """
+    losses, degrees = _pooled(runs, runs.losses)
+    if degrees >= MINIMUM_DEGREES:
+        objective, _ = _pooled(runs, target.value(runs.losses)[:, None])
+        return Noise(losses=losses, objective=float(objective[0]), source="seeds")
+    if runs.errors is not None:
+        objective = float(np.median(target.error(runs.losses, runs.errors)))
+        return Noise(losses=np.median(runs.errors, 0), objective=objective, source="evaluation")
+    return Noise(losses=None, objective=None, source="unknown")
+
+
+def _pooled(runs: Runs, values: Floats) -> tuple[Floats, int]:
+    """(columns,) pooled standard deviation within equal labels, with its degrees of freedom."""
+    squares, degrees = np.zeros(values.shape[1]), 0
+    labels = np.array(runs.labels)
+    for label in dict.fromkeys(runs.labels):
+        group = values[labels == label]
+        squares += ((group - group.mean(0)) ** 2).sum(0)
+        degrees += len(group) - 1
+    return np.sqrt(squares / max(degrees, 1)), degrees

@@ -1,0 +1,45 @@
+"""The mixture of a stored fit at any token budget."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fit.carry import Measured, carry
+from fit.exact_shares import exact_shares
+from fit.feasible import feasible_set
+from fit.record import FitRecord, Mixture
+from fit.solve import name_binding
+
+
+def project(record: FitRecord, token_budget: int) -> Mixture:
+    """Carry a fit's measured optima to a token budget, under the fit's constraints.
+
+    Raises:
+        UserError: The constraints allow no mixture at this budget.
+    """
+    feasible = feasible_set(
+        record.constraints,
+        record.domains,
+        token_budget=token_budget,
+        available=record.available_tokens,
+    )
+    reach = record.reach
+    error = reach.slope_error
+    measured = Measured(
+        totals=np.array(reach.totals),
+        shares=np.array(reach.shares),
+        free=np.array(reach.free, dtype=bool),
+        slope_error=None if error is None else np.array(error),
+    )
+    shares = carry(measured, token_budget, feasible)
+    silent = set(record.scales[-1].silent)
+    exact = exact_shares(dict(zip(record.domains, shares.tolist(), strict=True)))
+    return Mixture(
+        kind="projected",
+        token_budget=token_budget,
+        proportions={name: float(text) for name, text in exact.items()},
+        quantities=None,
+        intervals=None,
+        predicted_objective=None,
+        binding=name_binding(feasible, shares, silent),
+    )

@@ -1,0 +1,152 @@
+"""`fits/<fit_id>/fit.json`: what a fit found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from contracts.atomic import write_json
+from contracts.config import Config, validate
+from contracts.errors import UserError
+from contracts.experiment import Constraints, Objective
+
+FIT = "fit.json"
+Interval = tuple[float, float]
+
+
+class Mixture(Config):
+    """The best allowed mixture at one token budget."""
+
+    kind: Literal["measured", "projected"]
+    """`measured`: the optimum of a law fitted to runs of this budget; `projected`: carried on."""
+    token_budget: int | None
+    """Tokens; null for tables that do not say how many tokens the runs saw."""
+    proportions: dict[str, float]
+    """Share of tokens by domain, summing to 1."""
+    quantities: dict[str, int] | None
+    """Tokens by domain."""
+    intervals: dict[str, Interval] | None
+    """90 % interval of each share."""
+    predicted_objective: float | None
+    binding: dict[str, str]
+    """Domains at a bound: `floor`, `ceiling`, `fixed`, `max_epochs`, or `no measurable response`
+    for a domain left at its floor because its tokens do not measurably help."""
+
+
+class Gain(Config):
+    """How much lower the objective gets than with another mixture, at the largest scale."""
+
+    over: str
+    """`current` (the base mixture), `uniform` or `natural` (shares by available tokens)."""
+    proportions: dict[str, float]
+    gain: float
+    interval: Interval | None
+    """90 %."""
+
+
+class Scale(Config):
+    """What the runs of one scale say."""
+
+    scale_tokens: int | None
+    runs: int
+    base_objective: float | None
+    parameters: dict[str, Any]
+    """The law's; its layout differs by law."""
+    residual_rms: float | None
+    """Root mean square of measured minus fitted objective."""
+    held_out_mae: float | None = None
+    """Mean absolute error of the objective of left-out mixtures."""
+    silent: tuple[str, ...]
+    """Domains without a measurable response."""
+    effects: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)
+    """`increased` and `reduced`: by changed training domain, by validation domain, the change in
+    loss against the base run, nats."""
+
+
+class Cost(Config):
+    """What the proxy runs took."""
+
+    runs: int
+    tokens: int | None
+    seconds: float | None
+
+
+class Recommendation(Config):
+    """What to do."""
+
+    action: Literal["change", "keep what you have"]
+    reason: str
+
+
+class Reach(Config):
+    """How shares get to budgets that were not measured."""
+
+    how: Literal["autoscale", "law", "same shares"]
+    totals: tuple[float, ...] = ()
+    shares: tuple[tuple[float, ...], ...] = ()
+    """(scales, domains)."""
+    free: tuple[tuple[bool, ...], ...] = ()
+    """(scales, domains): off the bounds."""
+    slope_error: tuple[float, ...] | None = None
+
+
+class FitRecord(Config):
+    """The whole result of one fit."""
+
+    format: Literal[1] = 1
+    fit_id: str
+    experiment: str | None
+    law: str
+    objective: Objective
+    domains: tuple[str, ...]
+    validation: tuple[str, ...]
+    constraints: Constraints
+    available_tokens: dict[str, int]
+    """Training tokens that exist of each domain; empty when unknown."""
+    scales: tuple[Scale, ...]
+    mixtures: tuple[Mixture, ...]
+    reach: Reach
+    gains: tuple[Gain, ...]
+    recommended: Recommendation
+    laws: tuple[dict[str, Any], ...] = ()
+    """Held-out errors of the laws compared, the chosen one first."""
+    warnings: tuple[str, ...]
+    noise: Literal["seeds", "evaluation", "unknown"]
+    noise_objective: float | None
+    """Standard deviation of one run's objective."""
+    bootstrap: int = Field(ge=0)
+    cost: Cost
+    run_ids: tuple[str, ...] = ()
+    versions: dict[str, str]
+
+
+def write_fit(folder: str | Path, record: FitRecord) -> Path:
+    """Write `fit.json` atomically."""
+    path = Path(folder) / FIT
+    write_json(path, record.model_dump(mode="json"))
+    return path
+
+
+def read_fit(path: str | Path) -> FitRecord:
+    """Read `fit.json`, given itself or its folder.
+
+    Raises:
+        UserError: It is missing or no fit record.
+    """
+    source = Path(path)
+    if source.is_dir():
+        source = source / FIT
+    try:
+        values = json.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{source}: cannot read: {error.strerror}; `mixscale fit experiment.yaml` makes it"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{source}: not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: expected a JSON object")
+    return validate(values, FitRecord, str(source))

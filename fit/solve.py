@@ -1,0 +1,294 @@
+"""A law, its optima and what they rest on, from measured runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from contracts.config import format_tokens
+from contracts.errors import UserError
+from contracts.experiment import Constraints
+from fit.arrays import Bools, Floats
+from fit.carry import Measured, carry, carry_draws, slopes
+from fit.feasible import Feasible, feasible_set
+from fit.law import Draws, FittedLaw, Law, Optimum
+from fit.noise import Noise
+from fit.objective import Target
+from fit.runs import Runs
+
+INTERVAL = (5.0, 95.0)
+"""Percentiles of the draws that intervals run between: 90 %."""
+SILENT = "no measurable response"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What the fit is asked."""
+
+    target: Target
+    constraints: Constraints
+    budgets: tuple[int, ...]
+    """Token budgets to carry the mixture to."""
+    available: Mapping[str, int] = field(default_factory=dict)
+    current: Floats | None = None
+    """(domains,) the mixture in use now."""
+    draws: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleFit:
+    """A fitted law with its optimum at one scale."""
+
+    scale: float
+    runs: Runs
+    target: Target
+    law: FittedLaw
+    feasible: Feasible
+    optimum: Optimum
+    draws: Draws | None
+    draw_shares: Floats | None
+    """(draws, domains)."""
+
+    @property
+    def shares(self) -> Floats:
+        """(domains,) optimal shares."""
+        return self.optimum.tokens / self.optimum.tokens.sum()
+
+    @property
+    def free(self) -> Bools:
+        """(domains,) off the bounds and with a measurable response."""
+        bound = self.feasible.binding(self.shares)
+        silent = set(self.law.silent())
+        return np.array([d not in bound and d not in silent for d in self.runs.domains])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One mixture of the result."""
+
+    kind: str
+    budget: float
+    shares: Floats
+    interval: Floats | None
+    """(2, domains)."""
+    objective: float | None
+    binding: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GainOver:
+    """The objective saved at the largest scale against another mixture."""
+
+    over: str
+    shares: Floats
+    gain: float
+    interval: Floats | None
+    """(2,)."""
+    sure: bool | None
+    """Whether 95 % of repeated experiments would gain too; None when the noise is unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """Everything that a fit found."""
+
+    scales: tuple[ScaleFit, ...]
+    measured: Measured
+    answers: tuple[Answer, ...]
+    gains: tuple[GainOver, ...]
+    warnings: tuple[str, ...]
+
+
+def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
+    """Fit a law, find the best mixture at each scale and carry it to the budgets.
+
+    Raises:
+        UserError: The runs do not suit the law, or no mixture is allowed at a measured scale.
+    """
+    rng = np.random.default_rng(question.seed)
+    fits = tuple(_fit_scale(runs, scale, law, noise, question, rng) for scale in runs.scales)
+    measured = _measured(fits)
+    answers = [_measured_answer(fit) for fit in fits]
+    warnings = [noise.sentence, *_silence(fits), *_trends(measured, runs.domains)]
+    for budget in question.budgets:
+        try:
+            answers.append(_projected_answer(fits, measured, budget, question))
+        except UserError as error:
+            warnings.append(f"No mixture for {format_tokens(budget)} tokens: {error}")
+    warnings += _reach_warnings(fits, question.budgets)
+    return Solution(
+        scales=fits,
+        measured=measured,
+        answers=tuple(answers),
+        gains=_gains(fits[-1], question),
+        warnings=tuple(warnings),
+    )
+
+
+def _fit_scale(
+    runs: Runs,
+    scale: float,
+    law: Law,
+    noise: Noise,
+    question: Question,
+    rng: np.random.Generator,
+) -> ScaleFit:
+    here = runs.at(scale)
+    fitted = law.fit(here, question.target, noise)
+    feasible = feasible_set(
+        question.constraints,
+        runs.domains,
+        token_budget=scale if scale > 1 else None,
+        available=question.available,
+    )
+    draws = fitted.draws(rng, question.draws) if question.draws else None
+    return ScaleFit(
+        scale=scale,
+        runs=here,
+        target=question.target,
+        law=fitted,
+        feasible=feasible,
+        optimum=fitted.optimum(feasible, scale),
+        draws=draws,
+        draw_shares=None if draws is None else draws.optima(feasible, scale) / scale,
+    )
+
+
+def _measured(fits: Sequence[ScaleFit]) -> Measured:
+    plain = Measured(
+        totals=np.array([fit.scale for fit in fits]),
+        shares=np.stack([fit.shares for fit in fits]),
+        free=np.stack([fit.free for fit in fits]),
+    )
+    draws = _draw_shares(fits)
+    if draws is None or len(fits) < 2 or not plain.moving.any():
+        return plain
+    error = np.zeros(plain.shares.shape[1])
+    error[plain.moving] = slopes(plain, draws).std(0)
+    return Measured(totals=plain.totals, shares=plain.shares, free=plain.free, slope_error=error)
+
+
+def _draw_shares(fits: Sequence[ScaleFit]) -> Floats | None:
+    """(draws, scales, domains), or None when a scale has no draws."""
+    parts = [fit.draw_shares for fit in fits]
+    if any(part is None for part in parts):
+        return None
+    return np.stack([part for part in parts if part is not None], 1)
+
+
+def _measured_answer(fit: ScaleFit) -> Answer:
+    return Answer(
+        kind="measured",
+        budget=fit.scale,
+        shares=fit.shares,
+        interval=_interval(fit.draw_shares),
+        objective=fit.optimum.objective,
+        binding=name_binding(fit.feasible, fit.shares, set(fit.law.silent())),
+    )
+
+
+def _projected_answer(
+    fits: Sequence[ScaleFit], measured: Measured, budget: int, question: Question
+) -> Answer:
+    domains = fits[0].runs.domains
+    feasible = feasible_set(
+        question.constraints, domains, token_budget=budget, available=question.available
+    )
+    shares = carry(measured, budget, feasible)
+    draws = _draw_shares(fits)
+    carried = None if draws is None else carry_draws(measured, draws, budget, feasible)
+    return Answer(
+        kind="projected",
+        budget=budget,
+        shares=shares,
+        interval=_interval(carried),
+        objective=None,
+        binding=name_binding(feasible, shares, set(fits[-1].law.silent())),
+    )
+
+
+def name_binding(feasible: Feasible, shares: Floats, silent: set[str]) -> dict[str, str]:
+    """Name what holds each domain that is held, silence before the floor."""
+    bound = feasible.binding(shares)
+    return {
+        domain: SILENT if reason == "floor" and domain in silent else reason
+        for domain, reason in bound.items()
+    }
+
+
+def _interval(draws: Floats | None) -> Floats | None:
+    return None if draws is None else np.percentile(draws, INTERVAL, axis=0)
+
+
+def _gains(fit: ScaleFit, question: Question) -> tuple[GainOver, ...]:
+    domains = fit.runs.domains
+    others = {"current": question.current, "uniform": np.full(len(domains), 1 / len(domains))}
+    if question.available and all(domain in question.available for domain in domains):
+        sizes = np.array([question.available[domain] for domain in domains], dtype=np.float64)
+        others["natural"] = sizes / sizes.sum()
+    return tuple(_gain(fit, name, shares) for name, shares in others.items() if shares is not None)
+
+
+def _gain(fit: ScaleFit, name: str, shares: Floats) -> GainOver:
+    other, best = shares * fit.scale, fit.optimum.tokens
+    gain = float(fit.law.objective(other[None])[0] - fit.law.objective(best[None])[0])
+    if fit.draws is None or fit.draw_shares is None:
+        return GainOver(over=name, shares=shares, gain=gain, interval=None, sure=None)
+    before = fit.draws.objective(other[None])
+    spread = before - fit.draws.objective(best[None])
+    # The optimum of one draw judged by another: choosing on noise is then not rewarded.
+    crossed = before - fit.draws.objective(np.roll(fit.draw_shares, 1, axis=0) * fit.scale)
+    return GainOver(
+        over=name,
+        shares=shares,
+        gain=gain,
+        interval=np.percentile(spread, INTERVAL),
+        sure=bool(np.percentile(crossed, INTERVAL[0]) > 0),
+    )
+
+
+def _silence(fits: Sequence[ScaleFit]) -> list[str]:
+    sentences = []
+    for fit in fits:
+        names = fit.law.silent()
+        if names:
+            at = f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""
+            sentences.append(
+                f"No measurable response{at} to {', '.join(names)}: more of it did not lower the "
+                "objective by more than the noise, so it stays at its smallest allowed share."
+            )
+    return sentences
+
+
+def _trends(measured: Measured, domains: Sequence[str]) -> list[str]:
+    if len(measured.totals) < 2:
+        return []
+    still = [d for d, moves in zip(domains, measured.moving, strict=True) if not moves]
+    if not still:
+        return []
+    return [
+        f"No trend over scales for {', '.join(still)}: off its bounds at fewer than two scales, or "
+        "at a bound at the largest one. A projection keeps the share of the largest scale."
+    ]
+
+
+def _reach_warnings(fits: Sequence[ScaleFit], budgets: Sequence[int]) -> list[str]:
+    if not budgets:
+        return []
+    sentences = []
+    if len(fits) == 1:
+        sentences.append(
+            "One scale was measured: larger budgets get the same shares. A second scale would show "
+            "how they move."
+        )
+    largest = fits[-1].scale
+    if max(budgets) > 100 * largest > 100:
+        sentences.append(
+            f"{format_tokens(max(budgets))} tokens are {max(budgets) / largest:.0f} times the "
+            f"largest measured scale ({format_tokens(largest)}): read that projection as a "
+            "direction."
+        )
+    return sentences
