@@ -56,9 +56,12 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         mode: `"w"` for UTF-8 text, `"wb"` for bytes.
     """
     encoding = None if "b" in mode else "utf-8"
-    with atomic_path(path) as temporary:
-        with temporary.open(mode, encoding=encoding, newline=None if "b" in mode else "") as stream:
-            yield stream
+    newline = None if "b" in mode else ""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open(mode, encoding=encoding, newline=newline) as stream,
+    ):
+        yield stream
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

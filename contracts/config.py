@@ -146,9 +146,7 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__.removeprefix('Commented')}"
 
 
-def _complaint(
-    item: Any, model: type[BaseModel], where: str, document: CommentedMap | None
-) -> str:
+def _complaint(item: Any, model: type[BaseModel], where: str, document: CommentedMap | None) -> str:
     keys = [key for key in item["loc"] if not _is_union_member(key, item)]
     line = line_of(document, keys) if document is not None else None
     place = f"{where}:{line}" if line else where

@@ -65,7 +65,9 @@ class ExplicitDesign(Config):
 
     @field_validator("mixtures")
     @classmethod
-    def _each_sums_to_one(cls, mixtures: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    def _each_sums_to_one(
+        cls, mixtures: dict[str, dict[str, float]]
+    ) -> dict[str, dict[str, float]]:
         for name, mixture in mixtures.items():
             try:
                 _sums_to_one(mixture)
@@ -109,7 +111,7 @@ class Constraints(Config):
     """Smallest share of every domain, or by domain."""
     ceiling: Share | dict[str, Share] = 1.0
     """Largest share of every domain, or by domain."""
-    fixed: dict[str, Share] = {}
+    fixed: dict[str, Share] = Field(default_factory=dict)
     """Domains whose share is given."""
     max_epochs: float | None = Field(default=None, gt=0)
     """How often a domain may be repeated within a target token budget."""
@@ -134,7 +136,7 @@ class Experiment(Config):
     max_proxy_epochs: float = Field(default=4.0, gt=0)
     """How often a proxy run may repeat a domain. Repeats up to about 4 epochs cost little
     (Muennighoff et al., arXiv 2305.16264)."""
-    run: dict[str, Any] = {}
+    run: dict[str, Any] = Field(default_factory=dict)
     """Keys of `run.yaml` that all runs share: model, optimizer, scheduler, batch size and so on."""
 
     @model_validator(mode="after")

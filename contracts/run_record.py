@@ -87,7 +87,7 @@ class RunRecord(Config):
     """Tokens planned."""
     seen_tokens: int
     domains: dict[str, DomainTokens]
-    evaluation: dict[str, DomainLoss] = {}
+    evaluation: dict[str, DomainLoss] = Field(default_factory=dict)
     """By validation domain, at the end of the run; empty when the run did not finish."""
     learning_curve: tuple[CurvePoint, ...] = ()
     seconds: float

@@ -1,0 +1,1 @@
+"""The training room: one Composer run from YAML, or a sweep of proxy runs."""

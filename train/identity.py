@@ -1,0 +1,56 @@
+"""Names of runs that change whenever their result could."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from contracts.shardset import FILE_NAME, ShardSet, read_shardset
+from train.config import RunConfig, to_plain
+
+_NOT_THE_EXPERIMENT = {
+    "run_name", "variables", "loggers", "callbacks", "progress_bar", "log_to_console",
+    "console_log_interval", "python_log_level", "dist_timeout", "save_folder", "save_interval",
+    "save_num_checkpoints_to_keep", "save_overwrite", "autoresume",
+}  # fmt: skip
+"""Keys that change where a run reports to, not what it computes."""
+
+
+def run_id(config: RunConfig, content: str, name: str = "run") -> str:
+    """Name a run: readable, and different when anything differs that changes its result.
+
+    Args:
+        config: The run.
+        content: Hash of the data the run reads, which stands for the paths in the config.
+        name: The readable part.
+    """
+    values = to_plain(config)
+    relevant = {key: value for key, value in values.items() if key not in _NOT_THE_EXPERIMENT}
+    for loader in (relevant["train_loader"], *relevant.get("eval_loader", ())):
+        for stream in loader["dataset"]["streams"].values():
+            for place in ("local", "remote"):
+                stream.pop(place, None)
+    relevant["tokenizer"] = {}
+    text = json.dumps([relevant, content], sort_keys=True)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def find_shardset(config: RunConfig) -> ShardSet | None:
+    """Read the shard set that all training streams lie in, when it is local and one."""
+    places = [stream.local for stream in config.train_loader.dataset.streams.values()]
+    roots = {Path(place).resolve().parent for place in places if place is not None}
+    if len(roots) != 1 or None in places:
+        return None
+    root = roots.pop()
+    return read_shardset(root) if (root / FILE_NAME).is_file() else None
+
+
+def content_of(config: RunConfig) -> str:
+    """Hash what a run reads: the shard set's own hash, or the places when it is in no shard set."""
+    shardset = find_shardset(config)
+    if shardset is not None:
+        return shardset.content_sha256
+    streams = config.train_loader.dataset.streams
+    places = {name: stream.model_dump(mode="json") for name, stream in streams.items()}
+    return hashlib.sha256(json.dumps(places, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,154 @@
+"""Callbacks that measure what a run record holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from composer import Callback, Logger, State
+from composer.utils import dist
+
+from contracts.run_record import CurvePoint
+from train.data import LOSS_METRIC, SAMPLE_ID, DomainDataset
+from train.loss import TokenLoss
+
+
+class TokenCounter(Callback):
+    """Counts the tokens of each domain that training batches really held."""
+
+    def __init__(self, dataset: DomainDataset, sequence_length: int) -> None:
+        self.dataset = dataset
+        self.sequence_length = sequence_length
+        # What this process saw; ranks are added up when the counts are asked for.
+        self.samples = np.zeros(len(dataset.domains), np.int64)
+        self.seen = np.zeros(dataset.num_samples, bool)
+
+    def after_dataloader(self, state: State, logger: Logger) -> None:
+        """Count the samples of a training batch as it arrives."""
+        ids = state.batch[SAMPLE_ID].cpu().numpy()
+        self.samples += np.bincount(self.dataset.domain_of(ids), minlength=len(self.samples))
+        self.seen[ids] = True
+
+    def totals(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Add up all ranks: seen and unique tokens by domain. Every rank must call it."""
+        samples, seen = self._merged()
+        unique = np.add.reduceat(seen, self.dataset.sample_offset_per_stream)
+        return (
+            self._tokens(samples),
+            self._tokens(np.where(self.dataset.samples_per_stream > 0, unique, 0)),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give Composer the counts of all ranks for a checkpoint."""
+        samples, seen = self._merged()
+        return {"samples": samples.tolist(), "seen": np.packbits(seen.astype(bool))}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint: rank zero takes the totals, the others start at nothing."""
+        if dist.get_global_rank() == 0:
+            self.samples = np.array(state["samples"], np.int64)
+            self.seen = np.unpackbits(state["seen"], count=len(self.seen)).astype(bool)
+
+    def _merged(self) -> tuple[np.ndarray, np.ndarray]:
+        if dist.get_world_size() == 1:
+            return self.samples, self.seen.astype(np.int64)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        samples = torch.from_numpy(self.samples.copy()).to(device)
+        seen = torch.from_numpy(self.seen.astype(np.uint8)).to(device)
+        dist.all_reduce(samples, reduce_operation="SUM")
+        dist.all_reduce(seen, reduce_operation="MAX")
+        return samples.cpu().numpy(), seen.cpu().numpy().astype(np.int64)
+
+    def _tokens(self, samples: np.ndarray) -> dict[str, int]:
+        tokens = (samples * self.sequence_length).tolist()
+        return dict(zip(self.dataset.domains, tokens, strict=True))
+
+
+class EvaluationLog(Callback):
+    """Keeps the losses of every evaluation: the learning curve, its last point in full."""
+
+    def __init__(self) -> None:
+        self.curve: list[CurvePoint] = []
+        self.last: dict[str, tuple[float, float | None, int]] = {}
+        """By domain: loss in nats, its standard error, predicted tokens."""
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        """Read the metrics of all validation domains once they are complete."""
+        self.last = {}
+        for label, metrics in state.eval_metrics.items():
+            metric = metrics.get(LOSS_METRIC)
+            if isinstance(metric, TokenLoss):
+                loss = float(metric.compute())
+                self.last[label] = (loss, metric.standard_error(), int(metric.tokens))
+        losses = {domain: values[0] for domain, values in self.last.items()}
+        self.curve.append(CurvePoint(tokens=int(state.timestamp.token), losses=losses))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give Composer the curve for a checkpoint."""
+        return {"curve": [point.model_dump() for point in self.curve]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.curve = [CurvePoint.model_validate(point) for point in state["curve"]]
+
+
+class StopWatch(Callback):
+    """Separates the seconds of training from those of evaluation."""
+
+    def __init__(self) -> None:
+        self.started: float | None = None
+        self.total = 0.0
+        self.evaluating = 0.0
+        self._evaluation_started = 0.0
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        """Start the clock with the first batch: what comes before is not training."""
+        if self.started is None:
+            self.started = time.perf_counter()
+
+    def eval_before_all(self, state: State, logger: Logger) -> None:
+        """Note when an evaluation starts."""
+        self._evaluation_started = time.perf_counter()
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        """Add the time of an evaluation."""
+        if self.started is not None:
+            self.evaluating += time.perf_counter() - self._evaluation_started
+
+    def stop(self) -> None:
+        """Stop the clock."""
+        if self.started is not None:
+            self.total = time.perf_counter() - self.started
+
+
+class ProgressReport(Callback):
+    """Tells a listener how many tokens are done, a few times a second at most."""
+
+    def __init__(self, listener: Callable[[int], None], interval_seconds: float = 0.5) -> None:
+        self.listener = listener
+        self.interval = interval_seconds
+        self._next = 0.0
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Report when it is time again."""
+        now = time.perf_counter()
+        if now >= self._next:
+            self._next = now + self.interval
+            self.listener(int(state.timestamp.token))
+
+
+class Diverged(RuntimeError):
+    """The training loss became infinite or no number."""
+
+
+class DivergenceGuard(Callback):
+    """Ends a run whose loss is no longer a finite number."""
+
+    def after_loss(self, state: State, logger: Logger) -> None:
+        """Look at the loss of every microbatch."""
+        loss = state.loss
+        if isinstance(loss, torch.Tensor) and not torch.isfinite(loss).all():
+            raise Diverged(f"training loss is {loss.item()} at batch {state.timestamp.batch}")

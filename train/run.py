@@ -1,0 +1,261 @@
+"""One training run: from its config to its record."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from composer import Callback, Trainer
+from composer.models import HuggingFaceModel
+from composer.utils import dist, reproducibility
+from ruamel.yaml import YAML
+
+from contracts.atomic import atomic_write
+from contracts.run_record import (
+    RUN_YAML,
+    DomainLoss,
+    DomainTokens,
+    RunRecord,
+    Status,
+    write_record,
+)
+from contracts.shardset import VALIDATION, ShardSet
+from train.components import (
+    ALGORITHMS,
+    CALLBACKS,
+    LOGGERS,
+    SCHEDULERS,
+    build,
+    build_all,
+    build_optimizer,
+)
+from train.config import RunConfig, to_plain
+from train.data import DomainDataset, dataset_of, evaluators, train_loader
+from train.device import choose_device, choose_precision, describe_device
+from train.identity import content_of, find_shardset
+from train.model import build_model, load_tokenizer
+from train.recording import (
+    Diverged,
+    DivergenceGuard,
+    EvaluationLog,
+    ProgressReport,
+    StopWatch,
+    TokenCounter,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """Everything a run is made of."""
+
+    model: HuggingFaceModel
+    dataset: DomainDataset
+    trainer: Trainer
+    counter: TokenCounter
+    evaluation: EvaluationLog
+    watch: StopWatch
+    device: str
+    precision: str
+
+
+def train(
+    config: RunConfig,
+    folder: str | Path,
+    *,
+    identity: dict[str, Any] | None = None,
+    listener: Callable[[int], None] | None = None,
+) -> RunRecord:
+    """Train one model, evaluate it, write its record into `folder`.
+
+    Args:
+        config: The run.
+        folder: `runs/<run_id>`; gets `run.yaml` first, `result.json` last.
+        identity: Fields of the record that say what the run is for (sweep, role, domain and so on).
+        listener: Called with the tokens done, a few times a second.
+
+    Returns:
+        The record. A loss that is no longer finite gives status `diverged`.
+
+    Raises:
+        UserError: The config asks for what is not there.
+    """
+    target = Path(folder)
+    shardset = find_shardset(config)
+    started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    parts = _build(config, listener)
+    if dist.get_global_rank() == 0:
+        write_run_yaml(target, config)
+    status, error = _fit(parts)
+    record = _record(config, parts, shardset, target.name, status, error, started, identity or {})
+    if dist.get_global_rank() == 0:
+        write_record(target, record)
+    return record
+
+
+def write_run_yaml(folder: Path, config: RunConfig) -> Path:
+    """Write the resolved config, which `mixscale train` and LLM Foundry both read."""
+    path = folder / RUN_YAML
+    yaml = YAML()
+    yaml.width = 4096
+    with atomic_write(path) as stream:
+        yaml.dump(to_plain(config), stream)
+    return path
+
+
+def _build(config: RunConfig, listener: Callable[[int], None] | None) -> _Parts:
+    device = choose_device()
+    precision = choose_precision(config, device)
+    dist.initialize_dist(device, timeout=config.dist_timeout)
+    tokenizer = load_tokenizer(config.tokenizer)
+    # The data comes before the seed is set, so that the weights do not depend on the data.
+    loader = train_loader(config)
+    evaluation_loaders = evaluators(config)
+    reproducibility.seed_all(config.seed)
+    model = build_model(config.model, config.max_seq_len, tokenizer)
+    dataset = dataset_of(loader)
+    counter = TokenCounter(dataset, config.max_seq_len)
+    evaluation, watch = EvaluationLog(), StopWatch()
+    recorders: list[Callback] = [counter, evaluation, watch, DivergenceGuard()]
+    if listener is not None:
+        recorders.append(ProgressReport(listener))
+    trainer = Trainer(
+        model=model,
+        train_dataloader=loader,
+        eval_dataloader=evaluation_loaders,
+        optimizers=build_optimizer(config.optimizer, model.parameters()),
+        schedulers=build("scheduler", SCHEDULERS, config.scheduler),
+        algorithms=build_all("algorithms", ALGORITHMS, config.algorithms),
+        callbacks=[*recorders, *build_all("callbacks", CALLBACKS, config.callbacks)],
+        loggers=build_all("loggers", LOGGERS, config.loggers),
+        max_duration=config.max_duration,
+        device=device,
+        precision=precision,
+        parallelism_config={"fsdp": config.fsdp_config} if config.fsdp_config else None,
+        **config.model_dump(
+            include={
+                "seed", "run_name", "eval_interval", "eval_subset_num_batches",
+                "device_train_microbatch_size", "compile_config", "save_folder", "save_interval",
+                "save_num_checkpoints_to_keep", "save_overwrite", "load_path", "autoresume",
+                "progress_bar", "log_to_console", "console_log_interval", "python_log_level",
+                "dist_timeout",
+            }
+        ),
+    )  # fmt: skip
+    return _Parts(
+        model=model,
+        dataset=dataset,
+        trainer=trainer,
+        counter=counter,
+        evaluation=evaluation,
+        watch=watch,
+        device=device,
+        precision=precision,
+    )
+
+
+def _fit(parts: _Parts) -> tuple[Status, str | None]:
+    try:
+        parts.trainer.fit()
+        return "finished", None
+    except Diverged as error:
+        return "diverged", str(error)
+    finally:
+        parts.watch.stop()
+        parts.trainer.close()
+
+
+def _record(
+    config: RunConfig,
+    parts: _Parts,
+    shardset: ShardSet | None,
+    name: str,
+    status: Status,
+    error: str | None,
+    started: str,
+    identity: dict[str, Any],
+) -> RunRecord:
+    domains = _domain_tokens(config, parts)
+    seen = sum(tokens.seen_tokens for tokens in domains.values())
+    training = parts.watch.total - parts.watch.evaluating
+    finished = status == "finished"
+    return RunRecord(
+        run_id=name,
+        seed=config.seed,
+        status=status,
+        error=error,
+        parameters=sum(p.numel() for p in parts.model.parameters() if p.requires_grad),
+        token_budget=sum(tokens.planned_tokens for tokens in domains.values()),
+        seen_tokens=seen,
+        domains=domains,
+        evaluation=_domain_losses(parts.evaluation, shardset) if finished else {},
+        learning_curve=tuple(parts.evaluation.curve),
+        seconds=round(parts.watch.total, 3),
+        train_seconds=round(training, 3),
+        tokens_per_second=round(seen / training, 1) if training > 0 else 0.0,
+        device=describe_device(parts.device),
+        precision=parts.precision,
+        shardset_sha256=shardset.content_sha256 if shardset else content_of(config),
+        versions={
+            package: version(package)
+            for package in ("mixscale", "mosaicml", "mosaicml-streaming", "torch", "transformers")
+        },
+        started=started,
+        **identity,
+    )
+
+
+def _domain_tokens(config: RunConfig, parts: _Parts) -> dict[str, DomainTokens]:
+    dataset, length = parts.dataset, config.max_seq_len
+    seen, unique = parts.counter.totals()
+    planned = _planned_samples(config, parts)
+    result = {}
+    for index, domain in enumerate(dataset.domains):
+        available = int(dataset.samples_per_stream[index]) * length
+        share = float(dataset.streams[index].proportion)
+        result[domain] = DomainTokens(
+            proportion=min(share, 1.0),
+            planned_tokens=round(planned * share) * length,
+            seen_tokens=seen[domain],
+            unique_tokens=unique[domain],
+            available_tokens=available,
+            epochs=seen[domain] / available,
+        )
+    return result
+
+
+def _planned_samples(config: RunConfig, parts: _Parts) -> int:
+    """Turn `max_duration` into samples."""
+    amount = int(config.max_duration.rstrip("abcdefghijklmnopqrstuvwxyz"))
+    unit = config.max_duration[len(str(amount)) :]
+    samples = {
+        "tok": amount / config.max_seq_len,
+        "sp": amount,
+        "ba": amount * config.global_train_batch_size,
+        "ep": amount * int(parts.dataset.epoch_size),
+    }
+    return math.ceil(samples[unit])
+
+
+def _domain_losses(evaluation: EvaluationLog, shardset: ShardSet | None) -> dict[str, DomainLoss]:
+    return {
+        domain: DomainLoss(
+            loss_nats=loss,
+            standard_error=error,
+            tokens=tokens,
+            perplexity=math.exp(loss),
+            bits_per_byte=_bits_per_byte(loss, domain, shardset),
+        )
+        for domain, (loss, error, tokens) in evaluation.last.items()
+    }
+
+
+def _bits_per_byte(loss: float, domain: str, shardset: ShardSet | None) -> float | None:
+    if shardset is None or domain not in shardset.domains:
+        return None
+    split = shardset.domains[domain][VALIDATION]
+    return loss / math.log(2) * split.tokens / split.text_bytes if split.text_bytes else None

@@ -1,0 +1,126 @@
+"""The runs of an experiment that are still missing, run until none is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from contracts.errors import UserError
+from contracts.experiment import Experiment, read_experiment
+from contracts.run_record import RESULT, RunRecord, Sweep, read_record, write_sweep
+from contracts.shardset import read_shardset
+from train.design import PlannedRun, plan_runs
+from train.identity import run_id
+from train.local import Job, run_jobs
+from train.progress import SweepProgress
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """What a sweep left."""
+
+    out: Path
+    records: Sequence[RunRecord]
+    """Of all runs that are over, in the order of the plan."""
+    skipped: int
+    """Runs whose record existed before."""
+    died: dict[str, str] = field(default_factory=dict)
+    """Runs without a record and why, by run id."""
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many runs ended how."""
+        return Counter([record.status for record in self.records] + ["died"] * len(self.died))
+
+
+def sweep(
+    experiment_yaml: str | Path,
+    *,
+    workers: int | None = None,
+    retries: int = 1,
+    report: Callable[[str], None] = print,
+) -> SweepResult:
+    """Run what is missing of an experiment.
+
+    Args:
+        experiment_yaml: The experiment.
+        workers: Runs at a time; by default one for each GPU, or each core without one.
+        retries: How often a run that dies without a record is started again.
+        report: Gets one line for each thing worth saying.
+
+    Raises:
+        UserError: The experiment or the shard set is wrong, or another process runs this sweep.
+    """
+    experiment = read_experiment(experiment_yaml)
+    runs = identified(experiment)
+    out = Path(experiment.out or experiment.shardset)
+    write_sweep(
+        out,
+        Sweep(
+            name=experiment.name,
+            experiment=experiment.model_dump(mode="json"),
+            run_ids=tuple(runs),
+        ),
+    )
+    try:
+        with FileLock(out / "sweeps" / f".{experiment.name}.lock", timeout=0):
+            return _run_missing(runs, out, workers, retries, report)
+    except Timeout:
+        raise UserError(
+            f"{out}: sweep {experiment.name!r} is already running in another process; wait for it "
+            "or stop it"
+        ) from None
+
+
+def identified(experiment: Experiment) -> dict[str, PlannedRun]:
+    """List an experiment's runs by their run id, which depends on config and data."""
+    shardset = read_shardset(experiment.shardset)
+    runs = plan_runs(experiment, shardset)
+    return {run_id(run.config, shardset.content_sha256, run.name): run for run in runs}
+
+
+def _run_missing(
+    runs: dict[str, PlannedRun],
+    out: Path,
+    workers: int | None,
+    retries: int,
+    report: Callable[[str], None],
+) -> SweepResult:
+    over = {name for name in runs if _is_over(out, name)}
+    jobs = [
+        Job(
+            name=name,
+            config=run.config,
+            folder=out / "runs" / name,
+            identity=run.identity,
+            tokens=sum(run.samples.values()) * run.config.max_seq_len,
+        )
+        for name, run in runs.items()
+        if name not in over
+    ]
+    if over:
+        report(f"{len(over)} of {len(runs)} runs have their record already")
+    # Longest first: the last runs to end are then short, and no core waits long.
+    jobs.sort(key=lambda job: -job.tokens)
+    with SweepProgress({job.name: job.tokens for job in jobs}, report) as progress:
+        died = run_jobs(jobs, workers=workers, retries=retries, progress=progress)
+    return SweepResult(
+        out=out,
+        records=[
+            read_record(out / "runs" / name / RESULT)
+            for name in runs
+            if (out / "runs" / name / RESULT).is_file()
+        ],
+        skipped=len(over),
+        died=died,
+    )
+
+
+def _is_over(out: Path, run_id: str) -> bool:
+    """Tell whether a run needs no further try: a failed one does."""
+    path = out / "runs" / run_id / RESULT
+    return path.is_file() and read_record(path).status != "failed"

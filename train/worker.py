@@ -1,0 +1,80 @@
+"""The process of one run of a sweep."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+import cpuinfo
+import torch
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from contracts.errors import UserError
+from train.run import train
+
+if TYPE_CHECKING:
+    from train.local import Job
+
+
+def prepare() -> None:
+    """Do once, in the fork server, what Composer otherwise does slowly in every run.
+
+    Wrapping a model makes it import every causal language model of transformers (5 s), and a
+    trainer asks for the name of the processor (1 s).
+    """
+    list(MODEL_FOR_CAUSAL_LM_MAPPING.values())
+    cpuinfo.get_cpu_info = functools.cache(cpuinfo.get_cpu_info)
+    cpuinfo.get_cpu_info()
+
+
+def work(job: Job, slot: int, slots: int, messages: Connection) -> None:
+    """Train one run on the cores or the GPU of its slot.
+
+    Args:
+        job: The run.
+        slot: Which share of the machine it may use.
+        slots: How many shares there are.
+        messages: Gets the tokens done. Writing fails when the sweep has died, and ends the run.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    _redirect_output(job)
+    _take_share(slot, slots)
+    try:
+        train(job.config, job.folder, identity=job.identity, listener=messages.send)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+    finally:
+        # Streaming frees its shared memory at exit, which a forked process otherwise skips.
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+
+
+def _redirect_output(job: Job) -> None:
+    """Send what the libraries print, C code included, to the run's log."""
+    from train.local import LOG
+
+    log = os.open(job.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _take_share(slot: int, slots: int) -> None:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    mine = [core for number, core in enumerate(cores) if number % slots == slot % len(cores)]
+    os.sched_setaffinity(0, mine or [cores[slot % len(cores)]])
+    # One thread, whatever the share: sums in another order would change the last bits of the loss.
+    torch.set_num_threads(1)
