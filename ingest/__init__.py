@@ -1,0 +1,1 @@
+"""Raw text corpora in, tokenized documents out."""

@@ -1,0 +1,354 @@
+"""From `corpus.yaml` to a finished shard set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from contracts.errors import UserError
+from contracts.shardset import (
+    SPLITS,
+    ShardSet,
+    SplitSummary,
+    read_shardset,
+    write_shardset,
+)
+from ingest.corpus import UNROUTED, Corpus, domain_names, read_corpus
+from ingest.decide import Decisions, Policy, decide
+from ingest.encode import EncoderSpec
+from ingest.execute import Runner, open_runner
+from ingest.finish import FinishTask, UnitPlaces, finish_unit
+from ingest.inputs import check_unchanged, record_inputs
+from ingest.pack import StreamTask, pack_streams
+from ingest.prepare import choose_encoder, prepare_tokenizer
+from ingest.progress import say, stage
+from ingest.rules import make_routing, make_rules
+from ingest.sources import Unit, cut_units, find_sources
+from ingest.strict import refuse_faults
+from ingest.tally import Stream, Tally, tally
+from ingest.tokenizer import TokenizerFiles
+from ingest.unit import Reading, ReadTask, UnitSummary, read_unit
+from ingest.workspace import DOCUMENTS, Workspace
+from shards.mds import MdsOptions, TokenFile
+
+UNIT_VERSION = 1
+"""Changes whenever the same input would give other unit results."""
+
+
+def build(
+    corpus_yaml: str | Path,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    executor: str = "local",
+    strict: bool = False,
+    progress: bool = True,
+) -> ShardSet:
+    """Make the shard set that a corpus config describes.
+
+    Interrupted at any moment, the same call goes on and ends with the same bytes, whatever the
+    number of workers. A finished shard set of the same settings and inputs is left as it is.
+
+    Args:
+        corpus_yaml: The settings; local paths in them are relative to this file.
+        out: Folder of the shard set.
+        workers: Processes that work at the same time; one for each core when not given.
+        executor: Where they run.
+        strict: Refuse input with records that cannot be read, instead of counting them.
+        progress: Tell on standard error how far the build is.
+
+    Raises:
+        UserError: The settings, the inputs or the folder do not allow it; the message says how to
+            go on.
+    """
+    corpus_path = Path(corpus_yaml)
+    corpus = read_corpus(corpus_path)
+    folder = corpus_path.resolve().parent
+    work = Workspace(out=Path(out))
+    units = cut_units(find_sources(corpus, folder))
+    if work.is_whole():
+        return _finished(work, corpus, units, shown=progress)
+    work.claim()
+    with open_runner(executor, workers) as run:
+        job = _Job(corpus=corpus, work=work, units=units, run=run, shown=progress)
+        return job.build(folder, strict=strict)
+
+
+def _finished(work: Workspace, corpus: Corpus, units: Sequence[Unit], *, shown: bool) -> ShardSet:
+    """Return the finished shard set, if it is the one that was asked for."""
+    shardset = read_shardset(work.out)
+    check_unchanged(work, shardset, corpus, units)
+    _complete(work)
+    say(f"{work.out}: already built from the same settings and inputs", shown=shown)
+    return shardset
+
+
+def _complete(work: Workspace) -> None:
+    """Do what comes after `shardset.json`."""
+    from shards.index import is_current, rebuild_index
+
+    if not is_current(work.out):
+        rebuild_index(work.out)
+    work.clean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One build under way."""
+
+    corpus: Corpus
+    work: Workspace
+    units: Sequence[Unit]
+    run: Runner
+    shown: bool
+
+    def build(self, folder: Path, *, strict: bool) -> ShardSet:
+        reading = Reading(
+            rules=make_rules(self.corpus),
+            routing=make_routing(self.corpus),
+            skip_repeats=self.corpus.duplicates.scope != "none",
+        )
+        tokenizer = prepare_tokenizer(
+            self.corpus, folder, self.work, self.units, reading, shown=self.shown
+        )
+        spec = choose_encoder(tokenizer, self.units, reading, shown=self.shown)
+        tasks = self._read_tasks(reading, tokenizer, spec)
+        summaries = self._read(tasks)
+        if strict:
+            refuse_faults(tasks)
+        self.work.begin_final(_digest([self._settings(), [task.stem.name for task in tasks]]))
+        decisions = self._decide(tasks, summaries)
+        counts = tally([task.rows_path for task in tasks], decisions, len(self._domains))
+        _refuse_too_little(self.corpus, counts)
+        token_files = self._finish_units(tasks, summaries, decisions, counts)
+        streams = self._pack(token_files, counts, spec)
+        record_inputs(self.work, tasks, summaries)
+        shardset = self._summarize(tokenizer, spec, streams)
+        write_shardset(self.work.out, shardset)
+        _complete(self.work)
+        return shardset
+
+    @property
+    def _domains(self) -> tuple[str, ...]:
+        return domain_names(self.corpus)
+
+    def _settings(self) -> dict[str, Any]:
+        return self.corpus.model_dump(mode="json")
+
+    def _read_tasks(
+        self, reading: Reading, tokenizer: TokenizerFiles, spec: EncoderSpec
+    ) -> list[ReadTask]:
+        how = [UNIT_VERSION, repr(reading), tokenizer.sha256, spec.name]
+        return [
+            ReadTask(
+                unit=unit,
+                reading=reading,
+                encoder=spec,
+                stem=self.work.units / _digest([how, asdict(unit.file), unit.start, unit.end]),
+            )
+            for unit in self.units
+        ]
+
+    def _read(self, tasks: Sequence[ReadTask]) -> list[UnitSummary]:
+        total = sum(_input_bytes(task.unit) for task in tasks)
+        with stage("reading", total, "bytes", shown=self.shown) as advance:
+            return self.run(read_unit, tasks, lambda task, _: advance(_input_bytes(task.unit)))
+
+    def _decide(self, tasks: Sequence[ReadTask], summaries: Sequence[UnitSummary]) -> Decisions:
+        duplicates, split = self.corpus.duplicates, self.corpus.split
+        best_first = list(dict.fromkeys([*duplicates.priority, *self._domains]))
+        policy = Policy(
+            scope=duplicates.scope,
+            priority=tuple(best_first.index(name) for name in self._domains),
+            share=split.share,
+            documents=split.validation_documents or 0,
+        )
+        folder = self.work.final / "decisions"
+        folder.mkdir(exist_ok=True)
+        rows = [summary.rows for summary in summaries]
+        return decide([task.rows_path for task in tasks], rows, policy, folder)
+
+    def _finish_units(
+        self,
+        tasks: Sequence[ReadTask],
+        summaries: Sequence[UnitSummary],
+        decisions: Decisions,
+        counts: Tally,
+    ) -> dict[Stream, list[TokenFile]]:
+        """Write all documents, and find where the tokens of every stream lie."""
+        places = UnitPlaces(path=self.work.final / "places.json")
+        places.write([task.unit.file.name for task in tasks], _first_rows(tasks, summaries))
+        maker = _FinishTasks(
+            work=self.work,
+            domains=self._domains,
+            sequence_length=self.corpus.sequence_length,
+            decisions=decisions,
+            places=places,
+            counts=counts,
+        )
+        files: dict[Stream, list[TokenFile]] = {stream: [] for stream in counts.streams()}
+        finish_tasks = [
+            maker.make(number, task, summary.tokens, files)
+            for number, (task, summary) in enumerate(zip(tasks, summaries, strict=True))
+        ]
+        rows = counts.rows.sum(axis=1)
+        with stage("documents", int(rows.sum()), "records", shown=self.shown) as advance:
+            self.run(finish_unit, finish_tasks, lambda task, _: advance(float(rows[task.number])))
+        return files
+
+    def _pack(
+        self, token_files: dict[Stream, list[TokenFile]], counts: Tally, spec: EncoderSpec
+    ) -> dict[str, dict[str, SplitSummary]]:
+        """Write all shards; the streams come back by domain and split."""
+        options = MdsOptions(**self.corpus.shards.model_dump())
+        streams = [
+            StreamTask(
+                folder=self.work.stream(self._domains[rank], SPLITS[int(is_validation)]),
+                marks=self.work.final / "shards" / f"{rank}.{int(is_validation)}",
+                documents=int(counts.documents[:, rank, int(is_validation)].sum()),
+                text_bytes=int(counts.text_bytes[:, rank, int(is_validation)].sum()),
+                token_files=tuple(token_files[rank, is_validation]),
+                sequence_length=self.corpus.sequence_length,
+                dtype=np.dtype(spec.dtype),
+                options=options,
+            )
+            for rank, is_validation in counts.streams()
+        ]
+        summaries = iter(pack_streams(streams, self.run, shown=self.shown))
+        return {name: {split: next(summaries) for split in SPLITS} for name in self._domains}
+
+    def _summarize(
+        self,
+        tokenizer: TokenizerFiles,
+        spec: EncoderSpec,
+        streams: dict[str, dict[str, SplitSummary]],
+    ) -> ShardSet:
+        return ShardSet(
+            mixscale_version=_version("mixscale"),
+            sequence_length=self.corpus.sequence_length,
+            tokenizer=tokenizer.summary(),
+            domains=streams,  # pyright: ignore[reportArgumentType]  # the keys are SPLITS
+            config=self._settings(),
+            versions={"encoder": spec.name, spec.name: _version(spec.name)},
+            content_sha256=_content_sha256(tokenizer, streams),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FinishTasks:
+    """Makes the tasks of the stage that writes the documents."""
+
+    work: Workspace
+    domains: tuple[str, ...]
+    sequence_length: int
+    decisions: Decisions
+    places: UnitPlaces
+    counts: Tally
+
+    def make(
+        self, number: int, task: ReadTask, tokens: int, files: dict[Stream, list[TokenFile]]
+    ) -> FinishTask:
+        """Make the task of one unit, and add its token files to those of the streams."""
+        cut: dict[Stream, Path] = {}
+        for stream in self.counts.streams():
+            wanted = int(self.counts.tokens[number][stream[0], int(stream[1])])
+            path = task.tokens_path
+            if 0 < wanted < tokens:
+                name = f"{number}.{stream[0]}.{int(stream[1])}.tokens"
+                path = cut[stream] = self.work.final / "tokens" / name
+            if wanted:
+                files[stream].append(TokenFile(path=path, tokens=wanted))
+        first_tokens = self.counts.first_tokens()[number]
+        return FinishTask(
+            number=number,
+            rows_path=task.rows_path,
+            tokens_path=task.tokens_path,
+            dtype=task.encoder.dtype,
+            decisions=self.decisions,
+            places=self.places,
+            domains=self.domains,
+            sequence_length=self.sequence_length,
+            documents=self._document_paths(number),
+            token_files=cut,
+            first_tokens={s: int(first_tokens[s[0], int(s[1])]) for s in self.counts.streams()},
+            done=self.work.final / "units" / f"{number}.json",
+        )
+
+    def _document_paths(self, number: int) -> dict[int, Path]:
+        names = [*self.domains, UNROUTED]
+        parts = self.counts.parts()[number].tolist()
+        return {
+            # Unrouted rows have the rank -1, and the last column.
+            (rank if rank < len(self.domains) else -1): self.work.out
+            / DOCUMENTS
+            / names[rank]
+            / f"part-{part:05}.parquet"
+            for rank, part in enumerate(parts)
+            if part >= 0
+        }
+
+
+def _first_rows(tasks: Sequence[ReadTask], summaries: Sequence[UnitSummary]) -> list[int]:
+    """Number in its file, from 1, the first row of every unit."""
+    first_rows: list[int] = []
+    next_row: dict[str, int] = {}
+    for task, summary in zip(tasks, summaries, strict=True):
+        row = next_row.get(task.unit.file.address, 1)
+        first_rows.append(row)
+        next_row[task.unit.file.address] = row + summary.rows
+    return first_rows
+
+
+def _refuse_too_little(corpus: Corpus, counts: Tally) -> None:
+    """Stop when a stream that was asked for could not hold one sample.
+
+    Raises:
+        UserError: Names all such streams.
+    """
+    length = corpus.sequence_length
+    lines: list[str] = []
+    for rank, name in enumerate(domain_names(corpus)):
+        for number, split in enumerate(SPLITS):
+            tokens = int(counts.tokens[:, rank, number].sum())
+            documents = int(counts.documents[:, rank, number].sum())
+            if tokens < length and (number == 0 or corpus.split.holds_out):
+                lines.append(
+                    f"  {name}/{split}: {documents} documents with {tokens} tokens "
+                    f"of {int(counts.rows[:, rank].sum())} records read"
+                )
+    if lines:
+        shown = "\n".join(lines)
+        raise UserError(
+            f"too little text for one sample of {length} tokens:\n{shown}\n"
+            "give these domains more text, lower `sequence_length`, or change `split`"
+        )
+
+
+def _content_sha256(tokenizer: TokenizerFiles, streams: dict[str, dict[str, SplitSummary]]) -> str:
+    digest = hashlib.sha256(f"{tokenizer.sha256}  tokenizer\n".encode())
+    for name, splits in streams.items():
+        for split, summary in splits.items():
+            digest.update(f"{summary.sha256}  {name}/{split}\n".encode())
+    return digest.hexdigest()
+
+
+def _digest(value: Any) -> str:
+    return xxhash.xxh3_128_hexdigest(repr(value).encode("utf-8"))
+
+
+def _input_bytes(unit: Unit) -> int:
+    return (unit.file.size if unit.end is None else unit.end) - unit.start
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,241 @@
+"""`corpus.yaml`: which text to read, how to choose from it and how to cut it into samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from contracts.config import Config, TokenCount, load_config
+from contracts.errors import UserError, unknown_name
+from ingest.filters import parse_filter
+from ingest.layouts import LAYOUTS
+
+Format = Literal["auto", "jsonl", "json", "parquet", "arrow", "text"]
+DOMAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+UNROUTED = "unrouted"
+"""Where the rows of records go that belong to no domain; no domain may be called so."""
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""One text or a list of them."""
+
+
+class Window(Config):
+    """Keep only so many characters of every document."""
+
+    head: int | None = Field(default=None, gt=0)
+    """The first characters."""
+    random: int | None = Field(default=None, gt=0)
+    """One block from a random place, which depends on the text and `seed` alone."""
+    seed: int = 17
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Window:
+        if (self.head is None) == (self.random is None):
+            raise ValueError("give either `head: N` or `random: N`")
+        return self
+
+
+class Domain(Config):
+    """What a mixture weighs: some files, and which of their records count."""
+
+    paths: Strings = ()
+    """Globs, relative to the YAML file, or addresses that fsspec knows."""
+    format: Format = "auto"
+    """`auto` goes by the ending; the compression always does."""
+    text: str = Field(default="text", min_length=1)
+    """Dotted path of the text in a record."""
+    meta: str | None = None
+    """Dotted path of what to keep beside the text; else `meta`, or all other fields."""
+    filters: Strings = ()
+    """Conditions that a record must meet, all of them."""
+    min_characters: int = Field(default=0, ge=0)
+    """Shorter documents are left out; counted before `window`."""
+    window: Window | None = None
+
+    @field_validator("filters")
+    @classmethod
+    def _readable(cls, filters: tuple[str, ...]) -> tuple[str, ...]:
+        for text in filters:
+            parse_filter(text)
+        return filters
+
+    @field_validator("window", mode="before")
+    @classmethod
+    def _none_by_name(cls, value: Any) -> Any:
+        return None if value == "none" else value
+
+
+class Route(Config):
+    """Files whose records say themselves which domain they belong to."""
+
+    paths: Strings
+    field: str = Field(min_length=1)
+    """Dotted path of the field that names the domain."""
+    domains: dict[str, str] = Field(min_length=1)
+    """From the value of the field to the name of the domain."""
+    format: Format = "auto"
+
+
+class Duplicates(Config):
+    """What happens to documents with exactly the same text."""
+
+    scope: Literal["corpus", "domain", "none"] = "corpus"
+    """Where only one copy stays: in all domains together, in each domain, or nowhere."""
+    priority: tuple[str, ...] = ()
+    """Domains that win a text also found elsewhere, best first; the others follow in order."""
+
+
+class Split(Config):
+    """How much of every domain is held out for validation."""
+
+    validation: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the documents."""
+    validation_documents: int | None = Field(default=None, ge=0)
+    """Number of documents of each domain."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Split:
+        if self.validation is not None and self.validation_documents is not None:
+            raise ValueError("give `validation` or `validation_documents`, not both")
+        return self
+
+    @property
+    def share(self) -> float | None:
+        """The share to hold out, or nothing when a number of documents is given."""
+        if self.validation_documents is not None:
+            return None
+        return 0.01 if self.validation is None else self.validation
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether there is to be any validation text."""
+        return bool(self.share or self.validation_documents)
+
+
+class TrainTokenizer(Config):
+    """A byte-level BPE tokenizer learned from a sample of this corpus."""
+
+    vocab_size: int = Field(ge=257, le=1 << 20)
+    """All of it: 256 bytes, merges and the end-of-text token."""
+    sample_bytes: int = Field(default=16_000_000, gt=0)
+    """UTF-8 bytes of text to learn from, in equal parts from every domain."""
+
+
+class TokenizerConfig(Config):
+    """Where the tokenizer comes from."""
+
+    name: str | None = None
+    """A model hub name, a local folder or a tokenizer.json, local ones relative to this file."""
+    train: TrainTokenizer | None = None
+    eos_token: str | None = None
+    """The end-of-text token; needed only when the tokenizer's files do not name it."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TokenizerConfig:
+        if (self.name is None) == (self.train is None):
+            raise ValueError("give a name or `train: {vocab_size: N}`")
+        return self
+
+
+def _tokenizer_by_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Shards(Config):
+    """How the shards are stored; the keys are those of Streaming's `MDSWriter`."""
+
+    size_limit: int = Field(default=1 << 26, gt=0, lt=1 << 32)
+    compression: str | None = None
+    hashes: tuple[str, ...] = ()
+
+
+class Corpus(Config):
+    """The settings of one build."""
+
+    preset: str | None = None
+    """A published layout under `root`; `domains` may then choose and adjust its domains."""
+    root: str | None = None
+    domains: dict[Annotated[str, Field(pattern=DOMAIN_NAME)], Domain] = Field(default={})
+    route: Route | None = None
+    tokenizer: Annotated[TokenizerConfig, BeforeValidator(_tokenizer_by_name)]
+    sequence_length: TokenCount = Field(gt=0)
+    """Tokens in a sample."""
+    split: Split = Split()
+    duplicates: Duplicates = Duplicates()
+    shards: Shards = Shards()
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, preset: str | None) -> str | None:
+        if preset is not None and preset not in LAYOUTS:
+            raise ValueError(str(unknown_name("preset", preset, LAYOUTS)))
+        return preset
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Corpus:
+        if (self.preset is None) != (self.root is None):
+            raise ValueError("`preset` and `root` go together")
+        if self.preset is None and self.route is None and not self.domains:
+            raise ValueError("nothing to read: give `preset` with `root`, `domains` or `route`")
+        if UNROUTED in self.domains:
+            raise ValueError(f"domains: {UNROUTED!r} is reserved; choose another name")
+        return self
+
+
+def read_corpus(path: str | Path) -> Corpus:
+    """Read `corpus.yaml` with its preset written out, so that every domain has its paths.
+
+    Raises:
+        UserError: The file is missing or wrong; the message names file, line and key.
+    """
+    corpus = load_config(path, Corpus)
+    if corpus.preset is not None:
+        corpus = _with_preset(corpus, str(path))
+    _check_domains(corpus, str(path))
+    return corpus
+
+
+def domain_names(corpus: Corpus) -> tuple[str, ...]:
+    """Name all domains in the order of the corpus config."""
+    routed = corpus.route.domains.values() if corpus.route else ()
+    return tuple(dict.fromkeys([*corpus.domains, *routed]))
+
+
+def _with_preset(corpus: Corpus, where: str) -> Corpus:
+    layout = LAYOUTS[str(corpus.preset)]
+    known = layout.paths or dict.fromkeys(layout.routes.values(), ())
+    chosen = corpus.domains or dict.fromkeys(known, Domain())
+    for name, domain in chosen.items():
+        if name not in known and not domain.paths:
+            raise unknown_name(f"{where}: domains", name, known)
+    root = str(corpus.root).rstrip("/")
+    domains = {
+        name: domain
+        if domain.paths
+        else domain.model_copy(update={"paths": tuple(f"{root}/{p}" for p in known[name])})
+        for name, domain in chosen.items()
+    }
+    route = corpus.route
+    if layout.routes:
+        routes = {value: name for value, name in layout.routes.items() if name in chosen}
+        paths = tuple(f"{root}/{pattern}" for pattern in layout.route_paths)
+        route = Route(paths=paths, field=layout.route_field, domains=routes)
+    return corpus.model_copy(update={"domains": domains, "route": route})
+
+
+def _check_domains(corpus: Corpus, where: str) -> None:
+    routed = set(corpus.route.domains.values()) if corpus.route else set()
+    for name, domain in corpus.domains.items():
+        if not domain.paths and name not in routed:
+            raise UserError(f"{where}: domains.{name}.paths: missing")
+    names = domain_names(corpus)
+    for name in corpus.duplicates.priority:
+        if name not in names:
+            raise unknown_name(f"{where}: duplicates.priority", name, names)

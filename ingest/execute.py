@@ -1,0 +1,137 @@
+"""Runs lists of independent tasks, here or in other processes."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.context import BaseContext
+from typing import Protocol, TypeVar
+
+from contracts.errors import UserError, unknown_name
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_PRELOADED = "ingest.finish", "ingest.unit", "shards.mds", "awkward", "gigatoken"
+
+
+class Runner(Protocol):
+    """Runs tasks; the results come in the order of the tasks."""
+
+    def __call__(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        on_done: Callable[[Task, Result], None],
+    ) -> list[Result]:
+        """Run `function` on every task; `on_done` hears of each end, in any order."""
+        ...
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def open_runner(executor: str, workers: int | None) -> Iterator[Runner]:
+    """Start the workers and stop them at the end.
+
+    Args:
+        executor: A name of `RUNNERS`.
+        workers: How many tasks run at once; as many as there are cores when not given.
+
+    Raises:
+        UserError: There is no such executor, or fewer than one worker.
+    """
+    if executor not in RUNNERS:
+        raise unknown_name("executor", executor, RUNNERS)
+    if workers is not None and workers < 1:
+        raise UserError(f"workers: expected 1 or more, found {workers}")
+    with RUNNERS[executor](workers or available_cores()) as runner:
+        yield runner
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Runner]:
+    if workers == 1:
+        yield _run_here
+        return
+    with ProcessPoolExecutor(workers, mp_context=_context()) as pool:
+        yield _PoolRunner(pool)
+
+
+def _context() -> BaseContext:
+    """Choose processes that do not inherit this one's threads, and start fast where they can."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(_PRELOADED))
+        return context
+    return multiprocessing.get_context("spawn")
+
+
+def _run_here(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    on_done: Callable[[Task, Result], None],
+) -> list[Result]:
+    results = []
+    for task in tasks:
+        with _explained():
+            results.append(function(task))
+        on_done(task, results[-1])
+    return results
+
+
+class _PoolRunner:
+    """Runs tasks in a pool of processes."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+
+    def __call__(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        on_done: Callable[[Task, Result], None],
+    ) -> list[Result]:
+        with _explained():
+            futures: dict[Future[Result], Task] = {}
+            try:
+                for task in tasks:
+                    futures[self._pool.submit(function, task)] = task
+                for future in as_completed(futures):
+                    on_done(futures[future], future.result())
+            finally:
+                for future in futures:
+                    future.cancel()
+        return [future.result() for future in futures]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what the machine lacks into advice."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process was killed, probably for want of memory; nothing is lost: "
+            "the same command goes on where it stopped (use fewer --workers if it happens again)"
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{error.filename or 'output folder'}: no space left on the disk; free some and run "
+            "the same command: it goes on where it stopped"
+        ) from error
+
+
+RUNNERS = {"local": _local}

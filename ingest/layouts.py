@@ -1,0 +1,55 @@
+"""How published corpora lie on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_JSONL = ("jsonl", "jsonl.zst", "jsonl.gz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The files of a corpus: either a folder for each domain, or one stream with a field."""
+
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Globs below the root by domain."""
+    route_paths: tuple[str, ...] = ()
+    """Globs below the root of the files that hold all domains."""
+    route_field: str = ""
+    routes: Mapping[str, str] = field(default_factory=dict)
+    """From the value of the field to the domain."""
+
+
+def _folder(name: str, depth: str = "*") -> tuple[str, ...]:
+    return tuple(f"{name}/{depth}.{ending}" for ending in _JSONL)
+
+
+LAYOUTS: dict[str, Layout] = {
+    # Together Computer 2023, RedPajama-Data-1T: one folder a domain, Common Crawl by snapshot.
+    "redpajama-v1": Layout(
+        paths={
+            "arxiv": _folder("arxiv"),
+            "book": _folder("book"),
+            "c4": _folder("c4"),
+            "common_crawl": _folder("common_crawl", "*/*"),
+            "github": _folder("github"),
+            "stackexchange": _folder("stackexchange"),
+            "wikipedia": _folder("wikipedia"),
+        }
+    ),
+    # Soboleva et al. 2023, SlimPajama-627B: train/chunk*/*.jsonl.zst, the domain in each record.
+    "slimpajama": Layout(
+        route_paths=tuple(f"**/*.{ending}" for ending in _JSONL),
+        route_field="meta.redpajama_set_name",
+        routes={
+            "RedPajamaArXiv": "arxiv",
+            "RedPajamaBook": "book",
+            "RedPajamaC4": "c4",
+            "RedPajamaCommonCrawl": "common_crawl",
+            "RedPajamaGithub": "github",
+            "RedPajamaStackExchange": "stackexchange",
+            "RedPajamaWikipedia": "wikipedia",
+        },
+    ),
+}

@@ -1,0 +1,273 @@
+"""One unit of a build: its records judged, hashed and tokenized, kept as two files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from numpy.typing import NDArray
+
+from contracts.atomic import atomic_path, write_json
+from ingest.encode import Encoder, EncoderSpec, load_encoder
+from ingest.faults import Fault
+from ingest.jsonl import is_blank
+from ingest.records import record_blocks
+from ingest.rules import Routing, Rule, cut_window, find_text
+from ingest.sources import Unit
+
+STATUS = ("kept", "duplicate", "too_short", "filtered", "empty", "malformed")
+"""The status of a row is its place here, until the documents are written."""
+KEPT, DUPLICATE = STATUS.index("kept"), STATUS.index("duplicate")
+HAS_TEXT = (KEPT, DUPLICATE)
+UNROUTED_RANK = -1
+
+ROWS = pa.schema(
+    [
+        pa.field("domain", pa.int16()),
+        pa.field("high", pa.uint64()),
+        pa.field("low", pa.uint64()),
+        pa.field("chars", pa.uint64()),
+        pa.field("bytes", pa.uint64()),
+        pa.field("tokens", pa.uint64()),
+        pa.field("status", pa.uint8()),
+        pa.field("detail", pa.string()),
+        pa.field("meta", pa.string()),
+    ]
+)
+"""One row for every record; `high` and `low` are the halves of the text's hash."""
+
+_BLOCK_BYTES = 1 << 22
+_MAX_REMEMBERED = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How all units of a build are read."""
+
+    rules: tuple[Rule, ...]
+    routing: Routing | None
+    skip_repeats: bool
+    """Texts repeated inside the unit and domain need no tokens: they are duplicates anyway."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadTask:
+    """All that a worker needs to read one unit."""
+
+    unit: Unit
+    reading: Reading
+    encoder: EncoderSpec
+    stem: Path
+    """The results are files of this name with different endings."""
+
+    @property
+    def rows_path(self) -> Path:
+        """An Arrow file of `ROWS`."""
+        return self.stem.with_suffix(".arrow")
+
+    @property
+    def tokens_path(self) -> Path:
+        """The ids of all rows with the status `kept`, one after the other."""
+        return self.stem.with_suffix(".tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitSummary:
+    """What a unit held."""
+
+    rows: int
+    text_bytes: int
+    tokens: int
+    digest: str
+    """Of the input bytes; empty for files that are not local."""
+
+
+@dataclass
+class Block:
+    """Rows and texts gathered until there are enough of them to encode at once."""
+
+    columns: dict[str, list[Any]] = field(default_factory=lambda: {n: [] for n in ROWS.names})
+    texts: list[bytes] = field(default_factory=list)
+    text_rows: list[int] = field(default_factory=list)
+    text_bytes: int = 0
+
+    def add(self, **values: Any) -> None:
+        """Add a row."""
+        for name, column in self.columns.items():
+            column.append(values.get(name, _DEFAULTS.get(name)))
+
+
+_DEFAULTS = {"high": 0, "low": 0, "chars": 0, "bytes": 0, "tokens": 0}
+
+
+def read_unit(task: ReadTask) -> UnitSummary:
+    """Read one unit, unless its results are already there."""
+    done = task.stem.with_suffix(".json")
+    if done.is_file():
+        return UnitSummary(**json.loads(done.read_text()))
+    encoder = load_encoder(task.encoder)
+    with ExitStack() as stack:
+        rows_path = stack.enter_context(atomic_path(task.rows_path))
+        tokens_path = stack.enter_context(atomic_path(task.tokens_path))
+        with rows_path.open("wb") as rows, tokens_path.open("wb") as tokens:
+            summary = _write_results(task, encoder, rows, tokens)
+    # Last, because it says that both other files are whole.
+    write_json(done, asdict(summary))
+    return summary
+
+
+def _write_results(
+    task: ReadTask, encoder: Encoder, rows: IO[bytes], tokens: IO[bytes]
+) -> UnitSummary:
+    digest = input_digest(task.unit)
+    total = UnitSummary(rows=0, text_bytes=0, tokens=0, digest=digest)
+    with pa.ipc.new_file(rows, ROWS) as writer:
+        for block in judged_blocks(task.unit, task.reading):
+            ids, counts = encoder(block.texts)
+            tokens.write(ids.data)
+            batch = _record_batch(block, counts)
+            writer.write_batch(batch)
+            total = UnitSummary(
+                rows=total.rows + batch.num_rows,
+                text_bytes=total.text_bytes + block.text_bytes,
+                tokens=total.tokens + len(ids),
+                digest=digest,
+            )
+    return total
+
+
+def _record_batch(block: Block, counts: NDArray[np.int64]) -> pa.RecordBatch:
+    tokens = np.zeros(len(block.columns["status"]), np.uint64)
+    tokens[block.text_rows] = counts
+    columns: dict[str, Any] = {**block.columns, "tokens": tokens}
+    return pa.record_batch([pa.array(columns[f.name], f.type) for f in ROWS], schema=ROWS)
+
+
+def judged_blocks(unit: Unit, reading: Reading) -> Iterator[Block]:
+    """Read a unit and judge its records, some megabytes of text at a time."""
+    judge = _Judge(unit, reading)
+    for records in record_blocks(unit):
+        for record in records:
+            judge.add(record)
+            if judge.block.text_bytes >= _BLOCK_BYTES:
+                yield judge.take()
+        # Rows without text must not pile up either.
+        if len(judge.block.columns["status"]) >= _MAX_REMEMBERED >> 4:
+            yield judge.take()
+    yield judge.take()
+
+
+class _Judge:
+    """Decides for each record what can be decided without the other units."""
+
+    def __init__(self, unit: Unit, reading: Reading) -> None:
+        domain = unit.file.domain
+        self._rules = reading.rules
+        self._routing = reading.routing if domain is None else None
+        names = [rule.domain for rule in reading.rules]
+        self._rank = UNROUTED_RANK if domain is None else names.index(domain)
+        self._seen: set[tuple[int, int, int]] | None = set() if reading.skip_repeats else None
+        self.block = Block()
+
+    def take(self) -> Block:
+        block, self.block = self.block, Block()
+        return block
+
+    def add(self, record: Any) -> None:
+        if isinstance(record, Fault):
+            status = "empty" if is_blank(record) else "malformed"
+            self._reject(self._rank, status, record.detail or "a blank line")
+            return
+        rank = self._rank_of(record)
+        if rank is None:
+            field_name = ".".join(self._routing.path) if self._routing else ""
+            self._reject(UNROUTED_RANK, "filtered", f"{field_name!r} names none of the domains")
+            return
+        rule = self._rules[rank]
+        text = find_text(record, rule.text)
+        if isinstance(text, tuple):
+            meta = rule.meta_json(record) if isinstance(record, dict) else None
+            self._reject(rank, *text, meta=meta)
+            return
+        self._add_text(rank, rule, record, text)
+
+    def _rank_of(self, record: Any) -> int | None:
+        if self._routing is None:
+            return self._rank
+        return self._routing.rank(record) if isinstance(record, dict) else None
+
+    def _reject(self, rank: int, status: str, detail: str, **values: Any) -> None:
+        self.block.add(domain=rank, status=STATUS.index(status), detail=detail, **values)
+
+    def _add_text(self, rank: int, rule: Rule, record: dict[str, Any], text: str) -> None:
+        full_length = len(text)
+        if rule.window is not None:
+            text = cut_window(text, rule.window)
+        data = text.encode("utf-8")
+        digest = xxhash.xxh3_128_intdigest(data)
+        high, low = digest >> 64, digest & 0xFFFF_FFFF_FFFF_FFFF
+        values = {
+            "domain": rank,
+            "high": high,
+            "low": low,
+            "chars": len(text),
+            "bytes": len(data),
+            "meta": rule.meta_json(record),
+        }
+        refusing = rule.refusing_filter(record)
+        if refusing is not None:
+            self.block.add(status=STATUS.index("filtered"), detail=refusing, **values)
+        elif full_length < rule.min_characters:
+            detail = f"{full_length} characters, fewer than {rule.min_characters}"
+            self.block.add(status=STATUS.index("too_short"), detail=detail, **values)
+        elif self._is_repeat((rank, high, low)):
+            self.block.add(status=DUPLICATE, **values)
+        else:
+            self.block.text_rows.append(len(self.block.columns["status"]))
+            self.block.texts.append(data)
+            self.block.text_bytes += len(data)
+            self.block.add(status=KEPT, **values)
+
+    def _is_repeat(self, key: tuple[int, int, int]) -> bool:
+        if self._seen is None:
+            return False
+        if key in self._seen:
+            return True
+        # Only saves work, so it may forget: the whole corpus is compared later.
+        if len(self._seen) < _MAX_REMEMBERED:
+            self._seen.add(key)
+        return False
+
+
+def read_rows(path: Path) -> pa.Table:
+    """Map the rows of a unit into memory."""
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+def map_tokens(path: Path, dtype: str) -> NDArray[Any]:
+    """Map the tokens of a unit into memory."""
+    if path.stat().st_size == 0:
+        return np.empty(0, dtype)
+    return np.memmap(path, dtype, mode="r")
+
+
+def input_digest(unit: Unit) -> str:
+    """Hash the bytes of a unit's range of a local file; a missing file has the hash of nothing."""
+    if unit.file.is_remote:
+        return ""
+    digest = xxhash.xxh3_128()
+    with suppress(OSError), unit.file.open() as stream:
+        stream.seek(unit.start)
+        left = unit.file.size if unit.end is None else unit.end - unit.start
+        while left > 0 and (chunk := stream.read(min(_BLOCK_BYTES, left))):
+            digest.update(chunk)
+            left -= len(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,85 @@
+"""The output folder of a build and what an interrupted build left in it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.errors import UserError
+from contracts.shardset import FILE_NAME
+
+BUILD_FOLDER = ".build"
+DOCUMENTS = "documents"
+INPUTS = "inputs.json"
+_KEY_FILE = "key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """Where a build writes."""
+
+    out: Path
+
+    @property
+    def build(self) -> Path:
+        """Results of units and other things that go when the build is whole."""
+        return self.out / BUILD_FOLDER
+
+    @property
+    def units(self) -> Path:
+        """Results of reading; each is named by all it depends on."""
+        return self.build / "units"
+
+    @property
+    def final(self) -> Path:
+        """Marks and files of the last stages, which depend on all inputs together."""
+        return self.build / "final"
+
+    @property
+    def inputs(self) -> Path:
+        """The list of the input files."""
+        return self.out / INPUTS
+
+    def stream(self, domain: str, split: str) -> Path:
+        """Name the folder of one stream."""
+        return self.out / domain / split
+
+    def is_whole(self) -> bool:
+        """Tell whether a finished shard set is here."""
+        return (self.out / FILE_NAME).is_file()
+
+    def claim(self) -> None:
+        """Make the folder ours.
+
+        Raises:
+            UserError: It holds something that no build made.
+        """
+        if self.out.exists() and not self.out.is_dir():
+            raise UserError(f"{self.out}: is a file; choose a folder for the shard set")
+        ours = self.build.is_dir() or self.is_whole()
+        if not ours and self.out.is_dir() and any(self.out.iterdir()):
+            raise UserError(
+                f"{self.out}: holds something that is not a shard set; choose a new folder"
+            )
+        self.units.mkdir(parents=True, exist_ok=True)
+
+    def begin_final(self, key: str) -> None:
+        """Prepare the last stages; what they left for other inputs or settings goes."""
+        marker = self.final / _KEY_FILE
+        if marker.is_file() and marker.read_text() == key:
+            return
+        shutil.rmtree(self.final, ignore_errors=True)
+        for path in self.out.iterdir():
+            if path.is_dir() and (path.name == DOCUMENTS or _is_domain(path)):
+                shutil.rmtree(path)
+        self.final.mkdir(parents=True)
+        marker.write_text(key)
+
+    def clean(self) -> None:
+        """Remove what only the build itself needed."""
+        shutil.rmtree(self.build, ignore_errors=True)
+
+
+def _is_domain(folder: Path) -> bool:
+    return any((folder / split).is_dir() for split in ("train", "validation"))
