@@ -71,6 +71,8 @@ def rebuild_index(folder: str | Path) -> Path:
         connection.execute(views.CREATE_INFO)
         connection.execute(views.INSERT_INFO, _fingerprint(shardset))
         _define_views(connection, root, views.file_patterns(None, None))
+        for statement in views.comments():
+            connection.execute(statement)
     return root / FILE_NAME
 
 

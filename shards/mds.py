@@ -209,11 +209,14 @@ def stream_sha256(folder: str | Path) -> str:
     Raises:
         UserError: index.json or a shard cannot be read.
     """
-    digest = hashlib.sha256()
-    for entry in read_entries(folder):
-        name = shard_basename(entry)
-        digest.update(f"{file_sha256(Path(folder) / name)}  {name}\n".encode())
-    return digest.hexdigest()
+    names = [shard_basename(entry) for entry in read_entries(folder)]
+    return combined_sha256((name, file_sha256(Path(folder) / name)) for name in names)
+
+
+def combined_sha256(shards: Iterable[tuple[str, str]]) -> str:
+    """Hash the names and the SHA-256 of a stream's shards, in order."""
+    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in shards)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
@@ -287,11 +290,12 @@ def _file_info(
     return {
         "basename": name,
         "bytes": sum(len(part) for part in parts),
-        "hashes": {algorithm: _digest(algorithm, parts) for algorithm in hashes},
+        "hashes": {algorithm: file_digest(algorithm, parts) for algorithm in hashes},
     }
 
 
-def _digest(algorithm: str, parts: Iterable[bytes | memoryview]) -> str:
+def file_digest(algorithm: str, parts: Iterable[bytes | memoryview]) -> str:
+    """Hash the joined parts with one of `hash_names`."""
     module = xxhash if algorithm in xxhash.algorithms_available else hashlib
     digest = getattr(module, algorithm)()
     for part in parts:

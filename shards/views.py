@@ -523,6 +523,8 @@ CREATE TABLE {INFO_TABLE} (
 
 INSERT_INFO = f"INSERT INTO {INFO_TABLE} VALUES (?, ?)"
 SELECT_INFO = f"SELECT schema_version, content_sha256 FROM {INFO_TABLE}"
+EXPLAIN_PLAN = "EXPLAIN (FORMAT json)"
+DOMAIN_TABLE = "FROM domains"
 DOCUMENTS_IN_SAMPLE = "FROM documents_in_sample(?, ?, ?)"
 SAMPLES_OF_DOCUMENT = "FROM samples_of_document(?)"
 
@@ -565,11 +567,16 @@ def no_documents() -> str:
 
 
 def definitions(patterns: dict[str, str]) -> Iterator[str]:
-    """Yield the statements that make every view and macro, with comments on views and columns."""
+    """Yield the statements that make every view and macro."""
     for name, view in VIEWS.items():
         yield f"CREATE VIEW {name} AS {Template(view.sql).substitute(patterns)}"
+    for name, macro in MACROS.items():
+        yield f"CREATE MACRO {name}({', '.join(macro.parameters)}) AS TABLE {macro.sql}"
+
+
+def comments() -> Iterator[str]:
+    """Yield the statements that write into the database what its views and columns mean."""
+    for name, view in VIEWS.items():
         yield f"COMMENT ON VIEW {name} IS {literal(view.row)}"
         for column, unit in view.columns.items():
             yield f"COMMENT ON COLUMN {name}.{column} IS {literal(unit)}"
-    for name, macro in MACROS.items():
-        yield f"CREATE MACRO {name}({', '.join(macro.parameters)}) AS TABLE {macro.sql}"
