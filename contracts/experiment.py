@@ -104,6 +104,14 @@ class Objective(Config):
         return weights
 
 
+class GroupBound(Config):
+    """Bounds on the summed share of some domains."""
+
+    domains: tuple[str, ...] = Field(min_length=1)
+    floor: Share = 0.0
+    ceiling: Share = 1.0
+
+
 class Constraints(Config):
     """Which mixtures are allowed."""
 
@@ -115,6 +123,14 @@ class Constraints(Config):
     """Domains whose share is given."""
     max_epochs: float | None = Field(default=None, gt=0)
     """How often a domain may be repeated within a target token budget."""
+    groups: dict[str, GroupBound] = Field(default_factory=dict)
+    """Bounds on the summed share of several domains, by a name for messages."""
+    prior: BaseMixture = "uniform"
+    """The mixture that `max_kl` measures from."""
+    max_kl: float | None = Field(default=None, gt=0)
+    """Largest Kullback-Leibler divergence of the mixture from the prior, nats."""
+
+    _check_prior = field_validator("prior")(_sums_to_one)
 
 
 class Experiment(Config):
