@@ -114,6 +114,11 @@ class Sweep(Config):
     run_ids: tuple[str, ...]
 
 
+def run_folder(out: str | Path, run_id: str) -> Path:
+    """Say where a run's files lie: `out/runs/<run_id>`."""
+    return Path(out) / "runs" / run_id
+
+
 def write_record(folder: str | Path, record: RunRecord) -> Path:
     """Write `result.json` into a run's folder, atomically; its presence says the run is over."""
     path = Path(folder) / RESULT
@@ -156,7 +161,7 @@ def sweep_records(out: str | Path, name: str) -> Iterator[RunRecord]:
         UserError: The sweep was never started, or a record is damaged.
     """
     for run_id in read_sweep(out, name).run_ids:
-        path = Path(out) / "runs" / run_id / RESULT
+        path = run_folder(out, run_id) / RESULT
         if path.is_file():
             yield read_record(path)
 

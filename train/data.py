@@ -76,8 +76,8 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Stack samples into a batch for causal language modelling.
 
     Returns:
-        `input_ids` and `labels`, both (batch, sequence) int64; `attention_mask`, the same shape, all
-        true; `sample_id`, (batch,) int64.
+        `input_ids` and `labels`, both (batch, sequence) int64; `attention_mask`, of the same shape
+        and all true; `sample_id`, (batch,) int64.
     """
     tokens = np.stack([sample["tokens"] for sample in samples]).astype(np.int64)
     return {

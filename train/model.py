@@ -93,6 +93,8 @@ def build_model(
             )
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"model: {_first_line(error)}") from error
+    # Not every class name tells transformers the loss, and then it warns in every process.
+    model.loss_type = "ForCausalLM"
     return HuggingFaceModel(
         model,
         tokenizer=tokenizer,  # type: ignore[arg-type]

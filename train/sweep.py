@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
+from rich.table import Table
 
+from contracts.config import format_tokens
 from contracts.errors import UserError
 from contracts.experiment import Experiment, read_experiment
-from contracts.run_record import RESULT, RunRecord, Sweep, read_record, write_sweep
+from contracts.run_record import RESULT, RunRecord, Sweep, read_record, run_folder, write_sweep
 from contracts.shardset import read_shardset
 from train.design import PlannedRun, plan_runs
 from train.identity import run_id
@@ -35,6 +38,49 @@ class SweepResult:
     def states(self) -> Counter[str]:
         """How many runs ended how."""
         return Counter([record.status for record in self.records] + ["died"] * len(self.died))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every run has finished."""
+        return set(self.states) <= {"finished"}
+
+    def as_json(self) -> dict[str, Any]:
+        """Write the result as plain values."""
+        return {
+            "out": str(self.out),
+            "states": dict(self.states),
+            "skipped": self.skipped,
+            "died": self.died,
+            "runs": [record.model_dump(mode="json") for record in self.records],
+        }
+
+    def text(self) -> str:
+        """Say how the sweep ended."""
+        states = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
+        lines = [f"{name}: {reason}" for name, reason in self.died.items()]
+        return "\n".join([*lines, f"{states}; records in {self.out / 'runs'}"])
+
+
+def render(result: SweepResult) -> Table:
+    """Draw the records of a sweep for a terminal: a row for each run."""
+    domains = sorted({domain for record in result.records for domain in record.evaluation})
+    table = Table(title="validation loss, nats per token")
+    table.add_column("run")
+    for column in ("tokens", "state", *domains, "mean", "seconds"):
+        table.add_column(column, justify="right")
+    for record in result.records:
+        losses = [record.evaluation[domain].loss_nats for domain in domains if record.evaluation]
+        cells = [f"{loss:.4f}" for loss in losses] or [""] * len(domains)
+        mean = f"{sum(losses) / len(losses):.4f}" if losses else ""
+        table.add_row(
+            record.run_id,
+            format_tokens(record.seen_tokens),
+            record.status,
+            *cells,
+            mean,
+            f"{record.seconds:.0f}",
+        )
+    return table
 
 
 def sweep(
@@ -95,7 +141,7 @@ def _run_missing(
         Job(
             name=name,
             config=run.config,
-            folder=out / "runs" / name,
+            folder=run_folder(out, name),
             identity=run.identity,
             tokens=sum(run.samples.values()) * run.config.max_seq_len,
         )
@@ -111,9 +157,9 @@ def _run_missing(
     return SweepResult(
         out=out,
         records=[
-            read_record(out / "runs" / name / RESULT)
+            read_record(run_folder(out, name) / RESULT)
             for name in runs
-            if (out / "runs" / name / RESULT).is_file()
+            if (run_folder(out, name) / RESULT).is_file()
         ],
         skipped=len(over),
         died=died,
@@ -122,5 +168,5 @@ def _run_missing(
 
 def _is_over(out: Path, run_id: str) -> bool:
     """Tell whether a run needs no further try: a failed one does."""
-    path = out / "runs" / run_id / RESULT
+    path = run_folder(out, run_id) / RESULT
     return path.is_file() and read_record(path).status != "failed"

@@ -1,0 +1,51 @@
+"""What a terminal shows of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from contracts.config import format_tokens
+from fit.record import FitRecord, Gain, Mixture
+
+
+def render(record: FitRecord) -> Table:
+    """Draw the mixtures: a row for each domain, a column for each token budget."""
+    table = Table(title=f"best mixture by token budget, law {record.law}")
+    table.add_column("domain")
+    for mixture in record.mixtures:
+        table.add_column(_heading(mixture), justify="right")
+    for domain in record.domains:
+        table.add_row(domain, *(_cell(mixture, domain) for mixture in record.mixtures))
+    return table
+
+
+def lines(record: FitRecord) -> Iterator[str]:
+    """Say what the table does not: gains, warnings, the recommendation."""
+    for gain in record.gains:
+        yield _gain(gain, record.objective.metric)
+    yield from (f"warning: {warning}" for warning in record.warnings)
+    yield f"recommended: {record.recommended.action}. {record.recommended.reason}"
+
+
+def _gain(gain: Gain, metric: str) -> str:
+    text = f"{metric} lower than with the {gain.over} mixture by {gain.gain:.4f}"
+    if gain.interval is None:
+        return text
+    low, high = gain.interval
+    return f"{text} (90 %: {low:+.4f} to {high:+.4f})"
+
+
+def _heading(mixture: Mixture) -> str:
+    budget = "" if mixture.token_budget is None else format_tokens(mixture.token_budget)
+    return f"{budget}\n{mixture.kind}".strip()
+
+
+def _cell(mixture: Mixture, domain: str) -> str:
+    text = f"{mixture.proportions[domain]:.1%}"
+    if mixture.intervals is not None:
+        low, high = mixture.intervals[domain]
+        text += f" [{low:.0%}, {high:.0%}]"
+    rule = mixture.binding.get(domain)
+    return f"{text}\n{rule}" if rule else text

@@ -1,0 +1,19 @@
+"""Composer's launcher starts a run here: `composer -n 8 -m train run.yaml`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from contracts.errors import UserError
+from train.single import train_file
+
+if __name__ == "__main__":
+    try:
+        train_file(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    except IndexError:
+        print("usage: composer -n GPUS -m train run.yaml [OUT]", file=sys.stderr)
+        sys.exit(2)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
