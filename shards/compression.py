@@ -49,7 +49,7 @@ def _snappy(data: bytes, level: int) -> bytes:
 def _unsnappy(data: bytes) -> bytes:
     import snappy
 
-    return snappy.decompress(data)
+    return snappy.decompress(data)  # pyright: ignore[reportReturnType]  # str only if asked for
 
 
 def _zstd(data: bytes, level: int) -> bytes:

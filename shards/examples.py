@@ -37,7 +37,7 @@ FROM documents GROUP BY ALL ORDER BY ALL""",
 WITH ratios AS (
     SELECT domain, sum(tokens) / sum(bytes) AS tokens_per_byte
     FROM documents WHERE status = 'kept' GROUP BY domain)
-SELECT domain, status, if(status = 'duplicate', NULL, detail) AS reason, count(*) AS records,
+SELECT domain, status, if(status = 'filtered', detail, NULL) AS filter, count(*) AS records,
        round(sum(bytes * tokens_per_byte))::BIGINT AS about_tokens
 FROM documents JOIN ratios USING (domain)
 WHERE status <> 'kept' GROUP BY ALL ORDER BY about_tokens DESC""",
@@ -54,11 +54,13 @@ FROM duplicates GROUP BY ALL ORDER BY records DESC""",
 SELECT domain, source_file, count(*) AS documents, sum(tokens) AS tokens
 FROM documents WHERE status = 'kept' GROUP BY ALL ORDER BY tokens DESC LIMIT 10""",
     ),
-    "meta": Example(
-        "Which languages are there, by the records' own meta field?",
+    "sites": Example(
+        "Which sites give most tokens, by the records' own meta field?",
         """\
-SELECT meta ->> 'language' AS language, count(*) AS documents, sum(tokens) AS tokens
-FROM documents WHERE status = 'kept' GROUP BY ALL ORDER BY tokens DESC""",
+SELECT domain, regexp_extract(meta ->> 'url', '://([^/]+)', 1) AS site,
+       count(*) AS documents, sum(tokens) AS tokens
+FROM documents WHERE status = 'kept' AND (meta ->> 'url') IS NOT NULL
+GROUP BY ALL ORDER BY tokens DESC LIMIT 10""",
     ),
     "rejects": Example(
         "Which records could not be read?",

@@ -97,13 +97,20 @@ def open_index(
         # A shard set on a disk that cannot be written to is still there to be read.
         with contextlib.suppress(OSError):
             rebuild_index(root)
+    connection = open_views(root, results)
+    if read_only:
+        _lock(connection, (root, results))
+    return connection
+
+
+def open_views(root: Path, out: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Connect to the views of a finished shard set, whatever has become of `index.duckdb`."""
     spill = Path(tempfile.gettempdir()) / f"mixscale-sql-{os.getpid()}"
     # In memory, because DuckDB shares one instance, settings included, between all connections
     # of a process to a file, and because the stored views are relative to the working folder.
     connection = duckdb.connect(":memory:", config={"temp_directory": str(spill)})
-    _define_views(connection, root, views.file_patterns(root, results))
-    if read_only:
-        _lock(connection, (root, results))
+    root = root.resolve()
+    _define_views(connection, root, views.file_patterns(root, out or root))
     return connection
 
 

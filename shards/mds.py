@@ -139,7 +139,7 @@ def write_shard(
         shard_header(plan.samples, sequence_length, dtype, options),
         *_token_bytes(token_files, plan, sequence_length, dtype),
     ]
-    settings = _settings(sequence_length, dtype, options)
+    settings = shard_settings(sequence_length, dtype, options)
     entry = {
         "samples": plan.samples,
         "raw_data": _file_info(raw_name, parts, options.hashes),
@@ -235,7 +235,10 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _settings(sequence_length: int, dtype: np.dtype[Any], options: MdsOptions) -> dict[str, Any]:
+def shard_settings(
+    sequence_length: int, dtype: np.dtype[Any], options: MdsOptions
+) -> dict[str, Any]:
+    """Build what index.json and the header of every shard say about the format."""
     return {
         "version": 2,
         "format": "mds",
@@ -249,7 +252,7 @@ def _settings(sequence_length: int, dtype: np.dtype[Any], options: MdsOptions) -
 
 
 def _settings_json(sequence_length: int, dtype: np.dtype[Any], options: MdsOptions) -> bytes:
-    return json.dumps(_settings(sequence_length, dtype, options), sort_keys=True).encode()
+    return json.dumps(shard_settings(sequence_length, dtype, options), sort_keys=True).encode()
 
 
 def _token_bytes(
@@ -270,7 +273,7 @@ def _token_bytes(
         if file.tokens:
             begin = end - file.tokens
             tokens = _map_tokens(file, dtype)[max(first - begin, 0) : last - begin]
-            yield memoryview(tokens).cast("B")
+            yield tokens.view(np.uint8).data
 
 
 def _map_tokens(file: TokenFile, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

@@ -245,7 +245,7 @@ def _json_value(value: Any) -> Any:
 def _write_parquet(result: duckdb.DuckDBPyConnection, path: Path) -> int:
     import pyarrow.parquet as pq
 
-    reader = result.fetch_record_batch()
+    reader = result.to_arrow_reader()
     _distinct(reader.schema.names)
     count = 0
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, reader.schema) as writer:

@@ -1,14 +1,13 @@
-"""Proof that a shard set is whole: files against hashes, documents against samples."""
+"""Proof that a shard set is whole: its files against their hashes, its documents against them."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
@@ -16,33 +15,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.atomic import TEMPORARY_PREFIX
-from contracts.errors import UserError
-from contracts.shardset import ShardSet, SplitSummary, read_shardset
-from shards import checks
-from shards.compression import decompress
-from shards.index import FILE_NAME, is_current, open_index
-from shards.mds import (
-    INDEX,
-    MdsOptions,
-    combined_sha256,
-    file_digest,
-    index_json,
-    read_entries,
-    shard_basename,
-    shard_header,
-    token_dtype,
+from contracts.shardset import ShardSet, read_shardset
+from shards.index import FILE_NAME, is_current, open_views
+from shards.integrity import (
+    ShardReport,
+    Stream,
+    Tokens,
+    check_shard,
+    content_problems,
+    list_shards,
 )
+from shards.mds import INDEX
+from shards.reconcile import Problem, count_records, document_problems, last_tokens
 
-# A shard is in memory as it is stored, decompressed, and as token ids.
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+# Every thread holds one shard: as stored, and decompressed.
 _THREADS = min(4, os.cpu_count() or 1)
-
-
-class Problem(NamedTuple):
-    """Something that is not as it should be."""
-
-    place: str
-    """File or stream, relative to the shard set."""
-    message: str
+_BATCH_ROWS = 65536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,40 +42,18 @@ class VerifyReport:
 
     problems: tuple[Problem, ...]
     """Empty when the shard set is sound."""
-    streams: int
-    shards: int
-    shard_bytes: int
-    """Bytes of the shard files that were read."""
     records: int
     """Rows of the documents table."""
+    streams: int
+    shards: int
+    """Shard files read."""
+    shard_bytes: int
+    """Their bytes on disk."""
 
     @property
-    def ok(self) -> bool:
-        """Whether the shard set is sound."""
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
         return not self.problems
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Shard:
-    """One shard of a stream, as index.json lists it, and where documents end in it."""
-
-    place: str
-    path: Path
-    entry: dict[str, Any]
-    header: bytes
-    """The bytes that must come before its samples."""
-    ends: np.ndarray[Any, Any]
-    """Tokens of the shard that must be the end-of-text token, counted in it from 0."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Checked:
-    """What reading one shard showed."""
-
-    name: str
-    sha256: str
-    bytes: int
-    problems: tuple[Problem, ...]
 
 
 def verify(folder: str | Path, *, progress: bool = True) -> VerifyReport:
@@ -99,27 +68,132 @@ def verify(folder: str | Path, *, progress: bool = True) -> VerifyReport:
     """
     root = Path(folder)
     shardset = read_shardset(root)
-    problems = list(_index_problems(root))
-    try:
-        with open_index(root) as connection:
-            records = checks.count_records(connection)
-            problems += _document_problems(root, shardset, connection)
-            ends = checks.document_ends(connection)
-    except duckdb.Error as error:
-        problems.append(Problem("documents", str(error).splitlines()[0]))
-        records, ends = 0, {}
-    streams = [
-        _Stream(root, shardset, domain, split, ends.get((domain, split)))
-        for domain, splits in shardset.domains.items()
-        for split in splits
-    ]
-    shards = [shard for stream in streams for shard in stream.shards]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        checked = list(_tracked(pool.map(lambda s: _check_shard(s, shardset), shards), len(shards), progress))
+    problems = [*_index_problems(root), *_unlisted_streams(root, shardset)]
+    damaged = list(_parquet_problems(root))
+    problems += damaged
+    with open_views(root) as connection, _bar(progress) as bar:
+        if not damaged:
+            problems += _document_problems(connection, shardset)
+        streams = _check_streams(root, shardset, None if damaged else connection, bar)
+        records = 0 if damaged else count_records(connection)
     return VerifyReport(
-        problems=tuple(problems),
-        streams=len(streams),
-        shards=len(shards),
-        shard_bytes=sum(shard.bytes for shard in checked),
+        problems=tuple(problems + [p for stream in streams for p in stream.problems]),
         records=records,
+        streams=len(streams),
+        shards=sum(stream.shards for stream in streams),
+        shard_bytes=sum(stream.shard_bytes for stream in streams),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StreamReport:
+    problems: tuple[Problem, ...]
+    shards: int
+    shard_bytes: int
+
+
+def _check_streams(
+    root: Path, shardset: ShardSet, connection: duckdb.DuckDBPyConnection | None, bar: Progress
+) -> list[_StreamReport]:
+    total = sum(s.shards for splits in shardset.domains.values() for s in splits.values())
+    task = bar.add_task("shards", total=total)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [
+            _check_stream(
+                Stream(
+                    root=root,
+                    shardset=shardset,
+                    domain=domain,
+                    split=split,
+                    last_tokens=_last_tokens(connection, domain, split),
+                ),
+                pool,
+                lambda: bar.advance(task),
+            )
+            for domain, splits in shardset.domains.items()
+            for split in splits
+        ]
+
+
+def _check_stream(
+    stream: Stream, pool: ThreadPoolExecutor, tick: Callable[[], None]
+) -> _StreamReport:
+    shards, problems = list_shards(stream)
+    reports: list[ShardReport] = []
+    for report in pool.map(check_shard, shards):
+        reports.append(report)
+        tick()
+    problems += (problem for report in reports for problem in report.problems)
+    problems += content_problems(stream, reports)
+    return _StreamReport(
+        problems=tuple(problems),
+        shards=len(reports),
+        shard_bytes=sum(report.bytes for report in reports),
+    )
+
+
+def _last_tokens(connection: duckdb.DuckDBPyConnection | None, domain: str, split: str) -> Tokens:
+    """Give where documents end, or nothing when the documents cannot be read."""
+    if connection is None:
+        return np.array([], np.int64)
+    return last_tokens(connection, domain, split)
+
+
+def _index_problems(root: Path) -> Iterator[Problem]:
+    path = root / FILE_NAME
+    if path.is_file() and not is_current(root):
+        yield Problem(
+            FILE_NAME, "stale or damaged; delete it, or any `mixscale sql` makes it again"
+        )
+
+
+def _unlisted_streams(root: Path, shardset: ShardSet) -> Iterator[Problem]:
+    listed = {(domain, split) for domain, splits in shardset.domains.items() for split in splits}
+    for path in sorted(root.glob(f"*/*/{INDEX}")):
+        domain, split = path.parts[-3:-1]
+        if (domain, split) not in listed:
+            yield Problem(f"{domain}/{split}", "extra stream, not in shardset.json")
+
+
+def _parquet_problems(root: Path) -> Iterator[Problem]:
+    """Read every page of the documents table, with its checksum where it has one."""
+    for path in sorted(root.glob("documents/*/*.parquet")):
+        place = path.relative_to(root).as_posix()
+        if path.name.startswith(TEMPORARY_PREFIX):
+            yield Problem(place, "left by an interrupted write; delete it")
+            continue
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                for _ in file.iter_batches(_BATCH_ROWS):
+                    pass
+        except (OSError, pa.ArrowException) as error:
+            yield Problem(place, f"cannot read: {str(error).splitlines()[0]}")
+
+
+def _document_problems(
+    connection: duckdb.DuckDBPyConnection, shardset: ShardSet
+) -> Iterator[Problem]:
+    try:
+        yield from document_problems(connection, shardset)
+    except duckdb.Error as error:
+        yield Problem("documents", str(error).splitlines()[0])
+
+
+def _bar(shown: bool) -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    return Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not shown,
+        transient=True,
     )

@@ -211,7 +211,7 @@ def _write_documents(folder: Path, domain: str, rows: Sequence[dict[str, Any]]) 
     for number, part in enumerate((rows[:half], rows[half:])):
         table = pa.Table.from_pylist(list(part), schema=DOCUMENTS)
         with atomic_path(folder / "documents" / domain / f"{number:05}.parquet") as path:
-            pq.write_table(table, path)
+            pq.write_table(table, path, write_page_checksum=True)
 
 
 def _make_stream(
