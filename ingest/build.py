@@ -75,8 +75,7 @@ def build(
     units = cut_units(find_sources(corpus, folder))
     if work.is_whole():
         return _finished(work, corpus, units, shown=progress)
-    work.claim()
-    with open_runner(executor, workers) as run:
+    with work.claimed(), open_runner(executor, workers) as run:
         job = _Job(corpus=corpus, work=work, units=units, run=run, shown=progress)
         return job.build(folder, strict=strict)
 

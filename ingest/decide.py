@@ -116,9 +116,9 @@ def _find_copies(
     high, low, rank, index = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     some = _repeated(high)
     high, low, rank, index = high[some], low[some], rank[some], index[some]
-    keys = [low, high] if policy.scope == "corpus" else [rank, low, high]
     # The first of a group wins: the best domain, then the first in the order of the files.
-    order = np.lexsort([index, rank, low, high] if policy.scope == "corpus" else [index, *keys])
+    order = np.lexsort([index, rank, low, high])
+    keys = [low, high] if policy.scope == "corpus" else [rank, low, high]
     is_first = np.ones(len(order), np.bool_)
     if len(order) > 1:
         same = [key[order][1:] == key[order][:-1] for key in keys]

@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.atomic import atomic_path, write_json
 from ingest.corpus import UNROUTED
 from ingest.decide import Decisions
-from ingest.unit import HAS_TEXT, KEPT, STATUS, UNROUTED_RANK, map_tokens, read_rows
+from ingest.unit import KEPT, STATUS, map_tokens, read_rows
 from shards.schema import DOCUMENTS
 
+pc: Any = pyarrow.compute  # makes its functions at run time, where no type checker sees them
 _SLICE_ROWS = 1 << 15
 _SLICE_TOKENS = 1 << 22
 _HEX = np.array([f"{value:02x}".encode() for value in range(256)], "S2")
@@ -111,7 +112,6 @@ def _documents(
 ) -> pa.Table:
     """Build the final rows; `next_token` moves on past their tokens."""
     here = slice(first, first + rows.num_rows)
-    unit_status = rows.column("status").to_numpy()
     status = np.asarray(task.decisions.status()[here])
     validation = np.asarray(task.decisions.validation()[here])
     kept = status == KEPT
@@ -128,7 +128,8 @@ def _documents(
         ),
         "source_file": pa.repeat(files[task.number], rows.num_rows),
         "source_row": np.arange(here.start, here.stop) + row_base,
-        "doc_id": _masked(_hex_ids(rows), _has_hash(rows, unit_status)),
+        # A text has characters, and only a text has a hash.
+        "doc_id": _masked(_hex_ids(rows), rows.column("chars").to_numpy() > 0),
         "chars": rows.column("chars"),
         "bytes": rows.column("bytes"),
         "tokens": tokens,
@@ -149,10 +150,6 @@ def _column(values: Any, kind: pa.DataType) -> Any:
 
 def _masked(values: pa.Array, valid: NDArray[np.bool_]) -> pa.Array:
     return pc.if_else(pa.array(valid), values, pa.scalar(None, values.type))
-
-
-def _has_hash(rows: pa.Table, status: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return np.isin(status, HAS_TEXT) | (rows.column("chars").to_numpy() > 0)
 
 
 def _hex_ids(rows: pa.Table) -> pa.Array:
@@ -200,13 +197,12 @@ def _details(task: FinishTask, rows: pa.Table, here: slice) -> pa.Array:
 
 
 def _write_tokens(task: FinishTask, rows: pa.Table) -> None:
-    streams = {stream: path for stream, path in task.token_files.items() if path is not None}
-    if not streams:
+    if not task.token_files:
         return
     with ExitStack() as stack:
         outputs = {
             stream: stack.enter_context(stack.enter_context(atomic_path(path)).open("wb"))
-            for stream, path in streams.items()
+            for stream, path in task.token_files.items()
         }
         for chosen, ids, counts in _token_slices(task, rows):
             for stream, output in outputs.items():
@@ -234,6 +230,3 @@ def _token_slices(
         part = slice(start, stop)
         yield streams[part], ids[begin : int(ends[stop - 1])], counts[part]
         start = stop
-
-
-assert UNROUTED_RANK < 0

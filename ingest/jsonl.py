@@ -46,14 +46,15 @@ def line_blocks(chunks: Iterator[bytes]) -> Iterator[list[bytes] | Fault]:
 
 def parse_lines(lines: Sequence[bytes]) -> list[Any]:
     """Parse each line into its JSON value, or a `Fault` that says why it has none."""
-    return [_parse(line) for line in lines]
+    return [parse_line(line) for line in lines]
 
 
 def _without_bom(lines: list[bytes]) -> list[bytes]:
     return [lines[0].removeprefix(_BOM), *lines[1:]]
 
 
-def _parse(line: bytes) -> Any:
+def parse_line(line: bytes) -> Any:
+    """Parse one JSON value."""
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:

@@ -7,8 +7,10 @@ from typing import Any
 
 from ingest.decompress import read_chunks
 from ingest.faults import BrokenStream, Fault
+from ingest.json_array import json_blocks
 from ingest.jsonl import line_blocks, parse_lines
 from ingest.sources import SourceFile, Unit
+from ingest.tables import arrow_blocks, parquet_blocks
 
 Blocks = Iterator[list[Any]]
 """Lists of records in the order of the file; a `Fault` stands for one that cannot be read."""
@@ -87,8 +89,15 @@ def _read_text(unit: Unit) -> Blocks:
         yield [Fault(f"not UTF-8 at byte {error.start + 1}")]
 
 
+def _read_json(unit: Unit) -> Blocks:
+    yield from json_blocks(_file_chunks(unit.file))
+
+
 READERS: dict[str, Callable[[Unit], Blocks]] = {
     "jsonl": _read_jsonl,
+    "json": _read_json,
+    "parquet": lambda unit: parquet_blocks(unit.file),
+    "arrow": lambda unit: arrow_blocks(unit.file),
     "text": _read_text,
 }
 """By the format of the file."""

@@ -58,7 +58,8 @@ class SourceFile:
         if self.is_remote:
             import fsspec
 
-            return fsspec.open(self.address, "rb").open()
+            filesystem, path = fsspec.core.url_to_fs(self.address)
+            return filesystem.open(path, "rb")
         return open(self.address, "rb")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.atomic import TEMPORARY_PREFIX
 from contracts.errors import UserError
 from contracts.shardset import FILE_NAME
 
@@ -49,12 +53,25 @@ class Workspace:
         """Tell whether a finished shard set is here."""
         return (self.out / FILE_NAME).is_file()
 
-    def claim(self) -> None:
-        """Make the folder ours.
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep the folder to this process, rid of what a killed one was writing.
 
         Raises:
-            UserError: It holds something that no build made.
+            UserError: Something that no build made is in it, or another build is at work there.
         """
+        self._make()
+        with (self.build / "lock").open("w") as lock:
+            try:
+                # The system lets go of it however this process ends.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(f"{self.out}: another build is writing here; wait for it") from error
+            for path in self.out.rglob(f"{TEMPORARY_PREFIX}*"):
+                path.unlink()
+            yield
+
+    def _make(self) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise UserError(f"{self.out}: is a file; choose a folder for the shard set")
         ours = self.build.is_dir() or self.is_whole()

@@ -1,0 +1,83 @@
+"""Records in columns: Parquet and Arrow files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pyarrow as pa
+
+from ingest.decompress import read_chunks
+from ingest.faults import BrokenStream, Fault
+from ingest.sources import SourceFile
+
+_BLOCK_ROWS = 512
+
+
+def parquet_blocks(file: SourceFile) -> Iterator[list[Any]]:
+    """Yield the rows of a Parquet file."""
+    import pyarrow.parquet as pq
+
+    with _seekable(file) as stream:
+        try:
+            # Without read-ahead, because a row group of long documents is large.
+            parquet = pq.ParquetFile(stream, pre_buffer=False)
+            for batch in parquet.iter_batches(_BLOCK_ROWS, use_threads=False):
+                yield _rows(batch)
+        except (pa.ArrowException, OSError) as error:
+            raise BrokenStream(f"not readable as Parquet: {_first_line(error)}") from error
+
+
+def arrow_blocks(file: SourceFile) -> Iterator[list[Any]]:
+    """Yield the rows of an Arrow file: Feather, the file format or the stream format."""
+    with _seekable(file) as stream:
+        try:
+            for batch in _arrow_batches(stream):
+                for start in range(0, batch.num_rows, _BLOCK_ROWS):
+                    yield _rows(batch.slice(start, _BLOCK_ROWS))
+        except (pa.ArrowException, OSError) as error:
+            raise BrokenStream(f"not readable as Arrow: {_first_line(error)}") from error
+
+
+def _arrow_batches(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
+    try:
+        reader = pa.ipc.open_file(stream)
+    except pa.ArrowInvalid:
+        # Hugging Face datasets keep their `.arrow` files in the stream format.
+        stream.seek(0)
+        yield from pa.ipc.open_stream(stream)
+        return
+    for number in range(reader.num_record_batches):
+        yield reader.get_batch(number)
+
+
+def _seekable(file: SourceFile) -> IO[bytes]:
+    if file.compression is None:
+        return file.open()
+    copy = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
+    with file.open() as stream:
+        for chunk in read_chunks(stream, file.compression):
+            copy.write(chunk)
+    copy.seek(0)
+    return copy
+
+
+def _rows(batch: pa.RecordBatch) -> list[Any]:
+    try:
+        return batch.to_pylist()
+    except (UnicodeDecodeError, ValueError, OverflowError):
+        return [_row(batch.slice(row, 1)) for row in range(batch.num_rows)]
+
+
+def _row(batch: pa.RecordBatch) -> Any:
+    try:
+        return batch.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return Fault(f"not UTF-8 at byte {error.start + 1} of a field")
+    except (ValueError, OverflowError) as error:
+        return Fault(f"a value that cannot be read: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
