@@ -12,6 +12,7 @@ from typing import NamedTuple
 import duckdb
 
 from contracts.atomic import atomic_path
+from contracts.errors import UserError
 from contracts.shardset import ShardSet, read_shardset
 from shards import views
 
@@ -58,21 +59,24 @@ def rebuild_index(folder: str | Path) -> Path:
     reads them when started in the folder.
 
     Raises:
-        UserError: The folder is not a finished shard set.
+        UserError: The folder is not a finished shard set, or cannot be written to.
     """
     root = Path(folder).resolve()
     shardset = read_shardset(root)
-    with (
-        atomic_path(root / FILE_NAME) as temporary,
-        _plain_name(root) as search_path,
-        duckdb.connect(str(temporary)) as connection,
-    ):
-        connection.execute(f"SET file_search_path = {views.literal(search_path)}")
-        connection.execute(views.CREATE_INFO)
-        connection.execute(views.INSERT_INFO, _fingerprint(shardset))
-        _define_views(connection, root, views.file_patterns(None, None))
-        for statement in views.comments():
-            connection.execute(statement)
+    try:
+        with (
+            atomic_path(root / FILE_NAME) as temporary,
+            _without_comma(root) as plain,
+            duckdb.connect(str(temporary)) as connection,
+        ):
+            connection.execute(f"SET file_search_path = {views.literal(str(plain))}")
+            connection.execute(views.CREATE_INFO)
+            connection.execute(views.INSERT_INFO, _fingerprint(shardset))
+            _define_views(connection, root, views.file_patterns(None, None))
+            for statement in views.comments():
+                connection.execute(statement)
+    except duckdb.Error as error:
+        raise UserError(f"{root / FILE_NAME}: cannot write: {error}") from error
     return root / FILE_NAME
 
 
@@ -95,7 +99,7 @@ def open_index(
     results = Path(out).resolve() if out is not None else root
     if not is_current(root):
         # A shard set on a disk that cannot be written to is still there to be read.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UserError):
             rebuild_index(root)
     connection = open_views(root, results)
     if read_only:
@@ -160,12 +164,12 @@ def _define_views(
 
 
 @contextlib.contextmanager
-def _plain_name(root: Path) -> Iterator[str]:
+def _without_comma(root: Path) -> Iterator[Path]:
     """Yield another name of the folder, without the commas that DuckDB splits search paths at."""
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / "shardset"
         link.symlink_to(root, target_is_directory=True)
-        yield str(link)
+        yield link
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:

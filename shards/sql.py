@@ -82,10 +82,10 @@ def write_result(
     """Answer one query on an open index; see `run_sql`."""
     check_read_only(connection, query)
     try:
-        result = connection.execute(query)
         if format == "parquet":
             assert output is not None
-            return _write_parquet(result, Path(output))
+            return _write_parquet(connection.sql(query), Path(output))
+        result = connection.execute(query)
         if output is None:
             return _WRITERS[format](result, sys.stdout)
         with atomic_write(output) as stream:
@@ -242,7 +242,7 @@ def _json_value(value: Any) -> Any:
     return value
 
 
-def _write_parquet(result: duckdb.DuckDBPyConnection, path: Path) -> int:
+def _write_parquet(result: duckdb.DuckDBPyRelation, path: Path) -> int:
     import pyarrow.parquet as pq
 
     reader = result.to_arrow_reader()
