@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -160,7 +161,7 @@ class RunConfig(Config):
     )
     callbacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
     loggers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
-    max_duration: str = Field(pattern=r"^\d+(tok|sp|ba|ep)$")
+    max_duration: str
     """How long to train: `1000000tok`, `5000sp`, `100ba` or `1ep`."""
     eval_interval: str | int = "1dur"
     eval_first: bool = False
@@ -184,6 +185,15 @@ class RunConfig(Config):
     console_log_interval: str | int = "1ba"
     python_log_level: str | None = None
     dist_timeout: float = 600
+
+    @field_validator("max_duration", mode="before")
+    @classmethod
+    def _with_unit(cls, value: object) -> object:
+        if not re.fullmatch(r"[1-9]\d*(tok|sp|ba|ep)", str(value)):
+            raise ValueError(
+                "needs a unit: 1000000tok (tokens), 5000sp (samples), 100ba (batches) or 1ep"
+            )
+        return value
 
     @field_validator("eval_loader", mode="before")
     @classmethod
