@@ -84,17 +84,19 @@ def _finished(work: Workspace, corpus: Corpus, units: Sequence[Unit], *, shown: 
     """Return the finished shard set, if it is the one that was asked for."""
     shardset = read_shardset(work.out)
     check_unchanged(work, shardset, corpus, units)
-    _complete(work)
+    if work.build.is_dir():
+        # It was stopped after the last word was written and before the broom.
+        with work.claimed():
+            _complete(work)
     say(f"{work.out}: already built from the same settings and inputs", shown=shown)
     return shardset
 
 
 def _complete(work: Workspace) -> None:
     """Do what comes after `shardset.json`."""
-    from shards.index import is_current, rebuild_index
+    from shards.index import rebuild_index
 
-    if not is_current(work.out):
-        rebuild_index(work.out)
+    rebuild_index(work.out)
     work.clean()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +61,14 @@ class Decisions:
     def _map(self, name: str, dtype: Any) -> NDArray[Any]:
         if self.rows == 0:
             return np.empty(0, dtype)
-        path = self.folder / name
-        mode = "r+" if path.exists() else "w+"
-        return np.memmap(path, dtype, mode=mode, shape=(self.rows,))
+        return np.memmap(self.folder / name, dtype, mode="r+", shape=(self.rows,))
+
+    def reserve(self) -> None:
+        """Make the files at full size, because a full disk kills who writes to a mapped file."""
+        for name, width in (("status", 1), ("copy_of", 8), ("validation", 1)):
+            with (self.folder / name).open("wb") as stream:
+                if self.rows:
+                    os.posix_fallocate(stream.fileno(), 0, self.rows * width)
 
 
 def decide(
@@ -78,6 +84,7 @@ def decide(
     """
     starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     decisions = Decisions(folder=folder, starts=starts)
+    decisions.reserve()
     status, copy_of = decisions.status(), decisions.copy_of()
     copy_of[:] = -1
     for first, table in _tables(unit_rows, starts):

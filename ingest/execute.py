@@ -140,11 +140,11 @@ def _explained() -> Iterator[None]:
             "the same command goes on where it stopped (use fewer --workers if it happens again)"
         ) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise UserError(
-            f"{error.filename or 'output folder'}: no space left on the disk; free some and run "
-            "the same command: it goes on where it stopped"
+            f"cannot write on: {error.strerror or error}; make room and run the same command: "
+            "it goes on where it stopped"
         ) from error
 
 

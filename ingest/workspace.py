@@ -66,7 +66,9 @@ class Workspace:
                 # The system lets go of it however this process ends.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise UserError(f"{self.out}: another build is writing here; wait for it") from error
+                raise UserError(
+                    f"{self.out}: another build is writing here; wait for it"
+                ) from error
             for path in self.out.rglob(f"{TEMPORARY_PREFIX}*"):
                 path.unlink()
             yield

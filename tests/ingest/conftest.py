@@ -3,16 +3,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
+from streaming.base.format import reader_from_json
+from tokenizers import Tokenizer
 
+from contracts.shardset import read_shardset
 from ingest.tokenizer import save_trained
 
 # A busy machine is no failure.
 settings.register_profile("ingest", deadline=None)
 settings.load_profile("ingest")
 
-WORDS = "the quick brown fox jumps over a lazy dog while seven wizards box up zinc jars".split()
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "up"]
 
 
 def sentence(number: int, words: int = 40) -> str:
@@ -24,7 +29,7 @@ def sentence(number: int, words: int = 40) -> str:
 @pytest.fixture(scope="session")
 def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A byte-level BPE tokenizer of 400 tokens."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -72,3 +77,80 @@ def write_corpus(tmp_path: Path, tokenizer_folder: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+class BuiltSet:
+    """Reads a shard set the plain way, with Streaming and the reference tokenizer."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.shardset = read_shardset(out)
+        self.tokenizer = Tokenizer.from_file(str(out / "tokenizer" / "tokenizer.json"))
+        self.tokenizer.encode_special_tokens = True
+
+    def documents(self, domain: str) -> list[dict[str, Any]]:
+        """The rows of one domain, in the order of its files."""
+        paths = sorted((self.out / "documents" / domain).glob("*.parquet"))
+        return [row for path in paths for row in pq.read_table(path).to_pylist()]
+
+    def all_documents(self) -> list[dict[str, Any]]:
+        """The rows of all domains and of none."""
+        folders = sorted((self.out / "documents").iterdir())
+        return [row for folder in folders for row in self.documents(folder.name)]
+
+    def samples(self, domain: str, split: str) -> list[np.ndarray]:
+        """The samples of a stream, as Streaming reads them."""
+        folder = self.out / domain / split
+        entries = json.loads((folder / "index.json").read_text())["shards"]
+        readers = [reader_from_json(str(folder), None, entry) for entry in entries]
+        for reader in readers:
+            reader.validate(allow_unsafe_types=False)
+        return [reader[n]["tokens"] for reader in readers for n in range(len(reader))]
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text by the reference, with its end-of-text token."""
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return [*ids, self.shardset.tokenizer.eos_token_id]
+
+    def check_stream(self, domain: str, split: str, texts: dict[tuple[str, int], str]) -> None:
+        """Compare a stream with the texts, by file and row, that its documents came from."""
+        length = self.shardset.sequence_length
+        expected: list[int] = []
+        rows = [row for row in self.documents(domain) if row["split"] == split]
+        for row in rows:
+            assert row["status"] == "kept"
+            ids = self.encode(texts[row["source_file"], row["source_row"]])
+            assert (row["first_sample"], row["first_offset"]) == divmod(len(expected), length)
+            assert row["tokens"] == len(ids)
+            expected += ids
+        samples = self.samples(domain, split)
+        found = np.concatenate([*samples, np.empty(0, np.int64)]).tolist()
+        summary = self.shardset.domains[domain][split]  # type: ignore[index]
+        assert found == expected[: len(samples) * length]
+        assert summary.samples == len(samples) == len(expected) // length
+        assert (
+            summary.tokens == len(expected) == summary.samples * length + (summary.remainder_tokens)
+        )
+        assert summary.documents == len(rows)
+        assert summary.text_bytes == sum(row["bytes"] for row in rows)
+
+
+@pytest.fixture
+def read_built() -> type[BuiltSet]:
+    """Reads a shard set the plain way."""
+    return BuiltSet
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file of a shard set that does not change from build to build."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "index.duckdb"
+    }
+
+
+@pytest.fixture
+def read_tree() -> Callable[[Path], dict[str, bytes]]:
+    """Reads all files that must be equal byte for byte."""
+    return tree

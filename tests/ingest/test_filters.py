@@ -53,7 +53,15 @@ def test_filter(text: str, accepts: bool) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "meta.language", "== en", "meta.language = en", "meta.language ~ en", "n ==", "n exists 3"],
+    [
+        "",
+        "meta.language",
+        "== en",
+        "meta.language = en",
+        "meta.language ~ en",
+        "n ==",
+        "n exists 3",
+    ],
 )
 def test_unknown_syntax_names_the_operators(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a filter; .*==, !=, <"):

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from ingest.faults import Fault
 from ingest.json_array import json_blocks
 
-RECORDS = st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=30) | st.integers(-(2**53), 2**53)))
+RECORDS = st.lists(
+    st.dictionaries(st.text(max_size=4), st.text(max_size=30) | st.integers(-(2**53), 2**53))
+)
 
 
 def read(data: bytes, size: int = 7) -> list[Any]:

@@ -1,3 +1,4 @@
+import itertools
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from ingest.jsonl import is_blank, line_blocks, parse_line, parse_lines
 
 def cut(data: bytes, cuts: list[int]) -> list[bytes]:
     places = [0, *sorted(c % (len(data) + 1) for c in cuts), len(data)]
-    pieces = [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [data[a:b] for a, b in itertools.pairwise(places)]
     return [piece for piece in pieces if piece]
 
 
