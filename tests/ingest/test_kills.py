@@ -57,7 +57,7 @@ def corpus(tmp_path: Path, write_corpus: Callable, write_lines: Callable) -> Pat
         write_lines(f"{name}/1.jsonl", [{"text": text} for text in texts])
     return write_corpus(
         domains={"a": {"paths": "a/*"}, "b": {"paths": "b/*"}},
-        tokenizer={"train": {"vocab_size": 300}},
+        tokenizer={"train": {"vocab_size": 280}},
         split={"validation": 0.2},
         shards={"size_limit": 30_000},
     )
