@@ -1,0 +1,46 @@
+# Everything runs in virtual environments that are made here from the project's own files.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint types pytest redpajama-mini constraints docs clean
+
+demo: $(VENV)/installed  ## the main job, offline, on text found on this machine (10 minutes)
+	$(BIN)/mixscale demo --out mixscale-demo
+
+test: $(VENV)/installed-dev lint types pytest  ## linter, type checker, tests
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/installed-dev
+	$(BIN)/basedpyright
+
+pytest: $(VENV)/installed-dev
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+redpajama-mini: $(VENV)/installed  ## the same job on RedPajama-layout data in ../shared
+	VENV=$(VENV) bash examples/redpajama-mini/run.sh
+
+docs: $(VENV)/installed-dev  ## the documentation as a site, every link checked
+	$(PIP_INSTALL) --editable '.[docs]'
+	$(BIN)/mkdocs build --strict --site-dir build/site
+
+constraints:  ## pin the newest versions that go together, for all supported Pythons
+	$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv
+	build/uv/bin/uv pip compile pyproject.toml --extra dev --extra docs --universal \
+	  --python-version 3.10 --no-header --no-annotate --output-file constraints.txt
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP_INSTALL) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build mixscale-demo
