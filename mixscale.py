@@ -238,7 +238,7 @@ def verify(shardset: Path, as_json: bool) -> None:
         _print_json(asdict(report))
     else:
         for problem in report.problems:
-            click.echo(problem)
+            click.echo(f"{problem.place}: {problem.message}")
         verdict = "sound" if report.sound else f"{len(report.problems)} problems"
         click.echo(
             f"{shardset}: {verdict}; read {report.records} records, {report.streams} streams, "

@@ -1,0 +1,190 @@
+"""Sweeps: parallel, resumable, the same records whatever happens on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import UserError
+from contracts.experiment import read_experiment
+from contracts.run_record import RunRecord, read_sweep, sweep_records
+from train.sweep import identified
+
+EXPERIMENT = """\
+name: tiny
+shardset: {shardset}
+out: {out}
+design:
+  type: ddo
+  scales: [1920, 3840]
+evaluation:
+  tokens_per_domain: 512
+targets: [100k]
+run:
+  model:
+    name: hf_causal_lm
+    pretrained_model_name_or_path: gpt2
+    pretrained: false
+    config_overrides: {{n_embd: 16, n_layer: 1, n_head: 2}}
+  optimizer: {{name: decoupled_adamw, lr: {rate}}}
+  global_train_batch_size: 8
+"""
+COMMAND = [sys.executable, "-m", "mixscale", "sweep"]
+
+
+def write(folder: Path, shardset: Path, rate: float = 0.01) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "experiment.yaml"
+    path.write_text(EXPERIMENT.format(shardset=shardset, out=folder / "out", rate=rate))
+    return path
+
+
+def results(folder: Path) -> list[RunRecord]:
+    return list(sweep_records(folder / "out", "tiny"))
+
+
+def outcome(record: RunRecord) -> dict[str, object]:
+    """Everything but what the clock says."""
+    clocks = {"seconds", "train_seconds", "tokens_per_second", "started"}
+    return record.model_dump(exclude=clocks)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, shardset: Path) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run([*COMMAND, str(write(folder, shardset)), "--workers", "2"], check=True)
+    return folder
+
+
+def test_every_run_has_its_record(undisturbed: Path) -> None:
+    records = results(undisturbed)
+    assert [record.run_id for record in records] == list(
+        read_sweep(undisturbed / "out", "tiny").run_ids
+    )
+    assert len(records) == 14
+    assert {record.status for record in records} == {"finished"}
+    base = records[0]
+    assert (base.role, base.scale_tokens, base.seen_tokens) == ("base", 1920, 1920)
+    increased = next(record for record in records if record.role == "increased")
+    assert increased.domains[str(increased.domain)].seen_tokens == 3 * 640
+
+
+def test_nothing_is_run_twice(undisturbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (undisturbed / "out").rglob("result.json")}
+    done = subprocess.run(
+        [*COMMAND, str(undisturbed / "experiment.yaml")], capture_output=True, text=True, check=True
+    )
+    assert "14 of 14 runs have their record already" in done.stderr
+    assert before == {
+        path: path.stat().st_mtime_ns for path in (undisturbed / "out").rglob("result.json")
+    }
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_records(
+    undisturbed: Path, shardset: Path, tmp_path: Path
+) -> None:
+    experiment = write(tmp_path, shardset)
+    command = [*COMMAND, str(experiment), "--workers", "1"]
+    process = subprocess.Popen(command, start_new_session=True)
+    _wait_for_results(tmp_path, 3)
+    process.kill()
+    process.wait()
+    assert _runs_stop(tmp_path), "the runs of a dead sweep must end"
+    # One record gone, one folder half-written: both are run again.
+    finished = sorted((tmp_path / "out" / "runs").glob("*/result.json"))
+    finished[0].unlink()
+    shutil.rmtree(finished[1].parent)
+    subprocess.run([*COMMAND, str(experiment), "--workers", "2"], check=True)
+    ours, theirs = results(tmp_path), results(undisturbed)
+    assert [outcome(record) for record in ours] == [outcome(record) for record in theirs]
+
+
+def test_a_killed_run_is_tried_again(shardset: Path, tmp_path: Path) -> None:
+    experiment = write(tmp_path, shardset, rate=0.02)
+    process = subprocess.Popen(
+        [*COMMAND, str(experiment), "--workers", "1"], stderr=subprocess.PIPE, text=True
+    )
+    _kill_one_run(tmp_path)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "killed by SIGKILL" in errors
+    assert len(results(tmp_path)) == 14
+
+
+def test_diverged_runs_do_not_stop_the_others(shardset: Path, tmp_path: Path) -> None:
+    experiment = write(tmp_path, shardset, rate=1e30)
+    text = experiment.read_text() + "  algorithms: {}\n"
+    experiment.write_text(text.replace("scales: [1920, 3840]", "scales: [1920]"))
+    done = subprocess.run([*COMMAND, str(experiment)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "7 diverged" in done.stdout
+    assert {record.status for record in results(tmp_path)} == {"diverged"}
+
+
+def test_two_sweeps_at_once_are_refused(shardset: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    from train.sweep import sweep
+
+    experiment = write(tmp_path, shardset)
+    (tmp_path / "out" / "sweeps").mkdir(parents=True)
+    with (
+        FileLock(tmp_path / "out" / "sweeps" / ".tiny.lock"),
+        pytest.raises(UserError, match="already running in another process"),
+    ):
+        sweep(experiment)
+
+
+def test_identity_depends_on_the_recipe(shardset: Path, tmp_path: Path) -> None:
+    one = identified(read_experiment(write(tmp_path / "a", shardset)))
+    two = identified(read_experiment(write(tmp_path / "b", shardset, rate=0.02)))
+    assert not set(one) & set(two)
+    assert list(one) == list(identified(read_experiment(write(tmp_path / "c", shardset))))
+
+
+def _wait_for_results(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        if len(list(folder.glob("out/runs/*/result.json"))) >= count:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"no {count} results in time")
+
+
+def _working_on(folder: Path) -> list[int]:
+    """Find the processes that write the log of a run below `folder`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            target = os.readlink(process / "fd" / "1")
+        except OSError:
+            continue
+        if target.startswith(str(folder)) and target.endswith("log.txt"):
+            found.append(int(process.name))
+    return found
+
+
+def _kill_one_run(folder: Path) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        for number in _working_on(folder):
+            os.kill(number, signal.SIGKILL)
+            return
+        time.sleep(0.01)
+    pytest.fail("no run started in time")
+
+
+def _runs_stop(folder: Path) -> bool:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if not _working_on(folder):
+            return True
+        time.sleep(0.1)
+    return False
