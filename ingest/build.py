@@ -279,7 +279,7 @@ class _FinishTasks:
             documents=self._document_paths(number),
             token_files=cut,
             first_tokens={s: int(first_tokens[s[0], int(s[1])]) for s in self.counts.streams()},
-            done=self.work.final / "units" / f"{number}.json",
+            mark=self.work.final / "units" / f"{number}.json",
         )
 
     def _document_paths(self, number: int) -> dict[int, Path]:

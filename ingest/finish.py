@@ -16,9 +16,10 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from contracts.atomic import atomic_path, write_json
+from contracts.atomic import atomic_path
 from ingest.corpus import UNROUTED
 from ingest.decide import Decisions
+from ingest.scratch import read_mark, scratch_path, write_mark
 from ingest.unit import KEPT, STATUS, map_tokens, read_rows
 from shards.schema import DOCUMENTS
 
@@ -36,7 +37,9 @@ class UnitPlaces:
 
     def write(self, files: Sequence[str], first_rows: Sequence[int]) -> None:
         """Save by unit the source file and the number of its first row."""
-        write_json(self.path, {"files": list(files), "first_rows": list(first_rows)})
+        with scratch_path(self.path) as temporary:
+            places = {"files": list(files), "first_rows": list(first_rows)}
+            temporary.write_text(json.dumps(places), encoding="utf-8")
 
     def read(self) -> tuple[pa.Array, NDArray[np.int64]]:
         """Load (units,) files and (units,) first rows."""
@@ -67,18 +70,18 @@ class FinishTask:
     """By domain number and whether it is validation: where those tokens go."""
     first_tokens: Mapping[tuple[int, bool], int]
     """Where in its stream the unit's first token of that kind lies."""
-    done: Path
+    mark: Path
     """Appears when all is written."""
 
 
 def finish_unit(task: FinishTask) -> None:
     """Write the documents and the token files of a unit, unless that is done."""
-    if task.done.is_file():
+    if read_mark(task.mark) is not None:
         return
     rows = read_rows(task.rows_path)
     _write_documents(task, rows)
     _write_tokens(task, rows)
-    write_json(task.done, {})
+    write_mark(task.mark, {}, list(task.token_files.values()))
 
 
 def _row_range(task: FinishTask) -> slice:
@@ -201,7 +204,7 @@ def _write_tokens(task: FinishTask, rows: pa.Table) -> None:
         return
     with ExitStack() as stack:
         outputs = {
-            stream: stack.enter_context(stack.enter_context(atomic_path(path)).open("wb"))
+            stream: stack.enter_context(stack.enter_context(scratch_path(path)).open("wb"))
             for stream, path in task.token_files.items()
         }
         for chosen, ids, counts in _token_slices(task, rows):

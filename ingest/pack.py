@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from contracts.atomic import write_json
 from contracts.shardset import SplitSummary
 from ingest.execute import Runner
 from ingest.progress import stage
+from ingest.scratch import read_mark, write_mark
 from shards.mds import (
     MdsOptions,
     ShardRange,
@@ -75,8 +74,9 @@ def pack_streams(streams: Sequence[StreamTask], run: Runner, *, shown: bool) -> 
 
 def _write_shard(task: _ShardTask) -> dict[str, Any]:
     """Write one shard, unless that is done."""
-    if task.mark.is_file():
-        return json.loads(task.mark.read_text(encoding="utf-8"))
+    done = read_mark(task.mark)
+    if done is not None:
+        return done
     stream = task.stream
     entry = write_shard(
         stream.folder,
@@ -86,7 +86,7 @@ def _write_shard(task: _ShardTask) -> dict[str, Any]:
         stream.dtype,
         stream.options,
     )
-    write_json(task.mark, entry)
+    write_mark(task.mark, entry)
     return entry
 
 

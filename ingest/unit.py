@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
@@ -14,12 +13,12 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from contracts.atomic import atomic_path, write_json
 from ingest.encode import Encoder, EncoderSpec, load_encoder
 from ingest.faults import Fault
 from ingest.jsonl import is_blank
 from ingest.records import record_blocks
 from ingest.rules import Routing, Rule, cut_window, find_text
+from ingest.scratch import read_mark, scratch_path, write_mark
 from ingest.sources import Unit
 
 STATUS = ("kept", "duplicate", "too_short", "filtered", "empty", "malformed")
@@ -109,17 +108,17 @@ _DEFAULTS = {"high": 0, "low": 0, "chars": 0, "bytes": 0, "tokens": 0}
 
 def read_unit(task: ReadTask) -> UnitSummary:
     """Read one unit, unless its results are already there."""
-    done = task.stem.with_suffix(".json")
-    if done.is_file():
-        return UnitSummary(**json.loads(done.read_text()))
+    mark = task.stem.with_suffix(".json")
+    done = read_mark(mark)
+    if done is not None:
+        return UnitSummary(**done)
     encoder = load_encoder(task.encoder)
     with ExitStack() as stack:
-        rows_path = stack.enter_context(atomic_path(task.rows_path))
-        tokens_path = stack.enter_context(atomic_path(task.tokens_path))
+        rows_path = stack.enter_context(scratch_path(task.rows_path))
+        tokens_path = stack.enter_context(scratch_path(task.tokens_path))
         with rows_path.open("wb") as rows, tokens_path.open("wb") as tokens:
             summary = _write_results(task, encoder, rows, tokens)
-    # Last, because it says that both other files are whole.
-    write_json(done, asdict(summary))
+    write_mark(mark, asdict(summary), [task.rows_path, task.tokens_path])
     return summary
 
 
