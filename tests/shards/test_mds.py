@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import tempfile
@@ -100,7 +99,7 @@ def test_every_compression_is_that_of_streaming(
     compression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # gzip writes the time into its header; ours is always 0.
-    monkeypatch.setattr(gzip.time, "time", lambda: 0)
+    monkeypatch.setattr("gzip.time.time", lambda: 0)
     tokens = random_tokens(500, UINT16)
     options = MdsOptions(size_limit=600, compression=compression, hashes=("sha1",))
     write_stream(tmp_path / "ours", tokens, 16, options)
