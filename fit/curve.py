@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fit.arrays import Floats
+from fit.least_squares import descend
 
 # Where a curve lies when its points leave a choice: the prior's centre (in log a, log b) amid the
 # values that published proxy runs gave, a from 2.5 to 6.6 and b from 1.2 to 2.0, with widths that
@@ -59,10 +60,13 @@ def fit_curves(x: Floats, y: Floats, noise: Floats, *, start: Curves | None = No
     points = y.shape[-1]
     flat = _Problem(x.reshape(-1, points), y.reshape(-1, points), noise.reshape(-1, points))
     if start is None:
-        theta = _best(flat, [_descend(flat, begin, 200) for begin in _starts(flat)])
+        theta = _best(
+            flat, [descend(flat, begin, _LOG_LOW, _LOG_HIGH, 200) for begin in _starts(flat)]
+        )
     else:
         a, b = np.broadcast_to(start.a, shape), np.broadcast_to(start.b, shape)
-        theta = _descend(flat, np.log(np.stack([a.ravel(), b.ravel()], -1)), 40)
+        begin = np.log(np.stack([a.ravel(), b.ravel()], -1))
+        theta = descend(flat, begin, _LOG_LOW, _LOG_HIGH, 40)
     a, b = np.exp(theta).T
     c = flat.offset(a, b)
     return Curves(a=a.reshape(shape), b=b.reshape(shape), c=c.reshape(shape))
@@ -135,37 +139,3 @@ def _best(problem: _Problem, answers: list[Floats]) -> Floats:
     """(rows, 2) the answer of least cost for each row."""
     costs = np.stack([problem.cost(theta) for theta in answers])
     return np.take_along_axis(np.stack(answers), costs.argmin(0)[None, :, None], 0)[0]
-
-
-def _descend(problem: _Problem, theta: Floats, steps: int) -> Floats:
-    """Levenberg-Marquardt on all rows together; rows that have settled drop out."""
-    theta = theta.copy()
-    active = np.arange(len(theta))
-    damping = np.full(len(theta), 1e-3)
-    cost = problem.cost(theta)
-    for _ in range(steps):
-        part = problem.rows(active)
-        matrix, gradient = part.normal_equations(theta[active])
-        trial = _step(theta[active], matrix, gradient, damping[active])
-        trial_cost = part.cost(trial)
-        better = trial_cost <= cost[active]
-        moved = np.abs(trial - theta[active]).max(-1)
-        taken = active[better]
-        theta[taken], cost[taken] = trial[better], trial_cost[better]
-        damping[active] = np.clip(damping[active] * np.where(better, 0.2, 6.0), 1e-14, 1e12)
-        active = active[(moved > 1e-10) & (damping[active] < 1e11)]
-        if not len(active):
-            break
-    return theta
-
-
-def _step(theta: Floats, matrix: Floats, gradient: Floats, damping: Floats) -> Floats:
-    damped = matrix.copy()
-    damped[:, [0, 1], [0, 1]] *= (1 + damping)[:, None]
-    (p, q), (_, s) = damped.transpose(1, 2, 0)
-    determinant = np.maximum(p * s - q * q, 1e-300)
-    move = np.stack(
-        [s * gradient[:, 0] - q * gradient[:, 1], p * gradient[:, 1] - q * gradient[:, 0]], -1
-    )
-    move = np.clip(move / determinant[:, None], -1.0, 1.0)
-    return np.clip(theta - move, _LOG_LOW, _LOG_HIGH)

@@ -11,10 +11,12 @@ from contracts.experiment import Objective
 from fit.arrays import Floats
 from fit.exact_shares import exact_shares
 from fit.noise import Noise
+from fit.objective import Target
 from fit.record import (
     Cost,
     FitRecord,
     Gain,
+    LawScore,
     Mixture,
     Reach,
     Recommendation,
@@ -33,6 +35,7 @@ def describe(
     objective: Objective,
     question: Question,
     noise: Noise,
+    laws: Sequence[LawScore] = (),
     warnings: Sequence[str],
     cost: Cost,
     run_ids: tuple[str, ...],
@@ -52,13 +55,14 @@ def describe(
         available_tokens=dict(question.available),
         scales=tuple(_scale(fit) for fit in solution.scales),
         mixtures=tuple(_mixture(answer, runs.domains) for answer in solution.answers),
-        reach=_reach(solution),
+        reach=_reach(solution, question.target),
         gains=tuple(_gain(gain, runs.domains) for gain in solution.gains),
         recommended=recommendation,
+        laws=tuple(laws),
         warnings=(*warnings, *solution.warnings),
         noise=noise.source,
         noise_objective=noise.objective,
-        bootstrap=question.draws if noise.objective is not None else 0,
+        bootstrap=question.draws if solution.scales[-1].draws is not None else 0,
         cost=cost,
         run_ids=run_ids,
         versions=versions,
@@ -148,15 +152,21 @@ def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
     return effects
 
 
-def _reach(solution: Solution) -> Reach:
+def _reach(solution: Solution, target: Target) -> Reach:
     measured = solution.measured
     error = measured.slope_error
+    several = len(measured.totals) > 1
+    whole = solution.spans_scales
     return Reach(
-        how="autoscale" if len(measured.totals) > 1 else "same shares",
+        how="law" if whole else "autoscale" if several else "same shares",
         totals=tuple(measured.totals.tolist()),
         shares=tuple(tuple(row) for row in measured.shares.tolist()),
         free=tuple(tuple(row) for row in measured.free.tolist()),
         slope_error=None if error is None else tuple(error.tolist()),
+        parameters=solution.scales[-1].law.parameters() if whole else None,
+        bits_per_nat=(
+            tuple(target.bits_per_nat.tolist()) if target.metric == "bits_per_byte" else None
+        ),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ import numpy as np
 from contracts.errors import UserError
 from contracts.experiment import DdoDesign, Experiment, SwarmDesign, read_experiment
 from contracts.run_record import RunRecord, read_sweep, sweep_records
+from fit.api import choose
 from fit.arrays import Floats
 from fit.describe import describe
-from fit.laws import law_named
-from fit.noise import estimate_noise
-from fit.objective import target
 from fit.record import Cost, FitRecord, write_fit
+from fit.report import report
 from fit.runs import bits_per_nat, runs_from_records
 from fit.solve import Question, solve
+from fit.versions import versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +53,7 @@ def fit_experiment(experiment_yaml: Path, *, law: str = "auto", bootstrap: int =
     record = fit_records(experiment, gathered, law=law, bootstrap=bootstrap)
     folder = out / "fits" / record.fit_id
     write_fit(folder, record)
+    report(folder)
     return folder
 
 
@@ -93,15 +93,12 @@ def fit_records(
     """
     records = gathered.records
     runs = runs_from_records(records)
-    objective = target(
-        experiment.objective, runs.validation, bits_per_nat(records, runs.validation)
-    )
+    bits = bits_per_nat(records, runs.validation)
+    chosen = choose(runs, law, experiment.objective, bits)
     available = {name: t.available_tokens for name, t in records[0].domains.items()}
-    noise = estimate_noise(runs, objective)
     content = _content(experiment, records, law, bootstrap)
-    name = "ddo" if law == "auto" else law
     question = Question(
-        target=objective,
+        target=chosen.target,
         constraints=experiment.constraints,
         budgets=tuple(sorted(experiment.targets)),
         available=available,
@@ -109,15 +106,15 @@ def fit_records(
         draws=bootstrap,
         seed=int(content[:8], 16),
     )
-    solution = solve(runs, law_named(name), noise, question)
     return describe(
-        solution,
-        fit_id=f"{experiment.name}-{name}-{content[:8]}",
+        solve(runs, chosen.law, chosen.noise, question),
+        fit_id=f"{experiment.name}-{chosen.name}-{content[:8]}",
         experiment=experiment.name,
-        law=name,
+        law=chosen.name,
         objective=experiment.objective,
         question=question,
-        noise=noise,
+        noise=chosen.noise,
+        laws=chosen.scores,
         warnings=gathered.warnings,
         cost=Cost(
             runs=len(records),
@@ -125,7 +122,7 @@ def fit_records(
             seconds=sum(record.seconds for record in records),
         ),
         run_ids=tuple(record.run_id for record in records),
-        versions=_versions(),
+        versions=versions(),
     )
 
 
@@ -133,7 +130,7 @@ def _content(experiment: Experiment, records: Sequence[RunRecord], law: str, boo
     """Hash what the result depends on, and nothing about where it lies."""
     settings = experiment.model_dump(mode="json", exclude={"shardset", "out"})
     losses = [[r.run_id, [e.loss_nats for e in r.evaluation.values()]] for r in records]
-    whole = [settings, losses, law, bootstrap, _versions()["mixscale"]]
+    whole = [settings, losses, law, bootstrap, versions()["mixscale"]]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
@@ -157,13 +154,3 @@ def _current(
 def _some(names: Sequence[str], most: int = 8) -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in ("mixscale", "numpy", "scipy"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "source"
-    return versions

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.config import format_tokens
 from contracts.errors import UserError
 from contracts.experiment import Constraints
 from fit.arrays import Floats
 
 TOLERANCE = 1e-9
+# Solvers for groups and divergence stop this near a bound.
+_SOLVER_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +28,50 @@ class Feasible:
     low_reason: tuple[str, ...]
     """Which rule gave each lower bound."""
     high_reason: tuple[str, ...]
+    group_names: tuple[str, ...]
+    groups: Floats
+    """(groups, domains) ones where a domain belongs to a group."""
+    group_low: Floats
+    group_high: Floats
+    prior: Floats
+    """(domains,) the mixture that the divergence is measured from."""
+    max_kl: float | None = None
+    """Nats."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether there are only bounds on single domains."""
+        return not self.group_names and self.max_kl is None
+
+    def divergence(self, shares: Floats) -> float:
+        """Kullback-Leibler divergence from the prior, nats."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.where(shares > 0, shares * np.log(shares / self.prior), 0.0)
+        return float(terms.sum())
 
     def binding(self, shares: Floats) -> dict[str, str]:
         """Name the rule that holds each domain which sits at a bound."""
+        slack = TOLERANCE if self.plain else _SOLVER_TOLERANCE
         names = {}
         for i, domain in enumerate(self.domains):
-            if shares[i] <= self.low[i] + TOLERANCE:
+            if shares[i] <= self.low[i] + slack:
                 names[domain] = self.low_reason[i]
-            elif shares[i] >= self.high[i] - TOLERANCE:
+            elif shares[i] >= self.high[i] - slack:
                 names[domain] = self.high_reason[i]
+            else:
+                names.update(self._shared_binding(i, shares, slack))
         return names
+
+    def _shared_binding(self, i: int, shares: Floats, slack: float) -> dict[str, str]:
+        """The group or the divergence that holds a domain off its own bounds."""
+        for g, name in enumerate(self.group_names):
+            share = float(self.groups[g] @ shares)
+            at = share <= self.group_low[g] + slack or share >= self.group_high[g] - slack
+            if self.groups[g, i] and at:
+                return {self.domains[i]: f"group {name}"}
+        if self.max_kl is not None and self.divergence(shares) >= self.max_kl - slack:
+            return {self.domains[i]: "max_kl"}
+        return {}
 
 
 def feasible_set(
@@ -55,28 +90,39 @@ def feasible_set(
         available: Training tokens that exist of each domain; `max_epochs` needs them.
 
     Raises:
-        UserError: No mixture satisfies all of them; the message names the smallest set of
+        UserError: No mixture satisfies all of them; the message names a smallest set of
             constraints that conflict. Or a constraint names an unknown domain.
     """
+    from fit.conflict import check_feasible
+
     _check_names(constraints, domains)
     low, low_reason = _lower_bounds(constraints, domains)
     high, high_reason = _upper_bounds(constraints, domains, token_budget, available)
+    groups = constraints.groups
     feasible = Feasible(
         domains=tuple(domains),
         low=low,
         high=high,
         low_reason=tuple(low_reason),
         high_reason=tuple(high_reason),
+        group_names=tuple(groups),
+        groups=np.array(
+            [[float(d in group.domains) for d in domains] for group in groups.values()]
+        ).reshape(len(groups), len(domains)),
+        group_low=np.array([group.floor for group in groups.values()], dtype=np.float64),
+        group_high=np.array([group.ceiling for group in groups.values()], dtype=np.float64),
+        prior=_prior(constraints, domains, available),
+        max_kl=constraints.max_kl,
     )
-    _check_bounds(feasible, token_budget)
+    check_feasible(feasible, token_budget)
     return feasible
 
 
 def scale_into_bounds(shares: Floats, feasible: Feasible) -> Floats:
-    """Project shares onto the bounds: the allowed mixture nearest in Kullback-Leibler divergence.
+    """Project shares onto the allowed ones: the nearest in Kullback-Leibler divergence.
 
-    All domains off their bounds keep their ratios: `p_i = clip(f * q_i, low_i, high_i)` with the
-    factor f at which they sum to 1.
+    With bounds alone, all domains off their bounds keep their ratios: `p_i = clip(f * q_i, low_i,
+    high_i)` with the factor f at which they sum to 1.
 
     Args:
         shares: (..., domains) positive.
@@ -86,6 +132,17 @@ def scale_into_bounds(shares: Floats, feasible: Feasible) -> Floats:
         (..., domains) shares that sum to 1.
     """
     shares = np.maximum(shares, 1e-300)
+    clipped = _clip_scaled(shares, feasible)
+    if feasible.plain:
+        return clipped
+    from fit.convex import nearest
+
+    flat, starts = shares.reshape(-1, shares.shape[-1]), clipped.reshape(-1, shares.shape[-1])
+    rows = [nearest(q, feasible, start) for q, start in zip(flat, starts, strict=True)]
+    return np.stack(rows).reshape(shares.shape)
+
+
+def _clip_scaled(shares: Floats, feasible: Feasible) -> Floats:
     lower = np.full(shares.shape[:-1], -800.0)
     upper = np.full(shares.shape[:-1], 800.0)
     with np.errstate(over="ignore"):
@@ -107,14 +164,36 @@ def _exact(shares: Floats, feasible: Feasible) -> Floats:
 
 
 def _check_names(constraints: Constraints, domains: Sequence[str]) -> None:
-    for key in ("floor", "ceiling", "fixed"):
-        value = getattr(constraints, key)
-        unknown = sorted(set(value) - set(domains)) if isinstance(value, dict) else []
+    named = {
+        "floor": constraints.floor,
+        "ceiling": constraints.ceiling,
+        "fixed": constraints.fixed,
+        "prior": constraints.prior,
+    }
+    named |= {f"groups.{name}": group.domains for name, group in constraints.groups.items()}
+    for key, value in named.items():
+        if isinstance(value, float | int | str):
+            continue
+        unknown = sorted(set(value) - set(domains))
         if unknown:
             raise UserError(
                 f"constraints.{key}: {unknown} are not training domains; "
                 f"the domains are {list(domains)}"
             )
+
+
+def _prior(
+    constraints: Constraints, domains: Sequence[str], available: Mapping[str, int] | None
+) -> Floats:
+    prior = constraints.prior
+    if prior == "uniform":
+        return np.full(len(domains), 1 / len(domains))
+    if prior == "natural":
+        if not available:
+            raise UserError("constraints.prior: natural needs the number of available tokens")
+        prior = {domain: float(available[domain]) for domain in domains}
+    shares = np.array([prior.get(domain, 0.0) for domain in domains], dtype=np.float64)
+    return shares / shares.sum()
 
 
 def _by_domain(value: float | dict[str, float], domain: str, default: float) -> float:
@@ -150,42 +229,3 @@ def _upper_bounds(
             if epochs_bound < high[i]:
                 high[i], reasons[i] = epochs_bound, "max_epochs"
     return high, reasons
-
-
-def _check_bounds(feasible: Feasible, token_budget: float | None) -> None:
-    at = f" at {format_tokens(token_budget)} tokens" if token_budget else ""
-    for i, domain in enumerate(feasible.domains):
-        if feasible.low[i] > feasible.high[i] + TOLERANCE:
-            raise UserError(
-                f"constraints: no mixture is possible{at}: {domain} has "
-                f"{feasible.low_reason[i]} {feasible.low[i]:.4g} above "
-                f"{feasible.high_reason[i]} {feasible.high[i]:.4g}"
-            )
-    if feasible.low.sum() > 1 + TOLERANCE:
-        names = _fewest(feasible.low, 1.0)
-        parts = ", ".join(
-            f"{feasible.domains[i]} {feasible.low_reason[i]} {feasible.low[i]:.4g}" for i in names
-        )
-        raise UserError(
-            f"constraints: no mixture is possible{at}: the lower bounds sum to more than 1 "
-            f"({parts}); lower one of them"
-        )
-    if feasible.high.sum() < 1 - TOLERANCE:
-        parts = ", ".join(
-            f"{domain} {reason} {bound:.4g}"
-            for domain, reason, bound in zip(
-                feasible.domains, feasible.high_reason, feasible.high, strict=True
-            )
-        )
-        raise UserError(
-            f"constraints: no mixture is possible{at}: the upper bounds sum to "
-            f"{feasible.high.sum():.4g}, less than 1 ({parts}); raise max_epochs or a ceiling, "
-            "or ask for fewer tokens"
-        )
-
-
-def _fewest(values: Floats, limit: float) -> list[int]:
-    """The fewest values whose sum passes the limit."""
-    order = np.argsort(-values, kind="stable")
-    count = int(np.searchsorted(np.cumsum(values[order]), limit + TOLERANCE)) + 1
-    return sorted(order[:count].tolist())

@@ -78,4 +78,6 @@ class Law:
     """Whether one fit takes runs of all scales; other laws are fitted to each scale."""
     needs_base: bool = False
     """Whether the runs must be changes of one domain around a base run."""
+    load: Callable[[dict[str, Any], tuple[str, ...], Target], FittedLaw] | None = None
+    """Rebuild a law that spans scales from its `parameters()`, domains and target."""
     summary: str

@@ -41,6 +41,9 @@ class Noise:
         }[self.source]
 
 
+UNKNOWN_NOISE = Noise(losses=None, objective=None, source="unknown")
+
+
 def estimate_noise(runs: Runs, target: Target) -> Noise:
     """Pool the spread of repeated runs; fall back on the evaluation's standard errors.
 
@@ -54,7 +57,7 @@ def estimate_noise(runs: Runs, target: Target) -> Noise:
     if runs.errors is not None:
         objective = float(np.median(target.error(runs.losses, runs.errors)))
         return Noise(losses=np.median(runs.errors, 0), objective=objective, source="evaluation")
-    return Noise(losses=None, objective=None, source="unknown")
+    return UNKNOWN_NOISE
 
 
 def _pooled(runs: Runs, values: Floats) -> tuple[Floats, int]:

@@ -91,6 +91,23 @@ class Reach(Config):
     free: tuple[tuple[bool, ...], ...] = ()
     """(scales, domains): off the bounds."""
     slope_error: tuple[float, ...] | None = None
+    parameters: dict[str, Any] | None = None
+    """Of a law that spans scales."""
+    bits_per_nat: tuple[float, ...] | None = None
+    """(validation,) for an objective in bits per byte."""
+
+
+class LawScore(Config):
+    """How well a law predicts runs that it has not seen."""
+
+    law: str
+    held_out: float | None
+    """Mean absolute error of the objective of left-out mixtures; null when it cannot be fitted."""
+    next_scale: float | None
+    """Mean absolute error at the largest scale of a law fitted to the smaller ones, each without
+    its mean over the runs: how well it tells mixtures apart there."""
+    note: str | None = None
+    """Why a law was left out."""
 
 
 class FitRecord(Config):
@@ -111,7 +128,7 @@ class FitRecord(Config):
     reach: Reach
     gains: tuple[Gain, ...]
     recommended: Recommendation
-    laws: tuple[dict[str, Any], ...] = ()
+    laws: tuple[LawScore, ...] = ()
     """Held-out errors of the laws compared, the chosen one first."""
     warnings: tuple[str, ...]
     noise: Literal["seeds", "evaluation", "unknown"]

@@ -97,6 +97,8 @@ class Solution:
 
     scales: tuple[ScaleFit, ...]
     measured: Measured
+    spans_scales: bool
+    """Whether one law holds at every budget, so that nothing had to be projected."""
     answers: tuple[Answer, ...]
     gains: tuple[GainOver, ...]
     warnings: tuple[str, ...]
@@ -108,50 +110,63 @@ def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
     Raises:
         UserError: The runs do not suit the law, or no mixture is allowed at a measured scale.
     """
-    rng = np.random.default_rng(question.seed)
-    fits = tuple(_fit_scale(runs, scale, law, noise, question, rng) for scale in runs.scales)
+    fits = _fit_scales(runs, law, noise, question)
     measured = _measured(fits)
+    carried = [] if law.spans_scales else _trends(measured, runs.domains)
     answers = [_measured_answer(fit) for fit in fits]
-    warnings = [noise.sentence, *_silence(fits), *_trends(measured, runs.domains)]
+    warnings = [_intervals_sentence(fits, law, noise, question), *_silence(fits), *carried]
     for budget in question.budgets:
         try:
-            answers.append(_projected_answer(fits, measured, budget, question))
+            answers.append(_projected_answer(fits, measured, budget, question, law.spans_scales))
         except UserError as error:
             warnings.append(f"No mixture for {format_tokens(budget)} tokens: {error}")
-    warnings += _reach_warnings(fits, question.budgets)
+    warnings += _reach_warnings(fits, question.budgets, law.spans_scales)
     return Solution(
         scales=fits,
         measured=measured,
+        spans_scales=law.spans_scales,
         answers=tuple(answers),
         gains=_gains(fits[-1], question),
-        warnings=tuple(warnings),
+        warnings=tuple(sentence for sentence in warnings if sentence),
     )
 
 
+def _fit_scales(runs: Runs, law: Law, noise: Noise, question: Question) -> tuple[ScaleFit, ...]:
+    rng = np.random.default_rng(question.seed)
+    if not law.spans_scales:
+        parts = [(scale, runs.at(scale)) for scale in runs.scales]
+        laws = [(s, part, law.fit(part, question.target, noise)) for s, part in parts]
+        draws = [_draws(fitted, rng, question.draws) for _, _, fitted in laws]
+    else:
+        whole = law.fit(runs, question.target, noise)
+        laws = [(scale, runs.at(scale), whole) for scale in runs.scales]
+        draws = [_draws(whole, rng, question.draws)] * len(laws)
+    return tuple(
+        _fit_scale(scale, part, fitted, drawn, question)
+        for (scale, part, fitted), drawn in zip(laws, draws, strict=True)
+    )
+
+
+def _draws(law: FittedLaw, rng: np.random.Generator, count: int) -> Draws | None:
+    return law.draws(rng, count) if count else None
+
+
 def _fit_scale(
-    runs: Runs,
-    scale: float,
-    law: Law,
-    noise: Noise,
-    question: Question,
-    rng: np.random.Generator,
+    scale: float, runs: Runs, law: FittedLaw, draws: Draws | None, question: Question
 ) -> ScaleFit:
-    here = runs.at(scale)
-    fitted = law.fit(here, question.target, noise)
     feasible = feasible_set(
         question.constraints,
         runs.domains,
         token_budget=scale if scale > 1 else None,
         available=question.available,
     )
-    draws = fitted.draws(rng, question.draws) if question.draws else None
     return ScaleFit(
         scale=scale,
-        runs=here,
+        runs=runs,
         target=question.target,
-        law=fitted,
+        law=law,
         feasible=feasible,
-        optimum=fitted.optimum(feasible, scale),
+        optimum=law.optimum(feasible, scale),
         draws=draws,
         draw_shares=None if draws is None else draws.optima(feasible, scale) / scale,
     )
@@ -191,22 +206,31 @@ def _measured_answer(fit: ScaleFit) -> Answer:
 
 
 def _projected_answer(
-    fits: Sequence[ScaleFit], measured: Measured, budget: int, question: Question
+    fits: Sequence[ScaleFit],
+    measured: Measured,
+    budget: int,
+    question: Question,
+    spans_scales: bool,
 ) -> Answer:
-    domains = fits[0].runs.domains
+    last = fits[-1]
     feasible = feasible_set(
-        question.constraints, domains, token_budget=budget, available=question.available
+        question.constraints, last.runs.domains, token_budget=budget, available=question.available
     )
-    shares = carry(measured, budget, feasible)
-    draws = _draw_shares(fits)
-    carried = None if draws is None else carry_draws(measured, draws, budget, feasible)
+    objective = None
+    if spans_scales:
+        optimum = last.law.optimum(feasible, budget)
+        shares, objective = optimum.tokens / budget, optimum.objective
+        drawn = None if last.draws is None else last.draws.optima(feasible, budget) / budget
+    else:
+        shares, draws = carry(measured, budget, feasible), _draw_shares(fits)
+        drawn = None if draws is None else carry_draws(measured, draws, budget, feasible)
     return Answer(
         kind="projected",
         budget=budget,
         shares=shares,
-        interval=_interval(carried),
-        objective=None,
-        binding=name_binding(feasible, shares, set(fits[-1].law.silent())),
+        interval=_interval(drawn),
+        objective=objective,
+        binding=name_binding(feasible, shares, set(last.law.silent())),
     )
 
 
@@ -275,11 +299,30 @@ def _trends(measured: Measured, domains: Sequence[str]) -> list[str]:
     ]
 
 
-def _reach_warnings(fits: Sequence[ScaleFit], budgets: Sequence[int]) -> list[str]:
+def _intervals_sentence(
+    fits: Sequence[ScaleFit], law: Law, noise: Noise, question: Question
+) -> str:
+    if not question.draws:
+        return ""
+    if fits[-1].draws is None and noise.source != "unknown":
+        return f"Law {law.name} gives no intervals."
+    if law.needs_base:
+        return noise.sentence
+    return "Intervals come from refitting the law to its own predictions with its residual noise."
+
+
+def _reach_warnings(
+    fits: Sequence[ScaleFit], budgets: Sequence[int], spans_scales: bool
+) -> list[str]:
     if not budgets:
         return []
     sentences = []
-    if len(fits) == 1:
+    if len(fits) == 1 and spans_scales:
+        sentences.append(
+            "One scale was measured: the law's exponents, and with them how the shares move with "
+            "the budget, rest on the mixtures alone."
+        )
+    elif len(fits) == 1:
         sentences.append(
             "One scale was measured: larger budgets get the same shares. A second scale would show "
             "how they move."

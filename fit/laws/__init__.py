@@ -9,6 +9,12 @@ from fit.law import Law
 
 LAWS = {
     "ddo": "fit.laws.ddo",
+    "joint": "fit.laws.joint",
+    "loglinear": "fit.laws.loglinear",
+    "regmix": "fit.laws.regmix",
+    "bimix": "fit.laws.bimix",
+    "linear": "fit.laws.linear",
+    "quadratic": "fit.laws.quadratic",
 }
 """Module of each law; it defines `LAW`. A new law is one file with one line here."""
 

@@ -12,6 +12,7 @@ import pytest
 from contracts.errors import UserError
 from fit.arrays import Floats
 from fit.experiment import fit_experiment
+from fit.project import project
 from fit.proportions import apply
 from fit.record import read_fit
 
@@ -38,7 +39,7 @@ def useful_web(tokens: Floats) -> Floats:
 
 def test_from_runs_to_yaml(tmp_path: Path, write_ddo_sweep: Callable) -> None:
     experiment = write_ddo_sweep(tmp_path, useful_web)
-    folder = fit_experiment(experiment, bootstrap=200)
+    folder = fit_experiment(experiment, law="ddo", bootstrap=200)
     record = read_fit(folder)
     assert folder == tmp_path / "fits" / record.fit_id
     assert record.fit_id.startswith("trial-")
@@ -76,16 +77,16 @@ def test_from_runs_to_yaml(tmp_path: Path, write_ddo_sweep: Callable) -> None:
 
 def test_the_same_runs_give_the_same_fit(tmp_path: Path, write_ddo_sweep: Callable) -> None:
     experiment = write_ddo_sweep(tmp_path, useful_web)
-    first = fit_experiment(experiment, bootstrap=50)
+    first = fit_experiment(experiment, law="ddo", bootstrap=50)
     before = (first / "fit.json").read_bytes()
-    assert fit_experiment(experiment, bootstrap=50) == first
+    assert fit_experiment(experiment, law="ddo", bootstrap=50) == first
     assert (first / "fit.json").read_bytes() == before
 
 
 def test_missing_runs_are_named(tmp_path: Path, write_ddo_sweep: Callable) -> None:
     lost = "increased-books-1000000-s2"
     experiment = write_ddo_sweep(tmp_path, useful_web, skip=lambda run_id: run_id == lost)
-    record = read_fit(fit_experiment(experiment, bootstrap=20))
+    record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=20))
     assert any("1 of 42 planned runs are missing" in w and lost in w for w in record.warnings)
 
 
@@ -95,9 +96,32 @@ def test_a_sweep_without_runs_says_what_to_do(tmp_path: Path, write_ddo_sweep: C
         fit_experiment(experiment)
 
 
+def test_auto_compares_the_laws_and_takes_the_best(
+    tmp_path: Path, write_ddo_sweep: Callable
+) -> None:
+    record = read_fit(fit_experiment(write_ddo_sweep(tmp_path, useful_web), bootstrap=20))
+    assert record.laws[0].law == record.law
+    scored = [score for score in record.laws if score.held_out is not None]
+    assert len(scored) >= 5
+    assert next(s for s in record.laws if s.law == "regmix").note == "needs 96 runs to be compared"
+
+
+@pytest.mark.parametrize("law", ["joint", "bimix"])
+def test_a_law_that_spans_scales_answers_any_budget_from_its_record(
+    tmp_path: Path, write_ddo_sweep: Callable, law: str
+) -> None:
+    folder = fit_experiment(write_ddo_sweep(tmp_path, useful_web), law=law, bootstrap=0)
+    record = read_fit(folder)
+    stored = record.mixtures[-1]
+    assert stored.token_budget is not None
+    again = project(record, stored.token_budget)
+    assert again.proportions == pytest.approx(stored.proportions, abs=2e-4)
+    assert again.predicted_objective == pytest.approx(stored.predicted_objective)
+
+
 def test_pure_noise_keeps_what_you_have(tmp_path: Path, write_ddo_sweep: Callable) -> None:
     experiment = write_ddo_sweep(tmp_path, lambda tokens: np.full(3, 3.0), noise=0.01)
-    record = read_fit(fit_experiment(experiment, bootstrap=200))
+    record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=200))
     assert record.recommended.action == "keep what you have"
 
 
@@ -105,14 +129,14 @@ def test_one_seed_says_what_the_intervals_leave_out(
     tmp_path: Path, write_ddo_sweep: Callable
 ) -> None:
     experiment = write_ddo_sweep(tmp_path, useful_web, seeds=(1,))
-    record = read_fit(fit_experiment(experiment, bootstrap=50))
+    record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=50))
     assert record.noise == "evaluation"
     assert any("one seed" in warning for warning in record.warnings)
 
 
 def test_one_scale_keeps_the_shares(tmp_path: Path, write_ddo_sweep: Callable) -> None:
     experiment = write_ddo_sweep(tmp_path, useful_web, scales=(1_000_000,))
-    record = read_fit(fit_experiment(experiment, bootstrap=20))
+    record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=20))
     assert record.mixtures[0].proportions == record.mixtures[-1].proportions
     assert any("One scale was measured" in warning for warning in record.warnings)
 
@@ -120,7 +144,7 @@ def test_one_scale_keeps_the_shares(tmp_path: Path, write_ddo_sweep: Callable) -
 def test_epochs_bind_where_data_runs_out(tmp_path: Path, write_ddo_sweep: Callable) -> None:
     settings = {"constraints": "{max_epochs: 4, floor: 0.0}"}
     experiment = write_ddo_sweep(tmp_path, useful_web, available=30_000_000, settings=settings)
-    record = read_fit(fit_experiment(experiment, bootstrap=20))
+    record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=20))
     last = record.mixtures[-1]
     assert last.token_budget == 256_000_000
     assert last.quantities is not None
@@ -133,7 +157,7 @@ def test_a_target_beyond_the_data_is_left_out_and_said(
 ) -> None:
     settings = {"constraints": "{max_epochs: 1}"}
     experiment = write_ddo_sweep(tmp_path, useful_web, available=20_000_000, settings=settings)
-    record = read_fit(fit_experiment(experiment, bootstrap=20))
+    record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=20))
     assert [m.token_budget for m in record.mixtures][-1] == 16_000_000
     assert any("No mixture for 256M tokens" in warning for warning in record.warnings)
     with pytest.raises(UserError, match="upper bounds sum to"):
@@ -141,7 +165,7 @@ def test_a_target_beyond_the_data_is_left_out_and_said(
 
 
 def test_fit_json_holds_no_path(tmp_path: Path, write_ddo_sweep: Callable) -> None:
-    folder = fit_experiment(write_ddo_sweep(tmp_path, useful_web), bootstrap=20)
+    folder = fit_experiment(write_ddo_sweep(tmp_path, useful_web), law="ddo", bootstrap=20)
     text = (folder / "fit.json").read_text(encoding="utf-8")
     assert str(tmp_path) not in text
     assert "NaN" not in text

@@ -1,0 +1,240 @@
+"""The figures of a fit's report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contracts.config import format_tokens
+from fit.record import FitRecord, Mixture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart; line styles go on from there.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+_STYLES = ("-", "--", ":", "-.")
+_INK, _FAINT = "#222222", "#bbbbbb"
+_MOST_LINES = 12
+"""Domains drawn one by one; beyond, only the largest are."""
+
+Plot = Callable[[FitRecord], "Figure | None"]
+
+
+def draw_figures(record: FitRecord, folder: Path) -> dict[str, Path]:
+    """Write every figure that the record has the numbers for.
+
+    Returns:
+        The PNG files by the name of the figure.
+    """
+    from contracts.atomic import atomic_path
+
+    plots: dict[str, Plot] = {
+        "mixture": plot_mixtures,
+        "responses": plot_responses,
+        "effects": plot_effects,
+        "laws": plot_laws,
+    }
+    paths = {}
+    for name, plot in plots.items():
+        figure = plot(record)
+        if figure is None:
+            continue
+        path = folder / f"{name}.png"
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+        paths[name] = path
+    return paths
+
+
+def plot_mixtures(record: FitRecord) -> Figure | None:
+    """Share of each domain against the token budget, with intervals; bars for a single budget."""
+    points = sorted((m for m in record.mixtures if m.token_budget), key=_budget)
+    if len(points) < 2:
+        return _plot_one_mixture(record.mixtures[-1])
+    figure, axes = _axes(8.2, 4.4)
+    budgets = np.array([_budget(m) for m in points], dtype=np.float64)
+    names = _largest(record, points[-1])
+    for k, name in enumerate(names):
+        shares = np.array([m.proportions[name] for m in points]) * 100
+        style = {"color": _COLOURS[k % len(_COLOURS)]}
+        axes.plot(budgets, shares, _STYLES[k // len(_COLOURS)], lw=1.6, label=name, **style)
+        if all(m.intervals for m in points):
+            spans = np.array([m.intervals[name] for m in points if m.intervals]) * 100
+            axes.fill_between(budgets, *spans.T, alpha=0.13, lw=0, **style)
+        for m, x, y in zip(points, budgets, shares, strict=True):
+            face = style["color"] if m.kind == "measured" else "white"
+            axes.plot(x, y, "o", ms=5, mfc=face, mec=style["color"], mew=1.3)
+    _mark_projection(axes, points, budgets)
+    axes.set_xscale("log")
+    axes.set_xticks(budgets, [format_tokens(b) for b in budgets])
+    axes.minorticks_off()
+    axes.set(xlabel="token budget", ylabel="share of tokens, %", ylim=(0, None))
+    _legend_right(axes)
+    return figure
+
+
+def plot_responses(record: FitRecord) -> Figure | None:
+    """Curves of the objective by domain, with the runs as points, a panel for each scale."""
+    scales = [s for s in record.scales if "curves" in s.parameters]
+    if not scales:
+        return None
+    figure, panels = _panels(len(scales), 4.1, 3.9)
+    for axes, scale in zip(panels, scales, strict=True):
+        for k, (name, curve) in enumerate(scale.parameters["curves"].items()):
+            _draw_curve(axes, name, curve, k)
+        title = f"{format_tokens(scale.scale_tokens)} tokens" if scale.scale_tokens else ""
+        axes.set(xlabel="tokens of the domain, multiple of the base run", title=title)
+        axes.set_xscale("log")
+        ticks = sorted(
+            {round(p["x"], 3) for c in scale.parameters["curves"].values() for p in c["points"]}
+        )
+        axes.set_xticks(_apart(ticks), [f"{t:.3g}" for t in _apart(ticks)])
+        axes.minorticks_off()
+        axes.axhline(1, color=_FAINT, lw=0.8, zorder=0)
+    panels[0].set_ylabel("objective, multiple of the base run's")
+    _legend_right(panels[-1])
+    return figure
+
+
+def plot_effects(record: FitRecord) -> Figure | None:
+    """Change of each validation loss for each training domain's increase, at the largest scale."""
+    scale = next((s for s in reversed(record.scales) if s.effects.get("increased")), None)
+    if scale is None:
+        return None
+    rows = list(scale.effects["increased"])
+    columns = list(record.validation)
+    values = np.array([[scale.effects["increased"][r][c] for c in columns] for r in rows])
+    width = 3.4 + 0.62 * len(columns)
+    figure, axes = _axes(width, 1.7 + 0.42 * len(rows))
+    limit = max(float(np.abs(values).max()), 1e-6)
+    image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(xlabel="validation domain", ylabel="training domain increased")
+    if len(rows) * len(columns) <= 400:
+        for (i, j), value in np.ndenumerate(values):
+            strong = abs(value) > 0.6 * limit
+            axes.text(j, i, f"{value:+.3f}", ha="center", va="center", fontsize=7.5,
+                      color="white" if strong else _INK)  # fmt: skip
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.set_label("change in loss, nats", fontsize=9)
+    bar.outline.set_visible(False)  # type: ignore[union-attr]
+    return figure
+
+
+def plot_laws(record: FitRecord) -> Figure | None:
+    """Held-out error of each law that was compared."""
+    scored = [s for s in record.laws if s.held_out is not None]
+    if len(scored) < 2:
+        return None
+    figure, axes = _axes(7, 1.2 + 0.42 * len(scored))
+    places = np.arange(len(scored))[::-1]
+    held_out = [s.held_out for s in scored]
+    axes.barh(places + 0.17, held_out, 0.3, color=_COLOURS[0], label="left-out mixtures")
+    further = [(p, s.next_scale) for p, s in zip(places, scored, strict=True) if s.next_scale]
+    if further:
+        at, errors = zip(*further, strict=True)
+        axes.barh(np.array(at) - 0.17, errors, 0.3, color=_COLOURS[1], label="next scale")
+    axes.set_yticks(places, [s.law for s in scored])
+    axes.set_xlabel(f"mean absolute error, {record.objective.metric}")
+    _legend_right(axes)
+    return figure
+
+
+def _plot_one_mixture(mixture: Mixture) -> Figure:
+    names = sorted(mixture.proportions, key=lambda n: mixture.proportions[n])
+    figure, axes = _axes(7, 1.1 + 0.3 * len(names))
+    shares = np.array([mixture.proportions[n] for n in names]) * 100
+    errors = None
+    if mixture.intervals is not None:
+        spans = np.array([mixture.intervals[n] for n in names]) * 100
+        errors = np.clip(np.stack([shares - spans[:, 0], spans[:, 1] - shares]), 0, None)
+    axes.barh(range(len(names)), shares, 0.62, color=_COLOURS[0], xerr=errors, ecolor=_INK)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("share of tokens, %")
+    return figure
+
+
+def _draw_curve(axes: Axes, name: str, curve: dict[str, Any], k: int) -> None:
+    colour = _COLOURS[k % len(_COLOURS)]
+    measured = np.array([[p["x"], p["y"], p["noise"] or 0.0] for p in curve["points"]])
+    x = np.geomspace(max(measured[:, 0].min() * 0.75, 1e-2), measured[:, 0].max() * 1.25, 100)
+    label = name if curve["responds"] else f"{name} (no response)"
+    style = _STYLES[k // len(_COLOURS) % len(_STYLES)] if curve["responds"] else (0, (1, 3))
+    y = (curve["a"] + x) ** -curve["b"] + curve["c"]
+    axes.plot(x, y, linestyle=style, color=colour, lw=1.5, label=label)
+    if curve.get("band"):
+        band = np.array(curve["band"]["low"]), np.array(curve["band"]["high"])
+        axes.fill_between(curve["band"]["x"], *band, color=colour, alpha=0.13, lw=0)
+    axes.errorbar(*measured[:, :2].T, yerr=1.645 * measured[:, 2], fmt="o", ms=4, color=colour,
+                  elinewidth=1)  # fmt: skip
+
+
+def _mark_projection(axes: Axes, points: Sequence[Mixture], budgets: np.ndarray) -> None:
+    measured = [b for m, b in zip(points, budgets, strict=True) if m.kind == "measured"]
+    if not measured or max(measured) == budgets[-1]:
+        return
+    start = max(measured)
+    axes.axvspan(start, budgets[-1], color="#f4f1ea", zorder=0, lw=0)
+    axes.axvline(start, color=_FAINT, lw=1, zorder=0)
+    place = {"xycoords": ("data", "axes fraction"), "fontsize": 9, "color": "#666666"}
+    axes.annotate("projected", (start, 1.02), (4, 0), textcoords="offset points", **place)  # type: ignore[arg-type]
+    axes.annotate(
+        "measured", (start, 1.02), (-4, 0), textcoords="offset points", ha="right", **place
+    )  # type: ignore[arg-type]
+
+
+def _largest(record: FitRecord, mixture: Mixture) -> list[str]:
+    """Domains to draw, in the record's order; the largest if there are too many."""
+    if len(record.domains) <= _MOST_LINES:
+        return list(record.domains)
+    order = sorted(record.domains, key=lambda name: -mixture.proportions[name])
+    kept = set(order[:_MOST_LINES])
+    return [name for name in record.domains if name in kept]
+
+
+def _apart(ticks: Sequence[float]) -> list[float]:
+    """Ticks at least a fifth apart, so that their labels do not overlap."""
+    kept: list[float] = []
+    for tick in ticks:
+        if not kept or tick > 1.2 * kept[-1]:
+            kept.append(tick)
+    return kept
+
+
+def _budget(mixture: Mixture) -> int:
+    return mixture.token_budget or 0
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    figure, panels = _panels(1, width, height)
+    return figure, panels[0]
+
+
+def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Axes side by side, without a display or global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    extra = 1.6 if count > 1 else 0.0
+    figure = Figure(figsize=(width * count + extra, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = [figure.add_subplot(1, count, k + 1) for k in range(count)]
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=9, colors=_INK)
+        axes.title.set_fontsize(10)
+        axes.xaxis.label.set_fontsize(9.5)
+        axes.yaxis.label.set_fontsize(9.5)
+    return figure, panels
+
+
+def _legend_right(axes: Axes) -> None:
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)

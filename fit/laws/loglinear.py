@@ -1,0 +1,98 @@
+"""Data Mixing Laws: `c + exp(t . w)` in the shares w (arXiv 2403.16952, eq. 6).
+
+The paper's factor k is part of t here, since the shares sum to 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fit.arrays import Floats
+from fit.law import FittedLaw, Law
+from fit.laws.shares import Inputs, inputs_for
+from fit.laws.smooth import fit_smooth
+from fit.noise import Noise
+from fit.objective import Target
+from fit.runs import Runs
+from fit.shrinkage import fit_shrunken
+
+# Width of the prior on how much the exponents of two domains differ.
+_WIDTH = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exponential:
+    """The family; parameters are c, then t."""
+
+    inputs: Inputs
+    convex: bool = True
+
+    def fit(
+        self, tokens: Floats, losses: Floats, weight: Floats, start: Floats | None = None
+    ) -> Floats:
+        """(draws, validation, parameters)."""
+        draws, runs, validation = losses.shape
+        theta = fit_shrunken(
+            _Model(self.inputs(tokens), tokens.shape[1]),
+            losses.transpose(0, 2, 1).reshape(draws * validation, runs),
+            np.repeat(weight, validation, 0),
+            start=None if start is None else start.reshape(draws * validation, -1),
+        )
+        return theta.reshape(draws, validation, -1)
+
+    def predict(self, theta: Floats, tokens: Floats) -> Floats:
+        """(rows, points) losses."""
+        return theta[:, :1] + np.exp(theta[:, 1:] @ self.inputs(tokens).T)
+
+    def slopes(self, theta: Floats, tokens: Floats) -> Floats:
+        """(rows, domains) derivatives by tokens."""
+        power = np.exp(theta[:, 1:] @ self.inputs(tokens[None]).T)
+        return self.inputs.chain(power * theta[:, 1:], tokens)
+
+    def describe(self, theta: Floats) -> dict[str, Any]:
+        """Named parameters of one validation loss."""
+        return {"c": float(theta[0]), "t": theta[1:].tolist()}
+
+
+class _Model:
+    """Predictions at the runs."""
+
+    def __init__(self, x: Floats, domains: int) -> None:
+        self.x = x
+        columns = x.shape[1]
+        self.low, self.high = np.full(columns + 1, -40.0), np.full(columns + 1, 40.0)
+        self.centre = np.zeros(columns + 1)
+        self.penalty = np.zeros((domains, columns + 1))
+        self.penalty[:, 1 : domains + 1] = (np.eye(domains) - 1 / domains) / _WIDTH
+
+    def start(self, y: Floats, weight: Floats) -> Floats:
+        least = np.where(weight > 0, y, np.inf).min(-1, keepdims=True)
+        logs = np.log(np.maximum(y - least + 0.3, 1e-3))
+        t = np.linalg.lstsq(self.x, logs.T, rcond=None)[0].T
+        return np.hstack([least - 0.3, t])
+
+    def values(self, theta: Floats) -> Floats:
+        return theta[:, :1] + np.exp(np.minimum(theta[:, 1:] @ self.x.T, 50))
+
+    def jacobian(self, theta: Floats) -> tuple[Floats, Floats]:
+        power = np.exp(np.minimum(theta[:, 1:] @ self.x.T, 50))
+        slopes = np.empty((*power.shape, theta.shape[1]))
+        slopes[:, :, 0] = 1
+        slopes[:, :, 1:] = power[:, :, None] * self.x
+        return theta[:, :1] + power, slopes
+
+
+def fit_loglinear(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
+    """Fit the exponential law to the runs of one scale."""
+    return fit_smooth(Exponential(inputs=inputs_for(runs)), runs, target, noise)
+
+
+LAW = Law(
+    name="loglinear",
+    fit=fit_loglinear,
+    spans_scales=False,
+    summary="c + exp(t . shares) for each validation loss (Data Mixing Laws)",
+)

@@ -1,0 +1,88 @@
+"""Each validation loss is quadratic in the shares, with a ridge: a baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fit.arrays import Floats
+from fit.law import FittedLaw, Law
+from fit.laws.shares import Inputs, inputs_for
+from fit.laws.smooth import fit_smooth
+from fit.noise import Noise
+from fit.objective import Target
+from fit.runs import Runs
+
+_RIDGES = np.geomspace(1e-7, 10, 17)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quadratic:
+    """The family; parameters are slopes of the columns, then of their products."""
+
+    inputs: Inputs
+    convex: bool = False
+
+    def fit(
+        self, tokens: Floats, losses: Floats, weight: Floats, start: Floats | None = None
+    ) -> Floats:
+        """(draws, validation, parameters); each loss takes the ridge of least left-out error."""
+        features = self._features(self.inputs(tokens))
+        rows = zip(losses, weight, strict=True)
+        return np.stack([_ridge(features, drawn, counts) for drawn, counts in rows])
+
+    def predict(self, theta: Floats, tokens: Floats) -> Floats:
+        """(rows, points) losses."""
+        return theta @ self._features(self.inputs(tokens)).T
+
+    def slopes(self, theta: Floats, tokens: Floats) -> Floats:
+        """(rows, domains) derivatives by tokens."""
+        x = self.inputs(tokens[None])[0]
+        first, second = np.triu_indices(len(x))
+        slopes = theta[:, 1 : len(x) + 1].copy()
+        products = theta[:, len(x) + 1 :]
+        np.add.at(slopes.T, first, (products * x[second]).T)
+        np.add.at(slopes.T, second, (products * x[first]).T)
+        return self.inputs.chain(slopes, tokens)
+
+    def describe(self, theta: Floats) -> dict[str, Any]:
+        """Named parameters of one validation loss."""
+        return {"coefficients": theta.tolist()}
+
+    def _features(self, x: Floats) -> Floats:
+        first, second = np.triu_indices(x.shape[1])
+        return np.hstack([np.ones((len(x), 1)), x, x[:, first] * x[:, second]])
+
+
+def _ridge(features: Floats, y: Floats, weight: Floats) -> Floats:
+    """(columns of y, features) ridge regressions, the strength by leave-one-out error."""
+    root = np.sqrt(weight)[:, None]
+    mean = (weight @ y) / weight.sum()
+    u, s, vt = np.linalg.svd(root * features, full_matrices=False)
+    projected = u.T @ (root * (y - mean))
+    best, error = np.zeros((y.shape[1], features.shape[1])), np.full(y.shape[1], np.inf)
+    for ridge in _RIDGES:
+        shrink = s**2 / (s**2 + ridge)
+        residual = root * (y - mean) - u @ (shrink[:, None] * projected)
+        leverage = (u**2) @ shrink
+        left_out = ((residual / (1 - np.minimum(leverage, 0.999))[:, None]) ** 2).sum(0)
+        theta = ((s / (s**2 + ridge))[:, None] * projected).T @ vt
+        better = left_out < error
+        best[better], error[better] = theta[better], left_out[better]
+    best[:, 0] += mean
+    return best
+
+
+def fit_quadratic(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
+    """Fit the quadratic baseline to the runs of one scale."""
+    return fit_smooth(Quadratic(inputs=inputs_for(runs)), runs, target, noise)
+
+
+LAW = Law(
+    name="quadratic",
+    fit=fit_quadratic,
+    spans_scales=False,
+    summary="quadratic in the shares, with a ridge",
+)
