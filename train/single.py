@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.table import Table
@@ -27,7 +28,9 @@ def train_file(run_yaml: str | Path, out: str | Path | None = None) -> tuple[Run
     config = load_run_config(run_yaml)
     name = run_id(config, content_of(config), config.run_name or Path(run_yaml).stem)
     folder = run_folder(Path(run_yaml).resolve().parent if out is None else out, name)
-    # Composer takes seconds to import: mistakes in the file are found before.
+    # Composer imports torch's compiler, which would start processes that few runs need.
+    os.environ.setdefault("TORCH_WARM_POOL", "0")
+    # It takes seconds to import, too: mistakes in the file are found before.
     from train.run import train
 
     return train(config, folder), folder
