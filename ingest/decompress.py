@@ -12,7 +12,7 @@ from ingest.faults import BrokenStream
 
 # Small, because a chunk's decompressed bytes are all in memory at once.
 _READ_BYTES = 1 << 17
-_PLAIN_READ_BYTES = 1 << 22
+_PLAIN_READ_BYTES = 1 << 20
 
 
 def _zstd() -> Any:

@@ -29,7 +29,7 @@ def parse_path(text: str) -> Path:
 def lookup(record: Any, path: Path, default: Any = None) -> Any:
     """Follow the keys of `path` into nested mappings; `default` when one is not there."""
     for key in path:
-        if not isinstance(record, Mapping) or key not in record:
+        if not isinstance(record, dict) or key not in record:
             return default
         record = record[key]
     return record

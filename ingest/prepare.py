@@ -26,7 +26,7 @@ from ingest.workspace import Workspace
 from shards.mds import token_dtype
 
 END_OF_TEXT = "<|endoftext|>"
-_SAMPLED_UNITS = 16
+_TRAINED_UNITS, _CHECKED_UNITS = 16, 4
 _CHECKED_BYTES = 1 << 16
 _NASTY = (
     "a  b   c\t\td\n\n\n  e\r\nf\r",
@@ -98,7 +98,7 @@ def choose_encoder(
     )
     texts = [text.encode() for text in (*_NASTY, f"x{tokenizer.eos_token}y {tokenizer.eos_token}")]
     for group in _groups(units):
-        texts += sample_texts(group, reading, _CHECKED_BYTES)
+        texts += sample_texts(group, reading, _CHECKED_BYTES, _CHECKED_UNITS)
     reason = _reason_against(spec, texts)
     if reason is None:
         return spec
@@ -107,9 +107,11 @@ def choose_encoder(
     return EncoderSpec(**{**vars(spec), "name": REFERENCE})
 
 
-def sample_texts(units: Sequence[Unit], reading: Reading, size: int) -> list[bytes]:
-    """Take about `size` bytes of text from the heads of some units, evenly spaced."""
-    step = -(-len(units) // _SAMPLED_UNITS)
+def sample_texts(
+    units: Sequence[Unit], reading: Reading, size: int, most_units: int
+) -> list[bytes]:
+    """Take about `size` bytes of text from the heads of at most so many units, evenly spaced."""
+    step = -(-len(units) // most_units)
     chosen = units[::step]
     texts: list[bytes] = []
     for unit in chosen:
@@ -118,7 +120,7 @@ def sample_texts(units: Sequence[Unit], reading: Reading, size: int) -> list[byt
 
 
 def _head(unit: Unit, reading: Reading, size: int) -> Iterator[bytes]:
-    for block in judged_blocks(unit, reading):
+    for block in judged_blocks(unit, reading, size):
         for text in block.texts:
             yield _cut(text, size)
             size -= len(text)
@@ -165,7 +167,9 @@ def _make(
     say(f"tokenizer: training {config.train.vocab_size} tokens", shown=shown)
     groups = _groups(units)
     size = config.train.sample_bytes // len(groups)
-    texts = (text for group in groups for text in sample_texts(group, reading, size))
+    texts = (
+        text for group in groups for text in sample_texts(group, reading, size, _TRAINED_UNITS)
+    )
     _train(config.train, config.eos_token or END_OF_TEXT, texts, target)
 
 

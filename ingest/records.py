@@ -15,7 +15,7 @@ from ingest.tables import arrow_blocks, parquet_blocks
 Blocks = Iterator[list[Any]]
 """Lists of records in the order of the file; a `Fault` stands for one that cannot be read."""
 
-_READ_BYTES = 1 << 22
+_READ_BYTES = 1 << 20
 
 
 def record_blocks(unit: Unit) -> Blocks:

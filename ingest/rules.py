@@ -75,7 +75,7 @@ def make_routing(corpus: Corpus) -> Routing | None:
 
 def find_text(record: Any, path: Path) -> str | tuple[str, str]:
     """Take the text of a record, or the status and detail of a record without one."""
-    if not isinstance(record, Mapping):
+    if not isinstance(record, dict):
         return "malformed", f"expected an object with fields, found {_kind(record)}"
     text = lookup(record, path, _MISSING)
     if isinstance(text, str):
@@ -126,7 +126,7 @@ def _kind(value: Any) -> str:
     if value is None:
         return "null"
     names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list"}
-    return names.get(type(value), "an object" if isinstance(value, Mapping) else "a value")
+    return names.get(type(value), "an object" if isinstance(value, dict) else "a value")
 
 
 def _keys(record: Mapping[str, Any]) -> str:

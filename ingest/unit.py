@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from ingest.sources import Unit
 
 STATUS = ("kept", "duplicate", "too_short", "filtered", "empty", "malformed")
 """The status of a row is its place here, until the documents are written."""
-KEPT, DUPLICATE = STATUS.index("kept"), STATUS.index("duplicate")
+KEPT, DUPLICATE, TOO_SHORT, FILTERED = range(4)
 HAS_TEXT = (KEPT, DUPLICATE)
 UNROUTED_RANK = -1
 
@@ -43,6 +43,7 @@ ROWS = pa.schema(
 """One row for every record; `high` and `low` are the halves of the text's hash."""
 
 _BLOCK_BYTES = 1 << 22
+_BLOCK_ROWS = 1 << 16
 _MAX_REMEMBERED = 1 << 20
 
 
@@ -88,22 +89,26 @@ class UnitSummary:
     """Of the input bytes; empty for files that are not local."""
 
 
+class Row(NamedTuple):
+    """What is known about one record before all units are compared."""
+
+    domain: int
+    status: int
+    detail: str | None = None
+    meta: bytes | None = None
+    digest: bytes = bytes(16)
+    chars: int = 0
+    bytes: int = 0
+
+
 @dataclass
 class Block:
     """Rows and texts gathered until there are enough of them to encode at once."""
 
-    columns: dict[str, list[Any]] = field(default_factory=lambda: {n: [] for n in ROWS.names})
+    rows: list[Row] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
-    text_rows: list[int] = field(default_factory=list)
+    """Those of the rows that are kept, in order."""
     text_bytes: int = 0
-
-    def add(self, **values: Any) -> None:
-        """Add a row."""
-        for name, column in self.columns.items():
-            column.append(values.get(name, _DEFAULTS.get(name)))
-
-
-_DEFAULTS = {"high": 0, "low": 0, "chars": 0, "bytes": 0, "tokens": 0}
 
 
 def read_unit(task: ReadTask) -> UnitSummary:
@@ -143,22 +148,28 @@ def _write_results(
 
 
 def _record_batch(block: Block, counts: NDArray[np.int64]) -> pa.RecordBatch:
-    tokens = np.zeros(len(block.columns["status"]), np.uint64)
-    tokens[block.text_rows] = counts
-    columns: dict[str, Any] = {**block.columns, "tokens": tokens}
-    return pa.record_batch([pa.array(columns[f.name], f.type) for f in ROWS], schema=ROWS)
+    if not block.rows:
+        return pa.RecordBatch.from_pylist([], schema=ROWS)
+    domain, status, detail, meta, digest, chars, size = zip(*block.rows, strict=True)
+    halves = np.frombuffer(b"".join(digest), ">u8").astype(np.uint64).reshape(-1, 2)
+    statuses = np.asarray(status, np.uint8)
+    tokens = np.zeros(len(statuses), np.uint64)
+    tokens[statuses == KEPT] = counts
+    columns = [domain, halves[:, 0], halves[:, 1], chars, size, tokens, statuses, detail, meta]
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, ROWS, strict=True)]
+    return pa.record_batch(arrays, schema=ROWS)
 
 
-def judged_blocks(unit: Unit, reading: Reading) -> Iterator[Block]:
-    """Read a unit and judge its records, some megabytes of text at a time."""
+def judged_blocks(unit: Unit, reading: Reading, block_bytes: int = _BLOCK_BYTES) -> Iterator[Block]:
+    """Read a unit and judge its records, about `block_bytes` of text at a time."""
     judge = _Judge(unit, reading)
     for records in record_blocks(unit):
         for record in records:
             judge.add(record)
-            if judge.block.text_bytes >= _BLOCK_BYTES:
+            if judge.block.text_bytes >= block_bytes:
                 yield judge.take()
         # Rows without text must not pile up either.
-        if len(judge.block.columns["status"]) >= _MAX_REMEMBERED >> 4:
+        if len(judge.block.rows) >= _BLOCK_ROWS:
             yield judge.take()
     yield judge.take()
 
@@ -172,7 +183,7 @@ class _Judge:
         self._routing = reading.routing if domain is None else None
         names = [rule.domain for rule in reading.rules]
         self._rank = UNROUTED_RANK if domain is None else names.index(domain)
-        self._seen: set[tuple[int, int, int]] | None = set() if reading.skip_repeats else None
+        self._seen: set[tuple[int, bytes]] | None = set() if reading.skip_repeats else None
         self.block = Block()
 
     def take(self) -> Block:
@@ -193,7 +204,7 @@ class _Judge:
         text = find_text(record, rule.text)
         if isinstance(text, tuple):
             meta = rule.meta_json(record) if isinstance(record, dict) else None
-            self._reject(rank, *text, meta=meta)
+            self._reject(rank, *text, meta)
             return
         self._add_text(rank, rule, record, text)
 
@@ -202,41 +213,36 @@ class _Judge:
             return self._rank
         return self._routing.rank(record) if isinstance(record, dict) else None
 
-    def _reject(self, rank: int, status: str, detail: str, **values: Any) -> None:
-        self.block.add(domain=rank, status=STATUS.index(status), detail=detail, **values)
+    def _reject(self, rank: int, status: str, detail: str, meta: bytes | None = None) -> None:
+        self.block.rows.append(Row(rank, STATUS.index(status), detail, meta))
 
     def _add_text(self, rank: int, rule: Rule, record: dict[str, Any], text: str) -> None:
-        full_length = len(text)
+        detail = None
+        refusing = rule.refusing_filter(record) if rule.filters else None
+        if refusing is not None:
+            status, detail = FILTERED, refusing
+        elif len(text) < rule.min_characters:
+            status = TOO_SHORT
+            detail = f"{len(text)} characters, fewer than {rule.min_characters}"
+        else:
+            status = KEPT
         if rule.window is not None:
             text = cut_window(text, rule.window)
         data = text.encode("utf-8")
-        digest = xxhash.xxh3_128_intdigest(data)
-        high, low = digest >> 64, digest & 0xFFFF_FFFF_FFFF_FFFF
-        values = {
-            "domain": rank,
-            "high": high,
-            "low": low,
-            "chars": len(text),
-            "bytes": len(data),
-            "meta": rule.meta_json(record),
-        }
-        refusing = rule.refusing_filter(record)
-        if refusing is not None:
-            self.block.add(status=STATUS.index("filtered"), detail=refusing, **values)
-        elif full_length < rule.min_characters:
-            detail = f"{full_length} characters, fewer than {rule.min_characters}"
-            self.block.add(status=STATUS.index("too_short"), detail=detail, **values)
-        elif self._is_repeat((rank, high, low)):
-            self.block.add(status=DUPLICATE, **values)
-        else:
-            self.block.text_rows.append(len(self.block.columns["status"]))
-            self.block.texts.append(data)
-            self.block.text_bytes += len(data)
-            self.block.add(status=KEPT, **values)
+        digest = xxhash.xxh3_128_digest(data)
+        if status == KEPT and self._is_repeat(rank, digest):
+            status = DUPLICATE
+        meta = rule.meta_json(record)
+        block = self.block
+        block.rows.append(Row(rank, status, detail, meta, digest, len(text), len(data)))
+        if status == KEPT:
+            block.texts.append(data)
+            block.text_bytes += len(data)
 
-    def _is_repeat(self, key: tuple[int, int, int]) -> bool:
+    def _is_repeat(self, rank: int, digest: bytes) -> bool:
         if self._seen is None:
             return False
+        key = rank, digest
         if key in self._seen:
             return True
         # Only saves work, so it may forget: the whole corpus is compared later.
