@@ -72,8 +72,10 @@ def rebuild_index(folder: str | Path) -> Path:
             connection.execute(f"SET file_search_path = {views.literal(str(plain))}")
             connection.execute(views.CREATE_INFO)
             connection.execute(views.INSERT_INFO, _fingerprint(shardset))
-            _define_views(connection, root, views.file_patterns(None, None))
-            for statement in views.comments():
+            patterns = _patterns(root, None, None)
+            for _, statement in views.create_views(patterns):
+                connection.execute(statement)
+            for statement in (*views.create_macros(), *views.comments()):
                 connection.execute(statement)
     except duckdb.Error as error:
         raise UserError(f"{root / FILE_NAME}: cannot write: {error}") from error
@@ -108,13 +110,25 @@ def open_index(
 
 
 def open_views(root: Path, out: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """Connect to the views of a finished shard set, whatever has become of `index.duckdb`."""
+    """Connect to the views of a finished shard set, whatever has become of `index.duckdb`.
+
+    A damaged file breaks the views that read it, and only them.
+    """
     spill = Path(tempfile.gettempdir()) / f"mixscale-sql-{os.getpid()}"
     # In memory, because DuckDB shares one instance, settings included, between all connections
     # of a process to a file, and because the stored views are relative to the working folder.
     connection = duckdb.connect(":memory:", config={"temp_directory": str(spill)})
     root = root.resolve()
-    _define_views(connection, root, views.file_patterns(root, out or root))
+    broken = ""
+    for name, statement in views.create_views(_patterns(root, root, out or root)):
+        try:
+            connection.execute(statement)
+        except duckdb.Error as error:
+            # The views made of a broken one are broken for the same reason.
+            broken = broken or str(error).splitlines()[0]
+            connection.execute(views.create_broken_view(name, broken))
+    for statement in views.create_macros():
+        connection.execute(statement)
     return connection
 
 
@@ -154,13 +168,11 @@ def _fingerprint(shardset: ShardSet) -> tuple[int, str]:
     return views.VERSION, shardset.content_sha256
 
 
-def _define_views(
-    connection: duckdb.DuckDBPyConnection, root: Path, patterns: dict[str, str]
-) -> None:
+def _patterns(root: Path, here: Path | None, there: Path | None) -> dict[str, str]:
+    patterns = views.file_patterns(here, there)
     if next(root.glob("documents/*/[!.]*.parquet"), None) is None:
-        patterns = patterns | {"documents": views.no_documents()}
-    for statement in views.definitions(patterns):
-        connection.execute(statement)
+        patterns["documents"] = views.no_documents()
+    return patterns
 
 
 @contextlib.contextmanager

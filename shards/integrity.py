@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from contracts.atomic import TEMPORARY_PREFIX
+from contracts.config import Config, validate
 from contracts.errors import UserError
 from contracts.shardset import ShardSet, SplitSummary
 from shards.compression import decompress
@@ -19,9 +21,9 @@ from shards.mds import (
     MdsOptions,
     combined_sha256,
     file_digest,
+    hash_names,
     index_json,
     read_entries,
-    shard_basename,
     shard_header,
     shard_plan,
     shard_settings,
@@ -64,23 +66,63 @@ class Stream:
         return token_dtype(self.shardset.tokenizer.vocab_size)
 
 
+class FileInfo(Config):
+    """What index.json says about one file."""
+
+    basename: str
+    bytes: int = Field(ge=0)
+    hashes: dict[str, str]
+
+
+class Entry(Config):
+    """What index.json says about one shard."""
+
+    samples: int = Field(ge=0)
+    raw_data: FileInfo
+    zip_data: FileInfo | None
+    version: int
+    format: str
+    compression: str | None
+    hashes: tuple[str, ...]
+    size_limit: int
+    column_names: tuple[str, ...]
+    column_encodings: tuple[str, ...]
+    column_sizes: tuple[int, ...]
+
+    @property
+    def file(self) -> FileInfo:
+        """The file on disk."""
+        return self.zip_data or self.raw_data
+
+    @property
+    def options(self) -> MdsOptions:
+        """The settings it was written with."""
+        return MdsOptions(
+            size_limit=self.size_limit, compression=self.compression, hashes=self.hashes
+        )
+
+
+class IndexFile(Config):
+    """An index.json."""
+
+    version: int = 2
+    shards: tuple[Entry, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shard:
     """One shard of a stream, as index.json lists it."""
 
     stream: Stream
-    entry: dict[str, Any]
+    entry: Entry
+    options: MdsOptions
+    """Those of the stream."""
     first_sample: int
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return shard_basename(self.entry)
 
     @property
     def place(self) -> str:
         """The file, relative to the shard set."""
-        return f"{self.stream.name}/{self.name}"
+        return f"{self.stream.name}/{self.entry.file.basename}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,32 +137,35 @@ class ShardReport:
 
 def list_shards(stream: Stream) -> tuple[list[Shard], list[Problem]]:
     """Read a stream's index.json, and compare it with shardset.json and with the folder."""
+    place = f"{stream.name}/{INDEX}"
     try:
-        entries = read_entries(stream.folder)
-        problems = list(_index_problems(stream, entries))
-        firsts = np.cumsum([0, *(entry["samples"] for entry in entries)]).tolist()
-        shards = [
-            Shard(stream=stream, entry=entry, first_sample=first)
-            for entry, first in zip(entries, firsts, strict=False)
-        ]
-        problems += _stray_files(stream, entries)
+        plain = read_entries(stream.folder)
+        entries = validate({"shards": plain}, IndexFile, place).shards
+        options = entries[0].options if entries else MdsOptions()
+        messages = [*_sum_faults(stream, entries), *_entry_faults(stream, entries, options)]
     except UserError as error:
-        return [], [Problem(f"{stream.name}/{INDEX}", str(error))]
-    except (KeyError, TypeError, ValueError) as error:
-        return [], [Problem(f"{stream.name}/{INDEX}", f"not as it was written: {error!r}")]
-    return shards, problems
+        return [], [Problem(place, str(error))]
+    if (stream.folder / INDEX).read_text(encoding="utf-8") != index_json(plain):
+        messages.append("not as it was written")
+    firsts = np.cumsum([0, *(entry.samples for entry in entries)]).tolist()
+    shards = [
+        Shard(stream=stream, entry=entry, options=options, first_sample=first)
+        for entry, first in zip(entries, firsts, strict=False)
+    ]
+    problems = [Problem(place, message) for message in messages]
+    return shards, [*problems, *_stray_files(stream, entries)]
 
 
 def check_shard(shard: Shard) -> ShardReport:
     """Read one shard, and compare its bytes with its entry, its settings and its documents."""
-    path = shard.stream.folder / shard.name
+    name = shard.entry.file.basename
     try:
-        data = path.read_bytes()
+        data = (shard.stream.folder / name).read_bytes()
     except OSError as error:
         problem = Problem(shard.place, f"cannot read: {error.strerror}")
-        return ShardReport(name=shard.name, sha256="", bytes=0, problems=(problem,))
+        return ShardReport(name=name, sha256="", bytes=0, problems=(problem,))
     return ShardReport(
-        name=shard.name,
+        name=name,
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         problems=tuple(Problem(shard.place, text) for text in _faults(shard, data)),
@@ -138,54 +183,44 @@ def content_problems(stream: Stream, reports: list[ShardReport]) -> Iterator[Pro
         )
 
 
-def _index_problems(stream: Stream, entries: list[dict[str, Any]]) -> Iterator[Problem]:
-    place, summary, length = (
-        f"{stream.name}/{INDEX}",
-        stream.summary,
-        stream.shardset.sequence_length,
-    )
-    counts = {
-        "shards": (len(entries), summary.shards),
-        "samples": (sum(entry["samples"] for entry in entries), summary.samples),
-        "bytes of shards": (
-            sum((entry["zip_data"] or entry["raw_data"])["bytes"] for entry in entries),
-            summary.shard_bytes,
-        ),
-        "samples and remainder, in tokens": (
-            summary.samples * length + summary.remainder_tokens,
-            summary.tokens,
-        ),
-    }
-    for name, (found, expected) in counts.items():
+def _sum_faults(stream: Stream, entries: Sequence[Entry]) -> Iterator[str]:
+    summary, length = stream.summary, stream.shardset.sequence_length
+    whole = summary.samples * length
+    for name, found, expected in (
+        ("shards", len(entries), summary.shards),
+        ("samples", sum(entry.samples for entry in entries), summary.samples),
+        ("bytes of shards", sum(entry.file.bytes for entry in entries), summary.shard_bytes),
+        ("tokens in samples and remainder", whole + summary.remainder_tokens, summary.tokens),
+    ):
         if found != expected:
-            yield Problem(place, f"{found} {name}, but shardset.json says {expected}")
-    if entries:
-        yield from _entry_problems(stream, place, entries)
-    if (stream.folder / INDEX).read_text(encoding="utf-8") != index_json(entries):
-        yield Problem(place, "not as it was written")
+            yield f"{found} {name}, but shardset.json says {expected}"
 
 
-def _entry_problems(stream: Stream, place: str, entries: list[dict[str, Any]]) -> Iterator[Problem]:
+def _entry_faults(stream: Stream, entries: Sequence[Entry], options: MdsOptions) -> Iterator[str]:
     """Check that the shards are cut and named as their settings say."""
     length = stream.shardset.sequence_length
-    options = _options(entries[0])
-    tokens = sum(entry["samples"] for entry in entries) * length
-    plan = shard_plan(tokens, length, stream.dtype, options)
-    if [shard.samples for shard in plan] != [entry["samples"] for entry in entries]:
-        yield Problem(place, f"not cut as size_limit {options.size_limit} says")
+    plan = shard_plan(stream.summary.samples * length, length, stream.dtype, options)
+    if [shard.samples for shard in plan] != [entry.samples for entry in entries]:
+        yield f"not cut as size_limit {options.size_limit} says"
     settings = shard_settings(length, stream.dtype, options)
     for number, entry in enumerate(entries):
-        found = {key: entry[key] for key in settings}
+        found = {
+            key: value for key, value in entry.model_dump(mode="json").items() if key in settings
+        }
         if found != settings:
-            yield Problem(place, f"settings of shard {number} are {found}, expected {settings}")
-        if entry["raw_data"]["basename"] != f"shard.{number:05}.mds":
-            yield Problem(place, f"shard {number} is called {entry['raw_data']['basename']}")
+            yield f"settings of shard {number} are {found}, expected {settings}"
+        if entry.raw_data.basename != f"shard.{number:05}.mds":
+            yield f"shard {number} is called {entry.raw_data.basename}"
+        if (entry.zip_data is None) != (options.compression is None):
+            yield f"shard {number} does not say whether it is compressed"
+        for info in filter(None, (entry.raw_data, entry.zip_data)):
+            if tuple(sorted(info.hashes)) != options.hashes:
+                yield f"shard {number} has the hashes {sorted(info.hashes)}"
 
 
-def _stray_files(stream: Stream, entries: list[dict[str, Any]]) -> Iterator[Problem]:
+def _stray_files(stream: Stream, entries: Sequence[Entry]) -> Iterator[Problem]:
     # Streaming decompresses shards into the folder it reads.
-    known = {INDEX, *(entry["raw_data"]["basename"] for entry in entries)}
-    known |= {shard_basename(entry) for entry in entries}
+    known = {INDEX, *(name for e in entries for name in (e.raw_data.basename, e.file.basename))}
     for path in sorted(stream.folder.iterdir()):
         if path.name.startswith(TEMPORARY_PREFIX):
             yield Problem(f"{stream.name}/{path.name}", "left by an interrupted write; delete it")
@@ -193,41 +228,34 @@ def _stray_files(stream: Stream, entries: list[dict[str, Any]]) -> Iterator[Prob
             yield Problem(f"{stream.name}/{path.name}", "extra file, not in index.json")
 
 
-def _options(entry: dict[str, Any]) -> MdsOptions:
-    return MdsOptions(
-        size_limit=entry["size_limit"],
-        compression=entry["compression"],
-        hashes=tuple(entry["hashes"]),
-    )
-
-
 def _faults(shard: Shard, data: bytes) -> Iterator[str]:
     """Name what is wrong with the bytes of a shard."""
     raw = data
-    if shard.entry["zip_data"] is not None:
-        yield from _info_faults(shard.entry["zip_data"], data)
+    if shard.options.compression is not None:
+        yield from _info_faults(shard.entry.file, data)
         try:
-            raw = decompress(shard.entry["compression"], data)
+            raw = decompress(shard.options.compression, data)
         except Exception as error:  # every compression library has its own
             yield f"cannot decompress: {error}"
             return
-    yield from _info_faults(shard.entry["raw_data"], raw)
+    yield from _info_faults(shard.entry.raw_data, raw)
     yield from _token_faults(shard, raw)
 
 
-def _info_faults(info: dict[str, Any], data: bytes) -> Iterator[str]:
-    if len(data) != info["bytes"]:
-        yield f"{len(data)} bytes, expected {info['bytes']}"
-    for algorithm, expected in info["hashes"].items():
-        if (found := file_digest(algorithm, [data])) != expected:
+def _info_faults(info: FileInfo, data: bytes) -> Iterator[str]:
+    if len(data) != info.bytes:
+        yield f"{len(data)} bytes, expected {info.bytes}"
+    for algorithm in sorted(hash_names() & set(info.hashes)):
+        found, expected = file_digest(algorithm, [data]), info.hashes[algorithm]
+        if found != expected:
             yield f"{algorithm} is {found}, expected {expected}"
 
 
 def _token_faults(shard: Shard, raw: bytes) -> Iterator[str]:
     """Check what comes before the samples, then the ids, and where documents end."""
-    stream, samples = shard.stream, shard.entry["samples"]
+    stream, samples = shard.stream, shard.entry.samples
     length, tokenizer = stream.shardset.sequence_length, stream.shardset.tokenizer
-    header = shard_header(samples, length, stream.dtype, _options(shard.entry))
+    header = shard_header(samples, length, stream.dtype, shard.options)
     if raw[: len(header)] != header:
         yield "the header is not that of its settings"
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     import duckdb
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True)
+class Problem:
     """Something that is not as it should be."""
 
     place: str

@@ -566,10 +566,20 @@ def no_documents() -> str:
     return f"(SELECT {', '.join(columns)} WHERE false)"
 
 
-def definitions(patterns: dict[str, str]) -> Iterator[str]:
-    """Yield the statements that make every view and macro."""
+def create_views(patterns: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the name of every view with the statement that makes it."""
     for name, view in VIEWS.items():
-        yield f"CREATE VIEW {name} AS {Template(view.sql).substitute(patterns)}"
+        yield name, f"CREATE VIEW {name} AS {Template(view.sql).substitute(patterns)}"
+
+
+def create_broken_view(name: str, message: str) -> str:
+    """Write the statement that makes a view which only says why it cannot be read."""
+    columns = ", ".join(f"NULL AS {column}" for column in VIEWS[name].columns)
+    return f"CREATE VIEW {name} AS SELECT {columns} WHERE error({literal(message)}) IS NULL"
+
+
+def create_macros() -> Iterator[str]:
+    """Yield the statements that make the macros, once there are views."""
     for name, macro in MACROS.items():
         yield f"CREATE MACRO {name}({', '.join(macro.parameters)}) AS TABLE {macro.sql}"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -289,6 +290,28 @@ def test_a_shard_set_without_documents_has_typed_views(copied: Path) -> None:
     with open_index(copied) as index:
         assert index.execute("DESCRIBE documents").fetchall() == before
         assert index.execute("FROM documents").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("damaged", "broken"),
+    [
+        ("runs/demo-base/result.json", {"runs", "run_domains", "learning_curves", "sweeps"}),
+        ("sweeps/demo.json", {"sweeps"}),
+        ("fits/demo-ddo/fit.json", {"fits", "mixtures"}),
+        ("arxiv/train/index.json", {"shards", "domains"}),
+    ],
+)
+@pytest.mark.parametrize("text", ["{", '{"run_id": }', "\x00", "[1", ""])
+def test_a_damaged_file_breaks_only_what_is_made_of_it(
+    damaged: str, broken: set[str], text: str, copied: Path
+) -> None:
+    (copied / damaged).write_text(text)
+    with open_index(copied) as index:
+        for name in set(views.VIEWS) - broken:
+            assert index.execute(f"FROM {name}").fetchall()
+        for name in broken if text else ():
+            with pytest.raises(duckdb.Error, match=re.escape(damaged)):
+                index.execute(f"FROM {name}").fetchall()
 
 
 @pytest.mark.parametrize(
