@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 FAST, REFERENCE = "gigatoken", "tokenizers"
+_CACHE_BYTES = 192 << 20
+"""Memory that the fast encoder may gather before it is made anew."""
+_CACHE_PER_BYTE = 10
+"""What it was seen to gather for each byte of text without any repeated word, at the worst."""
 EncoderName = Literal["gigatoken", "tokenizers"]
 
 
@@ -89,14 +94,49 @@ def _fast_encoder(model: str) -> Any:
     # A text that spells a special token is data; without the list nothing can match it.
     settings = json.loads(model)
     settings["added_tokens"] = [t for t in settings["added_tokens"] if not t["special"]]
-    tokenizer = gigatoken.Tokenizer.from_json(json.dumps(settings))
+    model = json.dumps(settings)
+    tokenizer = gigatoken.Tokenizer.from_json(model)
+    memory = _Growth(_CACHE_BYTES)
 
     def encode(texts: Sequence[bytes]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        nonlocal tokenizer
+        if memory.is_over(sum(map(len, texts))):
+            # gigatoken remembers every word it meets and never forgets one.
+            tokenizer = gigatoken.Tokenizer.from_json(model)
+            memory.restart()
         layout: Any = tokenizer.encode_batch(list(texts), parallel=False).layout
         offsets = np.asarray(layout.offsets.data)
         return np.asarray(layout.content.data)[offsets[0] : offsets[-1]], offsets[1:] - offsets[0]
 
     return encode
+
+
+class _Growth:
+    """Watches how much memory this process has taken since the start."""
+
+    _STATISTICS = Path("/proc/self/statm")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from here."""
+        self._start = self._resident()
+        self._text_bytes = 0
+
+    def is_over(self, text_bytes: int) -> bool:
+        """Tell whether the limit is passed, with so much text to come."""
+        self._text_bytes += text_bytes
+        if self._start is None:
+            return self._text_bytes * _CACHE_PER_BYTE > self._limit
+        resident = self._resident() or 0
+        return resident - self._start > self._limit
+
+    def _resident(self) -> int | None:
+        if not self._STATISTICS.exists():
+            return None
+        return int(self._STATISTICS.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _reference_encoder(model: str) -> Any:
