@@ -350,3 +350,15 @@ def test_the_index_imports_no_torch() -> None:
         [sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment
     )
     assert ran.stdout.strip() == "[]"
+
+
+def test_the_documentation_lists_every_column() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sql.md").read_text()
+    for name, view in views.VIEWS.items():
+        section = text.split(f"### `{name}`\n")[1].split("\n### ")[0]
+        for column, meaning in view.columns.items():
+            assert f"| `{column}` | {meaning} |" in section, (name, column)
+    for name, macro in views.MACROS.items():
+        section = text.split(f"### `{name}({', '.join(macro.parameters)})`\n")[1]
+        for column, meaning in macro.columns.items():
+            assert f"| `{column}` | {meaning} |" in section, (name, column)
