@@ -30,6 +30,9 @@ class DdoDesign(Config):
     """Each domain's base tokens are multiplied by this, then divided, the others unchanged."""
     base: BaseMixture = "uniform"
     """Base mixture: equal shares, shares by the domains' size, or shares by name."""
+    noise_seeds: tuple[int, ...] = ()
+    """More seeds for the base run alone: the cheapest measure of how noisy runs are. Two at each of
+    two scales are enough."""
 
     _check_base = field_validator("base")(_sums_to_one)
 
@@ -160,6 +163,8 @@ class Experiment(Config):
         for key, values in (("seeds", self.seeds), ("targets", self.targets)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: the same value twice")
+        if isinstance(self.design, DdoDesign) and set(self.design.noise_seeds) & set(self.seeds):
+            raise ValueError("design.noise_seeds: these are in `seeds` already")
         return self
 
 

@@ -97,6 +97,16 @@ def runs_from_records(records: Sequence[RunRecord]) -> Runs:
     )
 
 
+def without_repeats(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Leave out base runs of seeds that nothing else was run with (`noise_seeds`).
+
+    They tell how noisy runs are. Averaged into the base they would undo the pairing: runs of one
+    seed share their initialisation and samples, so that much of the noise cancels between them.
+    """
+    compared = {record.seed for record in records if record.role != "base"}
+    return [record for record in records if record.seed in compared or not compared]
+
+
 def bits_per_nat(records: Sequence[RunRecord], validation: Sequence[str]) -> Floats:
     """(validation,) bits per byte of a loss of one nat, from the measured pairs; nan without."""
     bits = _by_validation(records, validation, "bits_per_byte")

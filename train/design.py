@@ -90,9 +90,11 @@ def plan_runs(experiment: Experiment, shardset: ShardSet) -> list[PlannedRun]:
     points = list(_points(experiment, shardset))
     for point in points:
         _check_supply(point, experiment, shardset)
-    return [
-        _planned(point, seed, experiment, shardset) for seed in experiment.seeds for point in points
-    ]
+    wanted = [(seed, point) for seed in experiment.seeds for point in points]
+    if isinstance(experiment.design, DdoDesign):
+        base = [point for point in points if point.role == "base"]
+        wanted += [(seed, point) for seed in experiment.design.noise_seeds for point in base]
+    return [_planned(point, seed, experiment, shardset) for seed, point in wanted]
 
 
 def mixture_of(base: BaseMixture, shardset: ShardSet) -> dict[str, float]:

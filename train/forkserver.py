@@ -7,6 +7,6 @@ import os
 # Importing torch's compiler would start a pool of processes, and threads that must not be forked.
 os.environ.setdefault("TORCH_WARM_POOL", "0")
 
-from train.worker import prepare  # noqa: E402  (the setting has to come first)
+from train.worker import prepare
 
 prepare()

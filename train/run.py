@@ -25,6 +25,7 @@ from contracts.run_record import (
     write_record,
 )
 from contracts.shardset import VALIDATION, ShardSet
+from train.checkpoints import remove_unfinished
 from train.components import (
     ALGORITHMS,
     CALLBACKS,
@@ -111,6 +112,8 @@ def _build(config: RunConfig, listener: Callable[[int], None] | None) -> _Parts:
     device = choose_device()
     precision = choose_precision(config, device)
     dist.initialize_dist(device, timeout=config.dist_timeout)
+    if dist.get_global_rank() == 0:
+        remove_unfinished(config)
     tokenizer = load_tokenizer(config.tokenizer)
     # The data comes before the seed is set, so that the weights do not depend on the data.
     loader = train_loader(config)

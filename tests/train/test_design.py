@@ -62,6 +62,18 @@ def test_the_length_of_a_run_is_its_samples(summary: ShardSet) -> None:
         assert run.config.train_loader.dataset.epoch_size == total
 
 
+def test_the_base_alone_is_repeated_for_noise(summary: ShardSet) -> None:
+    design = {"type": "ddo", "scales": [1920, 3840], "noise_seeds": [5, 6]}
+    runs = plan_runs(experiment(design=design), summary)
+    assert len(runs) == 2 * 7 + 2 * 2
+    assert [(run.point.role, run.seed) for run in runs[14:]] == [
+        ("base", 5),
+        ("base", 5),
+        ("base", 6),
+        ("base", 6),
+    ]
+
+
 def test_natural_base_follows_the_sizes(summary: ShardSet) -> None:
     design = {"type": "ddo", "scales": [3840], "base": "natural"}
     base = plan_runs(experiment(design=design), summary)[0]
@@ -145,6 +157,10 @@ def test_what_the_data_cannot_give_is_refused(
             "m: shares sum to 0.7, expected 1",
         ),
         ({"seeds": [1, 1]}, "seeds: the same value twice"),
+        (
+            {"design": {"type": "ddo", "scales": [9], "noise_seeds": [17]}},
+            "noise_seeds: these are in `seeds` already",
+        ),
     ],
 )
 def test_mistakes_in_the_file_are_located(

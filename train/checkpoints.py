@@ -1,0 +1,36 @@
+"""Checkpoints that a killed run left unfinished."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from train.config import RunConfig
+
+_LATEST = "latest-rank0.pt"
+_CHECKPOINT = re.compile(r"ep\d+-ba(\d+)-rank\d+\.pt")
+
+
+def remove_unfinished(config: RunConfig) -> list[Path]:
+    """Remove the checkpoints after the one that a run will resume from.
+
+    Composer links `latest` to a checkpoint once that is written whole, and refuses to resume while
+    a later one lies in the folder. A run that was killed while saving leaves just that.
+
+    Returns:
+        The files removed. Remote folders are left alone.
+    """
+    if not config.autoresume or config.save_folder is None or "://" in config.save_folder:
+        return []
+    folder = Path(config.save_folder.format(run_name=config.run_name))
+    link = folder / _LATEST
+    resumed = _batch(Path(link.readlink()).name) if link.is_symlink() else -1
+    unfinished = [path for path in folder.glob("ep*.pt") if _batch(path.name) > resumed]
+    for path in unfinished:
+        path.unlink()
+    return unfinished
+
+
+def _batch(name: str) -> int:
+    found = _CHECKPOINT.fullmatch(name)
+    return int(found[1]) if found else -1
