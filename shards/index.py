@@ -70,13 +70,15 @@ def rebuild_index(folder: str | Path) -> Path:
             duckdb.connect(str(temporary)) as connection,
         ):
             connection.execute(f"SET file_search_path = {views.literal(str(plain))}")
+            # One transaction, because DuckDB flushes the disk at the end of each.
+            connection.begin()
             connection.execute(views.CREATE_INFO)
             connection.execute(views.INSERT_INFO, _fingerprint(shardset))
-            patterns = _patterns(root, None, None)
-            for _, statement in views.create_views(patterns):
+            for _, statement in views.create_views(_patterns(root, None, None)):
                 connection.execute(statement)
             for statement in (*views.create_macros(), *views.comments()):
                 connection.execute(statement)
+            connection.commit()
     except duckdb.Error as error:
         raise UserError(f"{root / FILE_NAME}: cannot write: {error}") from error
     return root / FILE_NAME
