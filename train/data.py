@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -153,9 +154,7 @@ def _dataset(config: DatasetConfig, batch_size: int, sequence_length: int) -> Do
     for name, stream in config.streams.items():
         _check_stream(name, stream)
     paired = config.shuffle and config.shuffle_algo == PAIRED
-    # Streaming picks the next free shared-memory prefix without a lock, so two runs that start at
-    # the same moment on one machine could pick the same.
-    with FileLock(Path(tempfile.gettempdir()) / "mixscale-streaming.lock"):
+    with _one_run_at_a_time():
         dataset = DomainDataset(
             domains=tuple(config.streams),
             paired=paired,
@@ -176,6 +175,17 @@ def _dataset(config: DatasetConfig, batch_size: int, sequence_length: int) -> Do
         )  # fmt: skip
     _check_length(dataset, sequence_length)
     return dataset
+
+
+def _one_run_at_a_time() -> contextlib.AbstractContextManager[object]:
+    """Keep runs that start at the same moment on one machine out of each other's shared memory.
+
+    Streaming picks the next free prefix without a lock. The first process of a run takes one for
+    all of the run, since they wait for each other while they pick.
+    """
+    if dist.get_local_rank() != 0:
+        return contextlib.nullcontext()
+    return FileLock(Path(tempfile.gettempdir()) / "mixscale-streaming.lock")
 
 
 def _stream(config: StreamConfig) -> Stream:

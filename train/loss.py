@@ -53,8 +53,16 @@ class TokenLoss(Metric):
         """Return the mean loss, nats per token."""
         return self.loss_sum / self.tokens
 
-    def standard_error(self) -> float | None:
-        """Return the standard error of the mean loss, or None with fewer than two samples."""
+    def summary(self) -> tuple[float, float | None, int]:
+        """Add up all ranks: mean loss, its standard error, predicted tokens.
+
+        The standard error is None with fewer than two samples. Every rank must call it.
+        """
+        with self.sync_context():
+            mean = (self.loss_sum / self.tokens).item()
+            return mean, self._standard_error(), int(self.tokens.item())
+
+    def _standard_error(self) -> float | None:
         count = self.samples.item()
         if count < 2:
             return None

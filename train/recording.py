@@ -81,8 +81,7 @@ class EvaluationLog(Callback):
         for label, metrics in state.eval_metrics.items():
             metric = metrics.get(LOSS_METRIC)
             if isinstance(metric, TokenLoss):
-                loss = float(metric.compute())
-                self.last[label] = (loss, metric.standard_error(), int(metric.tokens))
+                self.last[label] = metric.summary()
         losses = {domain: values[0] for domain, values in self.last.items()}
         self.curve.append(CurvePoint(tokens=int(state.timestamp.token), losses=losses))
 

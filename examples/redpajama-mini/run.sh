@@ -19,7 +19,7 @@ mixscale sweep $here/experiment.yaml
 fit=$(mixscale fit $here/experiment.yaml --law ddo --json |
   python -c 'import json, sys; print(json.load(sys.stdin)["folder"])')
 mixscale report "$fit"
-mixscale apply "$fit" --tokens 8M $here/run.yaml --output $out/run-projected.yaml
+mixscale apply "$fit" --tokens 6M $here/run.yaml --output $out/run-projected.yaml
 
 # The check: the same run with uniform and with projected proportions, one on each core.
 OMP_NUM_THREADS=1 mixscale train $here/run.yaml --out $out/shardset &

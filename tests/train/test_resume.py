@@ -16,6 +16,7 @@ from contracts.config import validate
 from contracts.run_record import RunRecord, read_record
 from train.checkpoints import remove_unfinished
 from train.config import RunConfig
+from train.run import train
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
@@ -84,7 +85,13 @@ def test_two_devices_see_each_sample_once(run_values: dict[str, Any], tmp_path: 
         "tables": 20 * 32,
     }
     assert record.domains["tables"].unique_tokens == 20 * 32
-    assert record.evaluation["prose"].tokens == 24 * 31
+    # Both halves of the validation samples count: the losses are those of one device.
+    alone = train(validate(run_values, RunConfig, "test"), tmp_path / "alone")
+    for name, loss in record.evaluation.items():
+        expected = alone.evaluation[name]
+        assert loss.tokens == expected.tokens == 24 * 31
+        assert loss.loss_nats == pytest.approx(expected.loss_nats, abs=1e-4)
+        assert loss.standard_error == pytest.approx(expected.standard_error, rel=1e-2)
 
 
 def test_a_checkpoint_that_was_not_finished_is_dropped(
