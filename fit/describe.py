@@ -22,6 +22,7 @@ from fit.record import (
     Recommendation,
     Scale,
 )
+from fit.responses import responses
 from fit.runs import BASE, Runs
 from fit.solve import Answer, GainOver, Question, ScaleFit, Solution
 
@@ -53,7 +54,7 @@ def describe(
         validation=runs.validation,
         constraints=question.constraints,
         available_tokens=dict(question.available),
-        scales=tuple(_scale(fit) for fit in solution.scales),
+        scales=tuple(_scale(fit, noise) for fit in solution.scales),
         mixtures=tuple(_mixture(answer, runs.domains) for answer in solution.answers),
         reach=_reach(solution, question.target),
         gains=tuple(_gain(gain, runs.domains) for gain in solution.gains),
@@ -119,7 +120,7 @@ def _quantities(shares: Floats, domains: Sequence[str], budget: int) -> dict[str
     return dict(zip(domains, np.diff(edges, prepend=0).tolist(), strict=True))
 
 
-def _scale(fit: ScaleFit) -> Scale:
+def _scale(fit: ScaleFit, noise: Noise) -> Scale:
     values = fit.target.value(fit.runs.losses)
     residual = values - fit.law.objective(fit.runs.tokens)
     base = np.array([name == BASE for name in fit.runs.changed])
@@ -130,6 +131,7 @@ def _scale(fit: ScaleFit) -> Scale:
         parameters=fit.law.parameters(),
         residual_rms=float(np.sqrt((residual**2).mean())),
         silent=fit.law.silent(),
+        responses=responses(fit, noise.objective),
         effects=_effects(fit.runs),
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from contracts.config import format_tokens
-from fit.record import FitRecord, Mixture
+from fit.record import FitRecord, Mixture, Response
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 _STYLES = ("-", "--", ":", "-.")
 _INK, _FAINT = "#222222", "#bbbbbb"
+_Z = 1.645  # standard deviations that hold 90 % of a normal distribution
 _MOST_LINES = 12
 """Domains drawn one by one; beyond, only the largest are."""
 
@@ -61,14 +62,14 @@ def plot_mixtures(record: FitRecord) -> Figure | None:
     names = _largest(record, points[-1])
     for k, name in enumerate(names):
         shares = np.array([m.proportions[name] for m in points]) * 100
-        style = {"color": _COLOURS[k % len(_COLOURS)]}
-        axes.plot(budgets, shares, _STYLES[k // len(_COLOURS)], lw=1.6, label=name, **style)
+        colour, style = _COLOURS[k % len(_COLOURS)], _STYLES[k // len(_COLOURS)]
+        axes.plot(budgets, shares, linestyle=style, color=colour, lw=1.6, label=name)
         if all(m.intervals for m in points):
             spans = np.array([m.intervals[name] for m in points if m.intervals]) * 100
-            axes.fill_between(budgets, *spans.T, alpha=0.13, lw=0, **style)
+            axes.fill_between(budgets, spans[:, 0], spans[:, 1], color=colour, alpha=0.13, lw=0)
         for m, x, y in zip(points, budgets, shares, strict=True):
-            face = style["color"] if m.kind == "measured" else "white"
-            axes.plot(x, y, "o", ms=5, mfc=face, mec=style["color"], mew=1.3)
+            face = colour if m.kind == "measured" else "white"
+            axes.plot(x, y, "o", ms=5, mfc=face, mec=colour, mew=1.3)
     _mark_projection(axes, points, budgets)
     axes.set_xscale("log")
     axes.set_xticks(budgets, [format_tokens(b) for b in budgets])
@@ -80,20 +81,19 @@ def plot_mixtures(record: FitRecord) -> Figure | None:
 
 def plot_responses(record: FitRecord) -> Figure | None:
     """Curves of the objective by domain, with the runs as points, a panel for each scale."""
-    scales = [s for s in record.scales if "curves" in s.parameters]
+    scales = [scale for scale in record.scales if scale.responses]
     if not scales:
         return None
     figure, panels = _panels(len(scales), 4.1, 3.9)
     for axes, scale in zip(panels, scales, strict=True):
-        for k, (name, curve) in enumerate(scale.parameters["curves"].items()):
-            _draw_curve(axes, name, curve, k)
+        for k, (name, response) in enumerate(scale.responses.items()):
+            _draw_response(axes, name, response, k)
         title = f"{format_tokens(scale.scale_tokens)} tokens" if scale.scale_tokens else ""
         axes.set(xlabel="tokens of the domain, multiple of the base run", title=title)
         axes.set_xscale("log")
-        ticks = sorted(
-            {round(p["x"], 3) for c in scale.parameters["curves"].values() for p in c["points"]}
-        )
-        axes.set_xticks(_apart(ticks), [f"{t:.3g}" for t in _apart(ticks)])
+        measured = sorted({round(p.x, 2) for r in scale.responses.values() for p in r.points})
+        ticks = _apart(measured)
+        axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
         axes.minorticks_off()
         axes.axhline(1, color=_FAINT, lw=0.8, zorder=0)
     panels[0].set_ylabel("objective, multiple of the base run's")
@@ -136,7 +136,7 @@ def plot_laws(record: FitRecord) -> Figure | None:
         return None
     figure, axes = _axes(7, 1.2 + 0.42 * len(scored))
     places = np.arange(len(scored))[::-1]
-    held_out = [s.held_out for s in scored]
+    held_out = [s.held_out or 0.0 for s in scored]
     axes.barh(places + 0.17, held_out, 0.3, color=_COLOURS[0], label="left-out mixtures")
     further = [(p, s.next_scale) for p, s in zip(places, scored, strict=True) if s.next_scale]
     if further:
@@ -162,19 +162,16 @@ def _plot_one_mixture(mixture: Mixture) -> Figure:
     return figure
 
 
-def _draw_curve(axes: Axes, name: str, curve: dict[str, Any], k: int) -> None:
+def _draw_response(axes: Axes, name: str, response: Response, k: int) -> None:
     colour = _COLOURS[k % len(_COLOURS)]
-    measured = np.array([[p["x"], p["y"], p["noise"] or 0.0] for p in curve["points"]])
-    x = np.geomspace(max(measured[:, 0].min() * 0.75, 1e-2), measured[:, 0].max() * 1.25, 100)
-    label = name if curve["responds"] else f"{name} (no response)"
-    style = _STYLES[k // len(_COLOURS) % len(_STYLES)] if curve["responds"] else (0, (1, 3))
-    y = (curve["a"] + x) ** -curve["b"] + curve["c"]
-    axes.plot(x, y, linestyle=style, color=colour, lw=1.5, label=label)
-    if curve.get("band"):
-        band = np.array(curve["band"]["low"]), np.array(curve["band"]["high"])
-        axes.fill_between(curve["band"]["x"], *band, color=colour, alpha=0.13, lw=0)
-    axes.errorbar(*measured[:, :2].T, yerr=1.645 * measured[:, 2], fmt="o", ms=4, color=colour,
-                  elinewidth=1)  # fmt: skip
+    label = name if response.responds else f"{name} (no response)"
+    style = _STYLES[k // len(_COLOURS) % len(_STYLES)] if response.responds else (0, (1, 3))
+    axes.plot(response.x, response.y, linestyle=style, color=colour, lw=1.5, label=label)
+    if response.low is not None and response.high is not None:
+        axes.fill_between(response.x, response.low, response.high, color=colour, alpha=0.13, lw=0)
+    x, y = [p.x for p in response.points], [p.y for p in response.points]
+    bars = [_Z * (p.noise or 0.0) for p in response.points]
+    axes.errorbar(x, y, yerr=bars, fmt="o", ms=4, color=colour, elinewidth=1)
 
 
 def _mark_projection(axes: Axes, points: Sequence[Mixture], budgets: np.ndarray) -> None:

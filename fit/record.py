@@ -47,6 +47,29 @@ class Gain(Config):
     """90 %."""
 
 
+class Point(Config):
+    """A measured mean around the base run."""
+
+    x: float
+    """Tokens of the domain as a multiple of the base run's."""
+    y: float
+    """Objective as a multiple of the base run's."""
+    noise: float | None
+    """Standard deviation of y."""
+
+
+class Response(Config):
+    """How the objective answers to one domain, the others at their base tokens."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] | None
+    """90 % interval of y."""
+    high: tuple[float, ...] | None
+    points: tuple[Point, ...]
+    responds: bool
+
+
 class Scale(Config):
     """What the runs of one scale say."""
 
@@ -61,6 +84,8 @@ class Scale(Config):
     """Mean absolute error of the objective of left-out mixtures."""
     silent: tuple[str, ...]
     """Domains without a measurable response."""
+    responses: dict[str, Response] = Field(default_factory=dict)
+    """By domain, around the base run if there is one."""
     effects: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)
     """`increased` and `reduced`: by changed training domain, by validation domain, the change in
     loss against the base run, nats."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from contracts.atomic import atomic_write
 from contracts.config import format_tokens
 from fit.figures import draw_figures
-from fit.record import FIT, FitRecord, Mixture, read_fit
+from fit.record import FIT, FitRecord, Gain, Mixture, read_fit
 
 PAGE = "report.html"
 
@@ -115,14 +115,20 @@ def _verdict(record: FitRecord) -> str:
     keep = " keep" if record.recommended.action != "change" else ""
     said = record.recommended.action.capitalize()
     lines = [f"<b>{escape(said)}.</b> {escape(record.recommended.reason)}"]
-    for gain in record.gains:
-        span = (
-            ""
-            if gain.interval is None
-            else f" ({gain.interval[0]:+.4f} to {gain.interval[1]:+.4f})"
-        )
-        lines.append(f"Against the {escape(gain.over)} mixture: {gain.gain:+.4f} lower{span}.")
+    for names, gain in _distinct_gains(record):
+        low, high = gain.interval or (None, None)
+        span = "" if low is None else f" ({low:.4f} to {high:.4f})"
+        lines.append(f"Lower than the {escape(names)} mixture's by {gain.gain:.4f}{span}.")
     return f'<div class="verdict{keep}">{"<br>".join(lines)}</div>'
+
+
+def _distinct_gains(record: FitRecord) -> Iterable[tuple[str, Gain]]:
+    """Gains over different mixtures, with the names of those that are the same."""
+    groups: dict[tuple[float, ...], list[Gain]] = {}
+    for gain in record.gains:
+        groups.setdefault(tuple(round(s, 6) for s in gain.proportions.values()), []).append(gain)
+    for gains in groups.values():
+        yield " = ".join(gain.over for gain in gains), gains[0]
 
 
 def _mixtures(record: FitRecord) -> str:
@@ -137,7 +143,7 @@ def _mixtures(record: FitRecord) -> str:
         [
             "predicted objective",
             *(
-                "–" if m.predicted_objective is None else f"{m.predicted_objective:.4f}"
+                "-" if m.predicted_objective is None else f"{m.predicted_objective:.4f}"
                 for m in record.mixtures
             ),
         ]
@@ -149,7 +155,7 @@ def _share(mixture: Mixture, domain: str) -> str:
     text = f"{mixture.proportions[domain]:.2%}"
     if mixture.intervals is not None:
         low, high = mixture.intervals[domain]
-        text += f"<small>{low:.1%} – {high:.1%}</small>"
+        text += f"<small>{low:.1%} to {high:.1%}</small>"
     rule = mixture.binding.get(domain)
     return text + (f"<small>{escape(rule)}</small>" if rule else "")
 
@@ -174,7 +180,7 @@ def _quality(record: FitRecord) -> str:
                 str(scale.runs),
                 _number(scale.base_objective),
                 _number(scale.residual_rms),
-                escape(", ".join(scale.silent)) or "–",
+                escape(", ".join(scale.silent)) or "-",
             ]
         )
     heads = ["scale", "runs", "base objective", "residual, RMS", "no measurable response"]
@@ -224,7 +230,7 @@ def _list(items: Sequence[str]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.5g}"
+    return "-" if value is None else f"{value:.5g}"
 
 
 def _duration(seconds: float) -> str:

@@ -53,7 +53,7 @@ class Bivariate:
         """(rows, points) losses."""
         rows = [
             _Model(*self._logs(tokens, int(own))).values(row[None])[0]
-            for row, own in zip(theta, self.own, strict=True)
+            for row, own in zip(theta, np.resize(self.own, len(theta)), strict=True)
         ]
         return np.stack(rows)
 

@@ -17,7 +17,7 @@ from fit.runs import Runs
 
 STARTS = 12
 """Starts where a law is not convex."""
-MAX_DRAWS = 200
+MAX_DRAWS = 100
 """Resamples at most: each is a whole fit with an optimum."""
 
 
@@ -39,7 +39,10 @@ class Family(Protocol):
         ...
 
     def predict(self, theta: Floats, tokens: Floats) -> Floats:
-        """(rows, points) losses of (points, domains) tokens under (rows, parameters)."""
+        """(rows, points) losses of (points, domains) tokens under (rows, parameters).
+
+        Rows are the validation domains in turn, once or for several draws.
+        """
         ...
 
     def slopes(self, theta: Floats, tokens: Floats) -> Floats:
@@ -157,13 +160,13 @@ class SmoothDraws:
 
     def objective(self, tokens: Floats) -> Floats:
         """(draws,) objective of (draws or 1, domains) tokens."""
-        count = len(self.theta)
-        tokens = np.broadcast_to(tokens, (count, tokens.shape[-1]))
-        losses = [
-            self.law.family.predict(theta, row[None])[:, 0]
-            for theta, row in zip(self.theta, tokens, strict=True)
-        ]
-        return self.law.target.value(np.stack(losses))
+        predict, rows = self.law.family.predict, self.theta
+        if len(tokens) == 1:
+            losses = predict(rows.reshape(-1, rows.shape[-1]), tokens).reshape(rows.shape[:2])
+        else:
+            pairs = zip(rows, tokens, strict=True)
+            losses = np.stack([predict(theta, row[None])[:, 0] for theta, row in pairs])
+        return self.law.target.value(losses)
 
 
 def fit_smooth(family: Family, runs: Runs, target: Target, noise: Noise) -> SmoothLaw:
