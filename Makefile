@@ -16,7 +16,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check
 
 types: $(VENV)/installed-dev
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 pytest: $(VENV)/installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2

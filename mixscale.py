@@ -8,12 +8,15 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from contracts.config import format_tokens, parse_tokens
 from contracts.errors import UserError
+
+if TYPE_CHECKING:
+    from shards.sql import Format
 
 _FILE = click.Path(path_type=Path)
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -213,8 +216,8 @@ def sql(
     else:
         from shards.sql import run_sql
 
-        chosen = "json" if as_json else output_format
-        rows = run_sql(shardset, query, format=chosen, output=output, out=out)  # type: ignore[arg-type]
+        chosen = cast("Format", "json" if as_json else output_format)
+        rows = run_sql(shardset, query, format=chosen, output=output, out=out)
         if output is not None:
             _say(f"wrote {output} ({rows} rows)")
 
@@ -428,10 +431,12 @@ def apply(
 
 
 def _mapping(pairs: tuple[str, ...]) -> dict[str, str] | None:
-    mapping = dict(pair.partition("=")[::2] for pair in pairs)
-    wrong = [pair for pair in pairs if not all(pair.partition("="))]
-    if wrong:
-        raise click.UsageError(f"--stream {wrong[0]}: write DOMAIN=STREAM")
+    mapping = {}
+    for pair in pairs:
+        domain, separator, stream = pair.partition("=")
+        if not (domain and separator and stream):
+            raise click.UsageError(f"--stream {pair}: write DOMAIN=STREAM")
+        mapping[domain] = stream
     return mapping or None
 
 

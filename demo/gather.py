@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import email
 import importlib.metadata
 import importlib.util
 import sysconfig
@@ -76,7 +77,8 @@ def readmes() -> Iterator[Source]:
         str(found.metadata["Name"]).lower(): found for found in importlib.metadata.distributions()
     }
     for name, found in sorted(distributions.items()):
-        description = found.metadata.get_payload() or found.metadata.get("Description")
+        metadata = email.message_from_string(found.read_text("METADATA") or "")
+        description = metadata.get_payload() or metadata.get("Description")
         if isinstance(description, str) and description.strip():
             yield Source(text=description[:_LONGEST], path=f"{name}/description")
         for file in sorted(found.files or (), key=str):

@@ -113,10 +113,9 @@ def _sweep(out: Path, workers: int | None, say: Say) -> None:
 
 
 def _fit(out: Path, say: Say) -> Path:
-    from fit.report import report
-
     from fit.experiment import fit_experiment
     from fit.record import read_fit
+    from fit.report import report
     from fit.summary import lines, render
 
     say("\n4. Law: mixscale fit experiment.yaml --law ddo")

@@ -120,9 +120,10 @@ def evaluators(config: RunConfig) -> list[Evaluator]:
 
 def dataset_of(spec: DataSpec) -> DomainDataset:
     """Get the dataset behind a data loader made here."""
-    dataset = spec.dataloader.dataset  # type: ignore[attr-defined]
-    assert isinstance(dataset, DomainDataset)
-    return dataset
+    loader = spec.dataloader
+    assert isinstance(loader, DataLoader)
+    assert isinstance(loader.dataset, DomainDataset)
+    return loader.dataset
 
 
 def _data_spec(config: RunConfig, loader: LoaderConfig, batch_size: int) -> DataSpec:

@@ -10,7 +10,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -106,13 +107,11 @@ def _gpu_count() -> int:
     return sum(1 for path in Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _start(
-    context: multiprocessing.context.BaseContext, job: Job, slot: int, slots: int
-) -> _Running:
+def _start(context: ForkServerContext, job: Job, slot: int, slots: int) -> _Running:
     from train.worker import work
 
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(job, slot, slots, theirs), daemon=True)  # type: ignore[attr-defined]
+    ours, theirs = Pipe(duplex=False)
+    process = context.Process(target=work, args=(job, slot, slots, theirs), daemon=True)
     process.start()
     # Only the child may hold this end: its death then closes the pipe.
     theirs.close()

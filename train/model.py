@@ -12,7 +12,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     PretrainedConfig,
-    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 
 from contracts.errors import UserError, unknown_name
@@ -26,7 +26,7 @@ _DROPOUTS = (
 _CONTEXT_LENGTHS = ("n_positions", "max_position_embeddings")
 
 
-def load_tokenizer(config: TokenizerConfig) -> PreTrainedTokenizerBase:
+def load_tokenizer(config: TokenizerConfig) -> PreTrainedTokenizerFast:
     """Load a tokenizer from a folder or the hub.
 
     Raises:
@@ -42,7 +42,7 @@ def load_tokenizer(config: TokenizerConfig) -> PreTrainedTokenizerBase:
 
 
 def model_config(
-    config: ModelConfig, sequence_length: int, tokenizer: PreTrainedTokenizerBase
+    config: ModelConfig, sequence_length: int, tokenizer: PreTrainedTokenizerFast
 ) -> PretrainedConfig:
     """Make the transformers config of a run's model.
 
@@ -69,7 +69,7 @@ def model_config(
 
 
 def build_model(
-    config: ModelConfig, sequence_length: int, tokenizer: PreTrainedTokenizerBase
+    config: ModelConfig, sequence_length: int, tokenizer: PreTrainedTokenizerFast
 ) -> HuggingFaceModel:
     """Make the Composer model of a run; random weights come from torch's current seed.
 
@@ -97,7 +97,7 @@ def build_model(
     model.loss_type = "ForCausalLM"
     return HuggingFaceModel(
         model,
-        tokenizer=tokenizer,  # type: ignore[arg-type]
+        tokenizer=tokenizer,
         use_logits=True,
         shift_labels=True,
         metrics=[],
@@ -119,7 +119,7 @@ def _base_config(config: ModelConfig) -> PretrainedConfig:
 
 
 def _check_sizes(
-    loaded: PretrainedConfig, sequence_length: int, tokenizer: PreTrainedTokenizerBase
+    loaded: PretrainedConfig, sequence_length: int, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     if loaded.vocab_size < len(tokenizer):
         raise UserError(

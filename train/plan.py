@@ -186,7 +186,7 @@ def _calibrate(config: RunConfig) -> tuple[int, float]:
     if device == "cpu":
         torch.set_num_threads(1)
     tokenizer = load_tokenizer(config.tokenizer)
-    model = build_model(config.model, config.max_seq_len, tokenizer).model.to(device)
+    model = build_model(config.model, config.max_seq_len, tokenizer).to(device).model
     optimizer = build_optimizer(config.optimizer, model.parameters())
     shape = (config.global_train_batch_size, config.max_seq_len)
     seconds: list[float] = []
