@@ -31,8 +31,8 @@ class DdoDesign(Config):
     base: BaseMixture = "uniform"
     """Base mixture: equal shares, shares by the domains' size, or shares by name."""
     noise_seeds: tuple[int, ...] = ()
-    """More seeds for the base run alone: the cheapest measure of how noisy runs are. Two at each of
-    two scales are enough."""
+    """More seeds for the runs of the smallest scale: the cheapest measure of how noisy comparisons
+    between runs are. One is enough."""
 
     _check_base = field_validator("base")(_sums_to_one)
 

@@ -156,18 +156,11 @@ def fit_law(
 
 
 def choose(
-    runs: Runs,
-    law: str,
-    objective: Objective,
-    bits_per_nat: Floats | None = None,
-    repeats: Runs | None = None,
+    runs: Runs, law: str, objective: Objective, bits_per_nat: Floats | None = None
 ) -> MixingLaw:
-    """Bind runs to an objective and to a law, compared with the others if it is `auto`.
-
-    The noise comes from `repeats`, which may hold more runs than the law is fitted to.
-    """
+    """Bind runs to an objective and to a law, compared with the others if it is `auto`."""
     aim = target(objective, runs.validation, bits_per_nat)
-    noise = estimate_noise(repeats or runs, aim)
+    noise = estimate_noise(runs, aim)
     scores: tuple[LawScore, ...] = ()
     if law == "auto":
         law, scores = choose_law(runs, aim, noise)

@@ -19,7 +19,7 @@ from fit.arrays import Floats
 from fit.describe import describe
 from fit.record import Cost, FitRecord, write_fit
 from fit.report import report
-from fit.runs import bits_per_nat, runs_from_records, without_repeats
+from fit.runs import bits_per_nat, runs_from_records
 from fit.solve import Question, solve
 from fit.versions import versions
 
@@ -92,10 +92,9 @@ def fit_records(
         UserError: The runs do not suit the law or the settings.
     """
     records = gathered.records
-    runs = runs_from_records(without_repeats(records))
+    runs = runs_from_records(records)
     bits = bits_per_nat(records, runs.validation)
-    repeats = runs_from_records(records)
-    chosen = choose(runs, law, experiment.objective, bits, repeats)
+    chosen = choose(runs, law, experiment.objective, bits)
     available = {name: t.available_tokens for name, t in records[0].domains.items()}
     content = _content(experiment, records, law, bootstrap)
     question = Question(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fit.arrays import Floats
 from fit.objective import Target
@@ -61,11 +62,24 @@ def estimate_noise(runs: Runs, target: Target) -> Noise:
 
 
 def _pooled(runs: Runs, values: Floats) -> tuple[Floats, int]:
-    """(columns,) pooled standard deviation within equal labels, with its degrees of freedom."""
-    squares, degrees = np.zeros(values.shape[1]), 0
-    labels = np.array(runs.labels)
-    for label in dict.fromkeys(runs.labels):
-        group = values[labels == label]
-        squares += ((group - group.mean(0)) ** 2).sum(0)
-        degrees += len(group) - 1
+    """(columns,) standard deviation of what label and seed do not explain, its degrees of freedom.
+
+    Runs of one scale and seed share their initialisation and samples (`shuffle_algo: paired`), so a
+    lucky seed lowers the losses of all of them alike and cancels when they are compared. What is
+    left after the effects of labels and of scale-and-seed are taken out, as in a two-way analysis
+    of variance, is the noise of a comparison.
+    """
+    groups = [[runs.labels.index(label) for label in runs.labels]]
+    if runs.seeds:
+        pairs = list(zip(runs.scale.tolist(), runs.seeds, strict=True))
+        groups.append([pairs.index(pair) for pair in pairs])
+    effects = np.concatenate([_indicators(np.array(group)) for group in groups], axis=1)
+    fitted, _, rank, _ = np.linalg.lstsq(effects, values, rcond=None)
+    degrees = len(values) - int(rank)
+    squares = ((values - effects @ fitted) ** 2).sum(0)
     return np.sqrt(squares / max(degrees, 1)), degrees
+
+
+def _indicators(group: NDArray[np.int64]) -> Floats:
+    """(runs, groups) 1 where a run belongs to a group."""
+    return (group[:, None] == np.unique(group)).astype(np.float64)

@@ -33,6 +33,8 @@ class Runs:
     """The domain changed against the base; `BASE` for a base run, `MIXTURE` for neither."""
     labels: tuple[str, ...]
     """Equal for runs that differ by their seed alone."""
+    seeds: tuple[int, ...] = ()
+    """By run. Runs of one scale and seed share initialisation and samples. Empty when unknown."""
 
     def __len__(self) -> int:
         """The number of runs."""
@@ -59,6 +61,7 @@ class Runs:
             scale=self.scale[rows],
             changed=tuple(self.changed[i] for i in rows),
             labels=tuple(self.labels[i] for i in rows),
+            seeds=tuple(self.seeds[i] for i in rows) if self.seeds else (),
         )
 
     def at(self, scale: float) -> Runs:
@@ -94,17 +97,8 @@ def runs_from_records(records: Sequence[RunRecord]) -> Runs:
         scale=np.array([r.scale_tokens or r.token_budget for r in records], float),
         changed=tuple(_changed(record) for record in records),
         labels=tuple(_label(record) for record in records),
+        seeds=tuple(record.seed for record in records),
     )
-
-
-def without_repeats(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Leave out base runs of seeds that nothing else was run with (`noise_seeds`).
-
-    They tell how noisy runs are. Averaged into the base they would undo the pairing: runs of one
-    seed share their initialisation and samples, so that much of the noise cancels between them.
-    """
-    compared = {record.seed for record in records if record.role != "base"}
-    return [record for record in records if record.seed in compared or not compared]
 
 
 def bits_per_nat(records: Sequence[RunRecord], validation: Sequence[str]) -> Floats:

@@ -92,8 +92,8 @@ def plan_runs(experiment: Experiment, shardset: ShardSet) -> list[PlannedRun]:
         _check_supply(point, experiment, shardset)
     wanted = [(seed, point) for seed in experiment.seeds for point in points]
     if isinstance(experiment.design, DdoDesign):
-        base = [point for point in points if point.role == "base"]
-        wanted += [(seed, point) for seed in experiment.design.noise_seeds for point in base]
+        cheap = [point for point in points if point.scale_tokens == experiment.design.scales[0]]
+        wanted += [(seed, point) for seed in experiment.design.noise_seeds for point in cheap]
     return [_planned(point, seed, experiment, shardset) for seed, point in wanted]
 
 

@@ -62,16 +62,12 @@ def test_the_length_of_a_run_is_its_samples(summary: ShardSet) -> None:
         assert run.config.train_loader.dataset.epoch_size == total
 
 
-def test_the_base_alone_is_repeated_for_noise(summary: ShardSet) -> None:
+def test_the_smallest_scale_is_repeated_for_noise(summary: ShardSet) -> None:
     design = {"type": "ddo", "scales": [1920, 3840], "noise_seeds": [5, 6]}
     runs = plan_runs(experiment(design=design), summary)
-    assert len(runs) == 2 * 7 + 2 * 2
-    assert [(run.point.role, run.seed) for run in runs[14:]] == [
-        ("base", 5),
-        ("base", 5),
-        ("base", 6),
-        ("base", 6),
-    ]
+    assert len(runs) == 2 * 7 + 2 * 7
+    assert {run.point.scale_tokens for run in runs[14:]} == {1920}
+    assert [run.seed for run in runs[14:]] == [5] * 7 + [6] * 7
 
 
 def test_natural_base_follows_the_sizes(summary: ShardSet) -> None:
