@@ -25,16 +25,17 @@ from ingest.decide import Decisions, Policy, decide
 from ingest.encode import EncoderSpec
 from ingest.execute import Runner, open_runner
 from ingest.finish import FinishTask, UnitPlaces, finish_unit
-from ingest.inputs import check_unchanged, record_inputs
+from ingest.inputs import file_key, find_changes, read_inputs, record_inputs
 from ingest.pack import StreamTask, pack_streams
 from ingest.prepare import choose_encoder, prepare_tokenizer
 from ingest.progress import say, stage
+from ingest.recover import RecoverTask, recover_unit
 from ingest.rules import make_routing, make_rules
 from ingest.sources import Unit, cut_units, find_sources
 from ingest.strict import refuse_faults
 from ingest.tally import Stream, Tally, tally
 from ingest.tokenizer import TokenizerFiles
-from ingest.unit import Reading, ReadTask, UnitSummary, read_unit
+from ingest.unit import UNROUTED_RANK, Reading, ReadTask, UnitSummary, read_unit
 from ingest.workspace import DOCUMENTS, Workspace
 from shards.mds import MdsOptions, TokenFile
 
@@ -74,16 +75,29 @@ def build(
     work = Workspace(out=Path(out))
     units = cut_units(find_sources(corpus, folder))
     if work.is_whole():
-        return _finished(work, corpus, units, shown=progress)
+        shardset = _finished(work, corpus, units, shown=progress)
+        if shardset is not None:
+            return shardset
     with work.claimed(), open_runner(executor, workers) as run:
         job = _Job(corpus=corpus, work=work, units=units, run=run, shown=progress)
         return job.build(folder, strict=strict)
 
 
-def _finished(work: Workspace, corpus: Corpus, units: Sequence[Unit], *, shown: bool) -> ShardSet:
-    """Return the finished shard set, if it is the one that was asked for."""
+def _finished(
+    work: Workspace, corpus: Corpus, units: Sequence[Unit], *, shown: bool
+) -> ShardSet | None:
+    """Return the finished shard set if it is the one that was asked for, nothing if it can grow.
+
+    Raises:
+        UserError: It is neither.
+    """
     shardset = read_shardset(work.out)
-    check_unchanged(work, shardset, corpus, units)
+    changes = find_changes(work, shardset, corpus, units)
+    if changes.is_growth:
+        say(f"{work.out}: growing by {len(changes.added)} input files", shown=shown)
+        return None
+    if changes.any:
+        raise changes.refusal(work)
     if work.build.is_dir():
         # It was stopped after the last word was written and before the broom.
         with work.claimed():
@@ -121,6 +135,8 @@ class _Job:
         )
         spec = choose_encoder(tokenizer, self.units, reading, shown=self.shown)
         tasks = self._read_tasks(reading, tokenizer, spec)
+        if self.work.is_whole():
+            self._recover(tasks)
         summaries = self._read(tasks)
         if strict:
             refuse_faults(tasks)
@@ -128,9 +144,11 @@ class _Job:
         decisions = self._decide(tasks, summaries)
         counts = tally([task.rows_path for task in tasks], decisions, len(self._domains))
         _refuse_too_little(self.corpus, counts)
+        self.work.clear_output()
         token_files = self._finish_units(tasks, summaries, decisions, counts)
         streams = self._pack(token_files, counts, spec)
-        record_inputs(self.work, tasks, summaries)
+        parts = [_part_numbers(self._domains, row) for row in counts.parts().tolist()]
+        record_inputs(self.work, tasks, summaries, parts)
         shardset = self._summarize(tokenizer, spec, streams)
         write_shardset(self.work.out, shardset)
         _complete(self.work)
@@ -156,6 +174,34 @@ class _Job:
             )
             for unit in self.units
         ]
+
+    def _recover(self, tasks: Sequence[ReadTask]) -> None:
+        """Take the results of all units that a finished shard set holds out of it again."""
+        shardset = read_shardset(self.work.out)
+        if shardset.versions.get("encoder") != tasks[0].encoder.name:
+            return
+        known = {
+            (key, unit["start"]): unit
+            for key, file in read_inputs(self.work).items()
+            for unit in file["units"]
+        }
+        found = [(task, known.get((file_key(task.unit), task.unit.start))) for task in tasks]
+        recover_tasks = [
+            RecoverTask(
+                read=task,
+                digest=unit["digest"],
+                documents=tuple(
+                    self.work.out / DOCUMENTS / name / _part_name(part)
+                    for name, part in unit["documents"].items()
+                ),
+                out=self.work.out,
+                sequence_length=self.corpus.sequence_length,
+            )
+            for task, unit in found
+            if unit is not None and unit["documents"]
+        ]
+        with stage("recovering", len(recover_tasks), "units", shown=self.shown) as advance:
+            self.run(recover_unit, recover_tasks, lambda *_: advance(1))
 
     def _read(self, tasks: Sequence[ReadTask]) -> list[UnitSummary]:
         total = sum(_input_bytes(task.unit) for task in tasks)
@@ -212,6 +258,7 @@ class _Job:
         streams = [
             StreamTask(
                 folder=self.work.stream(self._domains[rank], SPLITS[int(is_validation)]),
+                remainder=self.work.remainder(self._domains[rank], SPLITS[int(is_validation)]),
                 marks=self.work.final / "shards" / f"{rank}.{int(is_validation)}",
                 documents=int(counts.documents[:, rank, int(is_validation)].sum()),
                 text_bytes=int(counts.text_bytes[:, rank, int(is_validation)].sum()),
@@ -283,17 +330,21 @@ class _FinishTasks:
         )
 
     def _document_paths(self, number: int) -> dict[int, Path]:
-        names = [*self.domains, UNROUTED]
-        parts = self.counts.parts()[number].tolist()
+        parts = _part_numbers(self.domains, self.counts.parts()[number].tolist())
+        ranks = {name: rank for rank, name in enumerate(self.domains)}
         return {
-            # Unrouted rows have the rank -1, and the last column.
-            (rank if rank < len(self.domains) else -1): self.work.out
-            / DOCUMENTS
-            / names[rank]
-            / f"part-{part:05}.parquet"
-            for rank, part in enumerate(parts)
-            if part >= 0
+            ranks.get(name, UNROUTED_RANK): self.work.out / DOCUMENTS / name / _part_name(part)
+            for name, part in parts.items()
         }
+
+
+def _part_numbers(domains: Sequence[str], parts: Sequence[int]) -> dict[str, int]:
+    """Name the domains of which a unit has rows, with the numbers of its Parquet files."""
+    return {name: part for name, part in zip([*domains, UNROUTED], parts, strict=True) if part >= 0}
+
+
+def _part_name(part: int) -> str:
+    return f"part-{part:05}.parquet"
 
 
 def _first_rows(tasks: Sequence[ReadTask], summaries: Sequence[UnitSummary]) -> list[int]:

@@ -15,7 +15,9 @@ from ingest.layouts import LAYOUTS
 Format = Literal["auto", "jsonl", "json", "parquet", "arrow", "text"]
 DOMAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 UNROUTED = "unrouted"
-"""Where the rows of records go that belong to no domain; no domain may be called so."""
+"""Where the rows of records go that belong to no domain."""
+RESERVED = (UNROUTED, "documents", "remainders", "tokenizer", "runs", "sweeps", "fits")
+"""Other things in a shard set have these names."""
 
 
 def _as_tuple(value: Any) -> Any:
@@ -184,8 +186,9 @@ class Corpus(Config):
             raise ValueError("`preset` and `root` go together")
         if self.preset is None and self.route is None and not self.domains:
             raise ValueError("nothing to read: give `preset` with `root`, `domains` or `route`")
-        if UNROUTED in self.domains:
-            raise ValueError(f"domains: {UNROUTED!r} is reserved; choose another name")
+        for name in domain_names(self):
+            if name in RESERVED:
+                raise ValueError(f"domains: {name!r} is reserved; choose another name")
         return self
 
 

@@ -96,7 +96,10 @@ def _write_documents(task: FinishTask, rows: pa.Table) -> None:
         writers = {
             rank: stack.enter_context(
                 pq.ParquetWriter(
-                    stack.enter_context(atomic_path(path)), DOCUMENTS, compression="zstd"
+                    stack.enter_context(atomic_path(path)),
+                    DOCUMENTS,
+                    compression="zstd",
+                    write_page_checksum=True,
                 )
             )
             for rank, path in task.documents.items()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from contracts.atomic import atomic_write
 from contracts.shardset import SplitSummary
 from ingest.execute import Runner
 from ingest.progress import stage
@@ -30,6 +31,8 @@ class StreamTask:
     """One stream to be written."""
 
     folder: Path
+    remainder: Path
+    """Gets the tokens after the last whole sample."""
     marks: Path
     """Folder with the index entries of the shards that are done."""
     documents: int
@@ -100,6 +103,8 @@ def _finish_stream(task: _FinishStream) -> SplitSummary:
     stream = task.stream
     finish_stream(stream.folder, task.entries)
     samples, remainder = divmod(stream.tokens, stream.sequence_length)
+    with atomic_write(stream.remainder, "wb") as output:
+        output.write(_last_tokens(stream, remainder))
     sizes = [(stream.folder / shard_basename(entry)).stat().st_size for entry in task.entries]
     return SplitSummary(
         documents=stream.documents,
@@ -111,3 +116,17 @@ def _finish_stream(task: _FinishStream) -> SplitSummary:
         shard_bytes=sum(sizes),
         sha256=stream_sha256(stream.folder),
     )
+
+
+def _last_tokens(stream: StreamTask, count: int) -> bytes:
+    """Read the last tokens of a stream."""
+    parts: list[bytes] = []
+    for file in reversed(stream.token_files):
+        if count == 0:
+            break
+        taken = min(count, file.tokens)
+        with file.path.open("rb") as source:
+            source.seek((file.tokens - taken) * stream.dtype.itemsize)
+            parts.append(source.read())
+        count -= taken
+    return b"".join(reversed(parts))

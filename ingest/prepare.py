@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from contracts.atomic import write_json
 from contracts.errors import UserError
 from ingest.corpus import Corpus, TokenizerConfig, TrainTokenizer
 from ingest.encode import FAST, REFERENCE, EncoderSpec, differs
 from ingest.progress import say
+from ingest.scratch import read_mark, write_mark
 from ingest.sources import Unit
 from ingest.tokenizer import (
     FOLDER,
@@ -67,19 +67,23 @@ def prepare_tokenizer(
         "config": corpus.tokenizer.model_dump(mode="json"),
         "sample": [_input_name(unit) for unit in units] if corpus.tokenizer.train else None,
     }
-    if marker.is_file() and target.is_dir():
-        found = json.loads(marker.read_text(encoding="utf-8"))
-        if found["wanted"] == wanted:
-            tokenizer = read_tokenizer(target)
-            if tokenizer.sha256 == found["sha256"]:
-                return tokenizer
-    temporary = work.build / "new-tokenizer"
-    _make(corpus.tokenizer, folder, temporary, units, reading, shown=shown)
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    # A shard set that grows keeps its tokenizer, also one that was trained on less text.
+    if not work.is_whole() and not _is_made(target, marker, wanted):
+        temporary = work.build / "new-tokenizer"
+        _make(corpus.tokenizer, folder, temporary, units, reading, shown=shown)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
     tokenizer = read_tokenizer(target)
-    write_json(marker, {"wanted": wanted, "sha256": tokenizer.sha256})
+    write_mark(marker, {"wanted": wanted, "sha256": tokenizer.sha256})
     return tokenizer
+
+
+def _is_made(target: Path, marker: Path, wanted: dict[str, Any]) -> bool:
+    """Tell whether the tokenizer in the folder is the one that is wanted, and undamaged."""
+    found = read_mark(marker)
+    if found is None or found["wanted"] != wanted or not target.is_dir():
+        return False
+    return read_tokenizer(target).sha256 == found["sha256"]
 
 
 def choose_encoder(

@@ -77,6 +77,11 @@ class ReadTask:
         """The ids of all rows with the status `kept`, one after the other."""
         return self.stem.with_suffix(".tokens")
 
+    @property
+    def mark(self) -> Path:
+        """Says that both other files are whole."""
+        return self.stem.with_suffix(".json")
+
 
 @dataclass(frozen=True, kw_only=True)
 class UnitSummary:
@@ -113,8 +118,7 @@ class Block:
 
 def read_unit(task: ReadTask) -> UnitSummary:
     """Read one unit, unless its results are already there."""
-    mark = task.stem.with_suffix(".json")
-    done = read_mark(mark)
+    done = read_mark(task.mark)
     if done is not None:
         return UnitSummary(**done)
     encoder = load_encoder(task.encoder)
@@ -123,7 +127,7 @@ def read_unit(task: ReadTask) -> UnitSummary:
         tokens_path = stack.enter_context(scratch_path(task.tokens_path))
         with rows_path.open("wb") as rows, tokens_path.open("wb") as tokens:
             summary = _write_results(task, encoder, rows, tokens)
-    write_mark(mark, asdict(summary), [task.rows_path, task.tokens_path])
+    write_mark(task.mark, asdict(summary), [task.rows_path, task.tokens_path])
     return summary
 
 

@@ -14,7 +14,7 @@ from contracts.errors import UserError
 from contracts.shardset import FILE_NAME
 
 BUILD_FOLDER = ".build"
-DOCUMENTS = "documents"
+DOCUMENTS, REMAINDERS = "documents", "remainders"
 INPUTS = "inputs.json"
 _KEY_FILE = "key"
 
@@ -89,11 +89,23 @@ class Workspace:
         if marker.is_file() and marker.read_text() == key:
             return
         shutil.rmtree(self.final, ignore_errors=True)
-        for path in self.out.iterdir():
-            if path.is_dir() and (path.name == DOCUMENTS or _is_domain(path)):
-                shutil.rmtree(path)
         self.final.mkdir(parents=True)
         marker.write_text(key)
+
+    def clear_output(self) -> None:
+        """Take away the shard set of other inputs or settings, from here on nothing is whole."""
+        cleared = self.final / "cleared"
+        if cleared.exists():
+            return
+        (self.out / FILE_NAME).unlink(missing_ok=True)
+        for path in self.out.iterdir():
+            if path.is_dir() and (path.name in (DOCUMENTS, REMAINDERS) or _is_domain(path)):
+                shutil.rmtree(path)
+        cleared.touch()
+
+    def remainder(self, domain: str, split: str) -> Path:
+        """Name the file with the tokens of a stream that are in no shard, which growing needs."""
+        return self.out / REMAINDERS / f"{domain}.{split}.tokens"
 
     def clean(self) -> None:
         """Remove what only the build itself needed."""

@@ -272,6 +272,7 @@ def test_changes_are_noticed(two_domains: Callable, write_lines: Callable, tmp_p
     (tmp_path / "a" / "2.jsonl").unlink()
     with pytest.raises(UserError, match=r"input gone: a:a/2\.jsonl\n.*another folder"):
         quiet(corpus, out)
+    assert (out / "shardset.json").exists()
 
 
 def test_other_folder_is_not_touched(two_domains: Callable, tmp_path: Path) -> None:
