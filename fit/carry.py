@@ -8,7 +8,7 @@ import numpy as np
 
 from fit.arrays import Bools, Floats
 from fit.feasible import Feasible, scale_into_bounds
-from fit.projection import fit_projection
+from fit.projection import fit_projection, kept_part
 
 # A share of zero has no logarithm; the smallest share that a projection starts from.
 _SMALLEST_SHARE = 1e-6
@@ -73,6 +73,17 @@ def slopes(measured: Measured, shares: Floats) -> Floats:
     moving = measured.moving
     quantities = np.maximum(shares[..., moving], _SMALLEST_SHARE) * measured.totals[:, None]
     return fit_projection(measured.totals, quantities, use=measured.free[:, moving]).slope
+
+
+def kept_trend(measured: Measured) -> float:
+    """Part of the differences between the domains' trends that a projection keeps, 0 to 1.
+
+    What noise alone would explain of them is not carried beyond the measured scales.
+    """
+    if measured.slope_error is None or len(measured.totals) < 2 or measured.moving.sum() < 2:
+        return 1.0
+    slope = slopes(measured, measured.shares)
+    return float(kept_part(slope, measured.slope_error[measured.moving]))
 
 
 def _follow(measured: Measured, shares: Floats, budget: Floats) -> Floats:

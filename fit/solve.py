@@ -11,7 +11,7 @@ from contracts.config import format_tokens
 from contracts.errors import UserError
 from contracts.experiment import Constraints
 from fit.arrays import Bools, Floats
-from fit.carry import Measured, carry, carry_draws, slopes
+from fit.carry import Measured, carry, carry_draws, kept_trend, slopes
 from fit.feasible import Feasible, feasible_set
 from fit.law import Draws, FittedLaw, Law, Optimum
 from fit.noise import Noise
@@ -290,13 +290,27 @@ def _silence(fits: Sequence[ScaleFit]) -> list[str]:
 def _trends(measured: Measured, domains: Sequence[str]) -> list[str]:
     if len(measured.totals) < 2:
         return []
+    sentences = []
     still = [d for d, moves in zip(domains, measured.moving, strict=True) if not moves]
-    if not still:
-        return []
-    return [
-        f"No trend over scales for {', '.join(still)}: off its bounds at fewer than two scales, or "
-        "at a bound at the largest one. A projection keeps the share of the largest scale."
-    ]
+    if still:
+        sentences.append(
+            f"No trend over scales for {', '.join(still)}: off its bounds at fewer than two "
+            "scales, or at a bound at the largest one. A projection keeps the share of the "
+            "largest scale."
+        )
+    kept = kept_trend(measured)
+    if kept == 0:
+        sentences.append(
+            "From scale to scale the optimum moves by no more than its noise, so a projection "
+            "keeps the mean of the measured shares. More seeds, or scales further apart, could "
+            "show a trend."
+        )
+    elif kept < 1:
+        sentences.append(
+            f"A projection follows {kept:.0%} of the measured trend over scales; the rest is "
+            "what its noise alone would explain."
+        )
+    return sentences
 
 
 def _intervals_sentence(
