@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,6 +85,29 @@ def read_yaml(path: str | Path) -> CommentedMap:
     if not isinstance(document, CommentedMap):
         raise UserError(f"{source}: expected a YAML mapping (key: value), found {_kind(document)}")
     return document
+
+
+def read_json(path: str | Path, hint: str = "") -> dict[str, Any]:
+    """Read one JSON object.
+
+    Args:
+        path: The file.
+        hint: What to do when it cannot be read.
+
+    Raises:
+        UserError: The file is missing, is not JSON, or holds no object.
+    """
+    source = Path(path)
+    remedy = f"; {hint}" if hint else ""
+    try:
+        values = json.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{source}: cannot read: {error.strerror}{remedy}") from error
+    except ValueError as error:
+        raise UserError(f"{source}: not JSON ({error}){remedy}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: expected a JSON object{remedy}")
+    return values
 
 
 def plain(value: Any) -> Any:

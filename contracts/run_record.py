@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from contracts.atomic import write_json
-from contracts.config import Config, validate
+from contracts.config import Config, read_json, validate
 from contracts.errors import UserError
 
 RESULT = "result.json"
@@ -132,7 +131,7 @@ def read_record(path: str | Path) -> RunRecord:
     Raises:
         UserError: The file is missing or not a run record.
     """
-    return validate(_read_json(Path(path)), RunRecord, str(path))
+    return validate(read_json(path), RunRecord, str(path))
 
 
 def write_sweep(out: str | Path, sweep: Sweep) -> Path:
@@ -151,7 +150,7 @@ def read_sweep(out: str | Path, name: str) -> Sweep:
     path = Path(out) / "sweeps" / f"{name}.json"
     if not path.is_file():
         raise UserError(f"{path}: no sweep of that name; `mixscale sweep experiment.yaml` runs it")
-    return validate(_read_json(path), Sweep, str(path))
+    return validate(read_json(path), Sweep, str(path))
 
 
 def sweep_records(out: str | Path, name: str) -> Iterator[RunRecord]:
@@ -164,15 +163,3 @@ def sweep_records(out: str | Path, name: str) -> Iterator[RunRecord]:
         path = run_folder(out, run_id) / RESULT
         if path.is_file():
             yield read_record(path)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected a JSON object")
-    return values

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from contracts.atomic import write_json
-from contracts.config import Config, validate
+from contracts.config import Config, read_json, validate
 from contracts.errors import UserError
 
 FILE_NAME = "shardset.json"
@@ -91,11 +90,8 @@ def read_shardset(folder: str | Path) -> ShardSet:
             f"{root}: not a finished shard set (no {FILE_NAME}); "
             "make or finish it with `mixscale build corpus.yaml --out " + str(root) + "`"
         )
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); build the shard set again") from error
-    if isinstance(values, dict) and values.get("format") != FORMAT:
+    values = read_json(path, "build the shard set again")
+    if values.get("format") != FORMAT:
         raise UserError(
             f"{path}: shard set format {values.get('format')!r}; this version reads {FORMAT}"
         )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from contracts.atomic import write_json
-from contracts.config import Config, validate
-from contracts.errors import UserError
+from contracts.config import Config, read_json, validate
 from contracts.experiment import Constraints, Objective
 
 FIT = "fit.json"
@@ -181,14 +179,5 @@ def read_fit(path: str | Path) -> FitRecord:
     source = Path(path)
     if source.is_dir():
         source = source / FIT
-    try:
-        values = json.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{source}: cannot read: {error.strerror}; `mixscale fit experiment.yaml` makes it"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{source}: not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{source}: expected a JSON object")
+    values = read_json(source, "`mixscale fit experiment.yaml` makes it")
     return validate(values, FitRecord, str(source))
