@@ -54,7 +54,9 @@ def estimate_noise(runs: Runs, target: Target) -> Noise:
     losses, degrees = _pooled(runs, runs.losses)
     if degrees >= MINIMUM_DEGREES:
         objective, _ = _pooled(runs, target.value(runs.losses)[:, None])
-        return Noise(losses=losses, objective=float(objective[0]), source="seeds")
+        # The spread is itself an estimate: the deviation of Student's distribution says so.
+        wider = np.sqrt(degrees / (degrees - 2))
+        return Noise(losses=losses * wider, objective=float(objective[0] * wider), source="seeds")
     if runs.errors is not None:
         objective = float(np.median(target.error(runs.losses, runs.errors)))
         return Noise(losses=np.median(runs.errors, 0), objective=objective, source="evaluation")

@@ -295,8 +295,8 @@ def _trends(measured: Measured, domains: Sequence[str]) -> list[str]:
     if still:
         sentences.append(
             f"No trend over scales for {', '.join(still)}: off its bounds at fewer than two "
-            "scales, or at a bound at the largest one. A projection keeps the share of the "
-            "largest scale."
+            "scales, or at a bound at the largest one. A projection keeps the share of the largest "
+            "scale."
         )
     kept = kept_trend(measured)
     if kept == 0:
