@@ -111,7 +111,7 @@ def _start(context: ForkServerContext, job: Job, slot: int, slots: int) -> _Runn
     from train.worker import work
 
     ours, theirs = Pipe(duplex=False)
-    process = context.Process(target=work, args=(job, slot, slots, theirs), daemon=True)
+    process = context.Process(target=work, args=(job, slot, slots, theirs))
     process.start()
     # Only the child may hold this end: its death then closes the pipe.
     theirs.close()
