@@ -1,0 +1,147 @@
+"""Times of the fits, against the issue's limits or against the scripts' way.
+
+    python -m benchmarks.fit [--tables FOLDER]
+
+The RegMix part needs the published tables, `regmix_train_1m_*.csv` with the test files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contracts.experiment import Constraints, Objective
+from fit.arrays import Floats
+from fit.feasible import feasible_set
+from fit.laws import law_named
+from fit.noise import UNKNOWN_NOISE, estimate_noise
+from fit.objective import target
+from fit.optimum import separable_optimum
+from fit.runs import Runs
+from fit.solve import Question, solve
+from fit.tables import join, read_mixtures, read_table
+
+
+def clocked(task: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Result, wall-clock seconds and processor seconds of one call."""
+    wall, processor = time.perf_counter(), time.process_time()
+    result = task()
+    return result, time.perf_counter() - wall, time.process_time() - processor
+
+
+def ddo_design(domains: int, scales: tuple[float, ...], seeds: int) -> Runs:
+    """Runs of a DDO design with power-law losses and a little noise."""
+    rng = np.random.default_rng(0)
+    worth = rng.uniform(0.5, 2, domains)
+    rows = []
+    for scale in scales:
+        for name, factor in [("", 1.0)] + [(i, f) for i in range(domains) for f in (3.0, 1 / 3)]:
+            for _ in range(seeds):
+                tokens = np.full(domains, scale / domains)
+                if name != "":
+                    tokens[name] *= factor
+                losses = 2 + worth * (tokens / 1e8 + 0.1) ** -0.3
+                rows.append(
+                    (tokens, losses + 0.003 * rng.normal(size=domains), name, factor, scale)
+                )
+    return Runs(
+        domains=tuple(f"d{i}" for i in range(domains)),
+        validation=tuple(f"d{i}" for i in range(domains)),
+        tokens=np.array([row[0] for row in rows]),
+        losses=np.array([row[1] for row in rows]),
+        errors=None,
+        scale=np.array([row[4] for row in rows]),
+        changed=tuple("" if row[2] == "" else f"d{row[2]}" for row in rows),
+        labels=tuple(f"{row[2]} {row[3]:.2f} {row[4]}" for row in rows),
+    )
+
+
+def seven_domains() -> None:
+    """Seven domains, two scales, 1,000 resamples: limit 2 s."""
+    runs = ddo_design(7, (3e8, 1.2e9), seeds=2)
+    aim = target(Objective(), runs.validation)
+    question = Question(target=aim, constraints=Constraints(), budgets=(10**11, 10**12), draws=1000)
+    noise = estimate_noise(runs, aim)
+    _, wall, processor = clocked(lambda: solve(runs, law_named("ddo"), noise, question))
+    print(f"7 domains, 2 scales, 1000 resamples: {wall:.2f} s ({processor:.2f} s processor)")
+
+
+def hundred_domains() -> None:
+    """A hundred domains, optimum only: limit 1 s."""
+    rng = np.random.default_rng(0)
+    a, b, base = rng.uniform(0.1, 5, 100), rng.uniform(0.1, 2, 100), rng.uniform(1, 3, 100)
+    low, high = np.full(100, 0.001), np.ones(100)
+    _, wall, processor = clocked(lambda: separable_optimum(a, b, base, low, high, 1.0))
+    print(f"100 domains, DDO optimum: {1000 * wall:.1f} ms ({1000 * processor:.1f} ms processor)")
+
+
+def published_way(x: Floats, y: Floats) -> Floats:
+    """`c + k exp(t w)` by LBFGS from many starts on the Huber loss, as the scripts of Data Mixing
+    Laws fit each target."""
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(0)
+
+    def loss(theta: Floats) -> float:
+        missed = theta[0] + np.exp(theta[1] + x @ theta[2:]) - y
+        size = np.abs(missed)
+        return float(np.where(size < 0.02, 0.5 * missed**2, 0.02 * (size - 0.01)).mean())
+
+    best = None
+    for _ in range(50):
+        start = np.concatenate([[rng.uniform(0, y.min())], rng.normal(0, 1, 1 + x.shape[1])])
+        found = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 200})
+        best = found if best is None or found.fun < best.fun else best
+    assert best is not None
+    return best.x
+
+
+def regmix_table(tables: Path) -> None:
+    """The 512 x 17 table: every target with the optimum, three ways."""
+    train, test = _regmix(tables, "train"), _regmix(tables, "test")
+    aim = target(Objective(), train.validation)
+    feasible = feasible_set(Constraints(floor=0.0), train.domains)
+    for name in ("joint", "regmix"):
+        law = law_named(name)
+        fitted, wall, processor = clocked(lambda law=law: law.fit(train, aim, UNKNOWN_NOISE))
+        _, more, longer = clocked(lambda fitted=fitted: fitted.optimum(feasible, 1.0))
+        error = np.abs(fitted.losses(test.tokens) - test.losses).mean()
+        print(
+            f"RegMix table, {name}: {len(train.validation)} targets {wall:.2f} s "
+            f"({processor:.2f} s processor), optimum {more:.2f} s ({longer:.2f} s), "
+            f"held-out error {error:.4f} nats"
+        )
+    column = train.losses[:, train.validation.index("pile_cc")]
+    theta, wall, processor = clocked(lambda: published_way(train.tokens, column))
+    predicted = theta[0] + np.exp(theta[1] + test.tokens @ theta[2:])
+    error = np.abs(predicted - test.losses[:, train.validation.index("pile_cc")]).mean()
+    print(
+        f"RegMix table, LBFGS from 50 starts: one target {wall:.2f} s ({processor:.2f} s "
+        f"processor), held-out error {error:.4f} nats on Pile-CC"
+    )
+
+
+def _regmix(tables: Path, part: str) -> Runs:
+    mixtures = read_mixtures(tables / f"regmix_{part}_1m_mixture.csv")
+    return join(mixtures, read_table(tables / f"regmix_{part}_1m_loss.csv"), part)[0]
+
+
+def main() -> None:
+    """Run every benchmark that has its data."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = Path(__file__).resolve().parents[2] / "shared" / "data" / "mixtures"
+    parser.add_argument("--tables", type=Path, default=default)
+    tables = parser.parse_args().tables
+    seven_domains()
+    hundred_domains()
+    if (tables / "regmix_train_1m_mixture.csv").is_file():
+        regmix_table(tables)
+
+
+if __name__ == "__main__":
+    main()
