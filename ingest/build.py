@@ -139,7 +139,7 @@ class _Job:
             self._recover(tasks)
         summaries = self._read(tasks)
         if strict:
-            refuse_faults(tasks)
+            refuse_faults(tasks, _first_rows(tasks, summaries))
         self.work.begin_final(_digest([self._settings(), [task.stem.name for task in tasks]]))
         decisions = self._decide(tasks, summaries)
         counts = tally([task.rows_path for task in tasks], decisions, len(self._domains))

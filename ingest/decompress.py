@@ -35,23 +35,16 @@ def read_chunks(stream: IO[bytes], compression: str | None) -> Iterator[bytes]:
     """Yield the plain bytes of a stream.
 
     Raises:
-        BrokenStream: The compressed data is damaged or ends early, or reading failed.
+        BrokenStream: The compressed data is damaged or ends early.
     """
-    plain = _plain_chunks(stream, _PLAIN_READ_BYTES if compression is None else _READ_BYTES)
     if compression is None:
-        yield from plain
+        yield from _plain_chunks(stream, _PLAIN_READ_BYTES)
     else:
-        yield from _decompressed(plain, compression)
+        yield from _decompressed(_plain_chunks(stream, _READ_BYTES), compression)
 
 
 def _plain_chunks(stream: IO[bytes], size: int) -> Iterator[bytes]:
-    while True:
-        try:
-            chunk = stream.read(size)
-        except OSError as error:
-            raise BrokenStream(f"cannot read on: {error.strerror or error}") from error
-        if not chunk:
-            return
+    while chunk := stream.read(size):
         yield chunk
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from contracts.errors import UserError
 from ingest.decompress import read_chunks
 from ingest.faults import BrokenStream, Fault
 from ingest.json_array import json_blocks
@@ -19,15 +20,24 @@ _READ_BYTES = 1 << 20
 
 
 def record_blocks(unit: Unit) -> Blocks:
-    """Yield the records of a unit in blocks of moderate size."""
+    """Yield the records of a unit in blocks of moderate size.
+
+    Raises:
+        UserError: The file cannot be read now. That says nothing about its records, so they must
+            not be counted as damaged.
+    """
     try:
         yield from READERS[unit.file.format](unit)
     except BrokenStream as error:
         yield [Fault(error.detail)]
-    except FileNotFoundError:
-        yield [Fault("the file has vanished since the build began")]
-    except OSError as error:
-        yield [Fault(f"cannot read: {error.strerror or error}")]
+    except Exception as error:
+        if not (unit.file.is_remote or isinstance(error, OSError)):
+            raise
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UserError(
+            f"{unit.file.address}: cannot read: {reason}; "
+            "once it can be read, the same command goes on where it stopped"
+        ) from error
 
 
 def _read_jsonl(unit: Unit) -> Blocks:

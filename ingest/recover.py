@@ -56,7 +56,6 @@ def recover_unit(task: RecoverTask) -> None:
             stream.write(ids.data)
     summary = UnitSummary(
         rows=rows.num_rows,
-        text_bytes=int(documents.column("bytes").to_numpy().sum()),
         tokens=int(documents.column("tokens").to_numpy().sum()),
         digest=task.digest,
     )

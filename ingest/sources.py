@@ -62,6 +62,20 @@ class SourceFile:
             return filesystem.open(path, "rb")
         return open(self.address, "rb")
 
+    def refuse_change(self) -> None:
+        """Make sure that a local file is still the one that was found.
+
+        Raises:
+            UserError: It is not.
+        """
+        if self.is_remote:
+            return
+        status = os.stat(self.address)
+        if (status.st_size, str(status.st_mtime_ns)) != (self.size, self.version):
+            raise UserError(
+                f"{self.address}: changed while it was being read; run the same command again"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:

@@ -13,19 +13,20 @@ _SHOWN = 10
 _MALFORMED = STATUS.index("malformed")
 
 
-def refuse_faults(tasks: Sequence[ReadTask]) -> None:
+def refuse_faults(tasks: Sequence[ReadTask], first_rows: Sequence[int]) -> None:
     """Stop at malformed records.
+
+    Args:
+        tasks: All units.
+        first_rows: The number, in its file, of the first row of each.
 
     Raises:
         UserError: There are some; the message names the first ones.
     """
     places: list[str] = []
     count = 0
-    next_row: dict[str, int] = {}
-    for task in tasks:
+    for task, first in zip(tasks, first_rows, strict=True):
         rows = read_rows(task.rows_path)
-        first = next_row.get(task.unit.file.address, 1)
-        next_row[task.unit.file.address] = first + rows.num_rows
         faults = np.flatnonzero(rows.column("status").to_numpy() == _MALFORMED)
         count += len(faults)
         for row in faults[: max(0, _SHOWN - len(places))].tolist():

@@ -26,7 +26,7 @@ def parquet_blocks(file: SourceFile) -> Iterator[list[Any]]:
             for batch in parquet.iter_batches(_BLOCK_ROWS, use_threads=False):
                 yield _rows(batch)
         except (pa.ArrowException, OSError) as error:
-            raise BrokenStream(f"not readable as Parquet: {_first_line(error)}") from error
+            raise _broken("Parquet", error) from error
 
 
 def arrow_blocks(file: SourceFile) -> Iterator[list[Any]]:
@@ -37,7 +37,14 @@ def arrow_blocks(file: SourceFile) -> Iterator[list[Any]]:
                 for start in range(0, batch.num_rows, _BLOCK_ROWS):
                     yield _rows(batch.slice(start, _BLOCK_ROWS))
         except (pa.ArrowException, OSError) as error:
-            raise BrokenStream(f"not readable as Arrow: {_first_line(error)}") from error
+            raise _broken("Arrow", error) from error
+
+
+def _broken(name: str, error: Exception) -> Exception:
+    """Tell damaged bytes from a file that cannot be read, which has a number from the system."""
+    if getattr(error, "errno", None) is not None:
+        return error
+    return BrokenStream(f"not readable as {name}: {_first_line(error)}")
 
 
 def _arrow_batches(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:

@@ -44,7 +44,7 @@ ROWS = pa.schema(
 
 _BLOCK_BYTES = 1 << 22
 _BLOCK_ROWS = 1 << 16
-_MAX_REMEMBERED = 1 << 20
+_MAX_REMEMBERED = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,6 @@ class UnitSummary:
     """What a unit held."""
 
     rows: int
-    text_bytes: int
     tokens: int
     digest: str
     """Of the input bytes; empty for files that are not local."""
@@ -103,7 +102,7 @@ class Row(NamedTuple):
     meta: bytes | None = None
     digest: bytes = bytes(16)
     chars: int = 0
-    bytes: int = 0
+    text_bytes: int = 0
 
 
 @dataclass
@@ -127,6 +126,7 @@ def read_unit(task: ReadTask) -> UnitSummary:
         tokens_path = stack.enter_context(scratch_path(task.tokens_path))
         with rows_path.open("wb") as rows, tokens_path.open("wb") as tokens:
             summary = _write_results(task, encoder, rows, tokens)
+    task.unit.file.refuse_change()
     write_mark(task.mark, asdict(summary), [task.rows_path, task.tokens_path])
     return summary
 
@@ -135,7 +135,7 @@ def _write_results(
     task: ReadTask, encoder: Encoder, rows: IO[bytes], tokens: IO[bytes]
 ) -> UnitSummary:
     digest = input_digest(task.unit)
-    total = UnitSummary(rows=0, text_bytes=0, tokens=0, digest=digest)
+    total = UnitSummary(rows=0, tokens=0, digest=digest)
     with pa.ipc.new_file(rows, ROWS) as writer:
         for block in judged_blocks(task.unit, task.reading):
             ids, counts = encoder(block.texts)
@@ -144,7 +144,6 @@ def _write_results(
             writer.write_batch(batch)
             total = UnitSummary(
                 rows=total.rows + batch.num_rows,
-                text_bytes=total.text_bytes + block.text_bytes,
                 tokens=total.tokens + len(ids),
                 digest=digest,
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contracts.atomic import TEMPORARY_PREFIX
 from contracts.errors import UserError
-from contracts.shardset import FILE_NAME
+from contracts.shardset import FILE_NAME, SPLITS
 
 BUILD_FOLDER = ".build"
 DOCUMENTS, REMAINDERS = "documents", "remainders"
@@ -113,4 +113,5 @@ class Workspace:
 
 
 def _is_domain(folder: Path) -> bool:
-    return any((folder / split).is_dir() for split in ("train", "validation"))
+    is_other = folder.name in ("runs", "sweeps", "fits")
+    return not is_other and any((folder / split).is_dir() for split in SPLITS)

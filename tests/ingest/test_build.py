@@ -340,16 +340,16 @@ def test_one_build_at_a_time(two_domains: Callable, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails to read")
-def test_unreadable_file_is_a_located_reject(
-    two_domains: Callable, tmp_path: Path, read_built: Any
+@pytest.mark.parametrize("workers", [1, 2])
+def test_unreadable_file_stops_the_build_and_loses_nothing(
+    two_domains: Callable, tmp_path: Path, workers: int
 ) -> None:
     corpus = two_domains()
-    (tmp_path / "b" / "0.jsonl").symlink_to("/proc/self/mem")
-    shardset = quiet(corpus, tmp_path / "out")
-    assert shardset.domains["b"]["train"].documents == 70
-    row = read_built(tmp_path / "out").documents("b")[0]
-    assert (row["source_file"], row["source_row"], row["status"]) == ("b/0.jsonl", 1, "malformed")
-    assert "cannot read on: Input/output error" in row["detail"]
+    (tmp_path / "b" / "2.jsonl").symlink_to("/proc/self/mem")
+    with pytest.raises(UserError, match=r"b/2\.jsonl: cannot read: Input/output error; once it"):
+        quiet(corpus, tmp_path / "out", workers=workers)
+    (tmp_path / "b" / "2.jsonl").unlink()
+    assert quiet(corpus, tmp_path / "out").domains["b"]["train"].documents == 70
 
 
 def test_real_corpus_loses_nothing(
