@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from contracts.errors import UserError
@@ -150,15 +148,3 @@ def _next_scale(law: Law, runs: Runs, target: Target, noise: Noise) -> float | N
         predicted = fitted.objective(largest.tokens * before / scales[-1])
     missed = (predicted - predicted.mean()) - (measured - measured.mean())
     return float(np.abs(missed).mean())
-
-
-def score_table(scores: Sequence[LawScore]) -> str:
-    """The comparison as text, one law a line."""
-    lines = [f"{'law':<10} {'held out':>10} {'next scale':>10}"]
-    for score in scores:
-        errors = [
-            "-" if value is None else f"{value:.5f}" for value in (score.held_out, score.next_scale)
-        ]
-        note = f"  {score.note}" if score.note else ""
-        lines.append(f"{score.law:<10} {errors[0]:>10} {errors[1]:>10}{note}")
-    return "\n".join(lines)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from contracts.config import format_tokens
-from fit.record import FitRecord, Gain, Mixture
+from fit.record import FitRecord, Gain, LawScore, Mixture
 
 
 def render(record: FitRecord) -> Table:
@@ -22,11 +22,21 @@ def render(record: FitRecord) -> Table:
 
 
 def lines(record: FitRecord) -> Iterator[str]:
-    """Say what the table does not: gains, warnings, the recommendation."""
+    """Say what the table does not: laws compared, gains, warnings, the recommendation."""
+    yield from (_score(score, record) for score in record.laws)
     for gain in record.gains:
         yield _gain(gain, record.objective.metric)
     yield from (f"warning: {warning}" for warning in record.warnings)
     yield f"recommended: {record.recommended.action}. {record.recommended.reason}"
+
+
+def _score(score: LawScore, record: FitRecord) -> str:
+    if score.held_out is None:
+        return f"law {score.law}: left out, {score.note}"
+    mark = " (taken)" if score.law == record.law else ""
+    text = f"law {score.law}: error {score.held_out:.4f} on left-out mixtures"
+    further = "" if score.next_scale is None else f", {score.next_scale:.4f} at the next scale"
+    return text + further + mark
 
 
 def _gain(gain: Gain, metric: str) -> str:

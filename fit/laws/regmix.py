@@ -27,7 +27,7 @@ _SETTINGS = {
     "force_row_wise": True,
     "seed": 0,
 }
-_SIMULATED, _AVERAGED = 50_000, 100
+_SIMULATED, _AVERAGED = 10_000, 100
 
 
 @dataclass(frozen=True, kw_only=True)

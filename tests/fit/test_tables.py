@@ -31,8 +31,8 @@ def swarm() -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(3), 16)
     losses = losses_of(shares) + 0.002 * rng.normal(size=(16, 3))
-    mixtures = dict(zip(DOMAINS, shares.T.tolist(), strict=True))
-    return mixtures, dict(zip(DOMAINS, losses.T.tolist(), strict=True))
+    mixtures = {name: shares[:, i].tolist() for i, name in enumerate(DOMAINS)}
+    return mixtures, {name: losses[:, i].tolist() for i, name in enumerate(DOMAINS)}
 
 
 def write_csv(path: Path, columns: dict[str, list]) -> Path:
