@@ -111,7 +111,7 @@ class MixingLaw:
             quantities=None,
             intervals=None,
             predicted_objective=optimum.objective,
-            binding=name_binding(feasible, shares, set(self.fitted.silent())),
+            binding=name_binding(feasible, shares, self.fitted.silent(), self.fitted.unclear()),
         )
 
 

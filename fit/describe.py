@@ -131,6 +131,7 @@ def _scale(fit: ScaleFit, noise: Noise) -> Scale:
         parameters=fit.law.parameters(),
         residual_rms=float(np.sqrt((residual**2).mean())),
         silent=fit.law.silent(),
+        unclear=fit.law.unclear(),
         responses=responses(fit, noise.objective),
         effects=_effects(fit.runs),
     )

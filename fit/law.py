@@ -63,6 +63,10 @@ class FittedLaw(Protocol):
         """Domains without a measurable response."""
         ...
 
+    def unclear(self) -> tuple[str, ...]:
+        """Domains whose response the noise hides; they keep their share."""
+        ...
+
     def parameters(self) -> dict[str, Any]:
         """The parameters, as JSON can hold them."""
         ...

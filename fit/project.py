@@ -33,7 +33,7 @@ def project(record: FitRecord, token_budget: int) -> Mixture:
         shares, predicted = optimum.tokens / token_budget, optimum.objective
     else:
         shares = carry(_measured(reach), token_budget, feasible)
-    silent = set(record.scales[-1].silent)
+    last = record.scales[-1]
     exact = exact_shares(dict(zip(record.domains, shares.tolist(), strict=True)))
     return Mixture(
         kind="projected",
@@ -42,7 +42,7 @@ def project(record: FitRecord, token_budget: int) -> Mixture:
         quantities=None,
         intervals=None,
         predicted_objective=predicted,
-        binding=name_binding(feasible, shares, silent),
+        binding=name_binding(feasible, shares, last.silent, last.unclear),
     )
 
 

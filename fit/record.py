@@ -30,8 +30,9 @@ class Mixture(Config):
     """90 % interval of each share."""
     predicted_objective: float | None
     binding: dict[str, str]
-    """Domains at a bound: `floor`, `ceiling`, `fixed`, `max_epochs`, or `no measurable response`
-    for a domain left at its floor because its tokens do not measurably help."""
+    """Domains at a bound: `floor`, `ceiling`, `fixed`, `max_epochs`; `no measurable response` for
+    a domain left at its floor because its tokens do not measurably help; `too noisy to tell` for
+    one that keeps its share because the runs cannot say."""
 
 
 class Gain(Config):
@@ -82,6 +83,8 @@ class Scale(Config):
     """Mean absolute error of the objective of left-out mixtures."""
     silent: tuple[str, ...]
     """Domains without a measurable response."""
+    unclear: tuple[str, ...] = ()
+    """Domains whose response the noise hides."""
     responses: dict[str, Response] = Field(default_factory=dict)
     """By domain, around the base run if there is one."""
     effects: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)

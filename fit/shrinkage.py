@@ -41,7 +41,13 @@ class Model(Protocol):
 
 
 def fit_shrunken(
-    model: Model, y: Floats, weight: Floats, *, start: Floats | None = None, rounds: int = 3
+    model: Model,
+    y: Floats,
+    weight: Floats,
+    *,
+    start: Floats | None = None,
+    rounds: int = 3,
+    rng: np.random.Generator | None = None,
 ) -> Floats:
     """Fit every row, re-estimating its noise and its outliers between rounds.
 
@@ -56,6 +62,8 @@ def fit_shrunken(
         weight: (rows, runs) how often each run counts; 0 leaves it out.
         start: (rows, parameters) where to begin.
         rounds: Fits, each with the noise of the one before.
+        rng: Draws every row's prior from the prior, so that rows with redrawn noise spread as
+            widely as runs and prior together leave open (randomise, then optimise).
 
     Returns:
         (rows, parameters).
@@ -63,8 +71,10 @@ def fit_shrunken(
     theta = model.start(y, weight) if start is None else start
     noise = np.full(len(y), _FIRST_NOISE)
     trust = np.ones_like(y)
+    shape = (len(y), len(model.penalty))
+    pull = np.zeros(shape) if rng is None else rng.normal(size=shape)
     for k in range(rounds):
-        problem = _Shrunken(model, y, weight * trust, noise)
+        problem = _Shrunken(model, y, weight * trust, noise, pull)
         # The first round's answer is only a place to look at residuals from.
         theta = descend(problem, theta, model.low, model.high, 80, 1e-3 if k == 0 else 1e-7)
         residual = np.abs(model.values(theta) - y)
@@ -89,11 +99,13 @@ class _Shrunken:
     y: Floats
     weight: Floats
     noise: Floats
+    pull: Floats
+    """(rows, terms) where each term of the prior is centred."""
 
     def cost(self, theta: Floats) -> Floats:
         misfit = (self.weight * (self.model.values(theta) - self.y) ** 2).sum(-1)
-        prior = ((theta - self.model.centre) @ self.model.penalty.T) ** 2
-        return misfit + self.noise**2 * prior.sum(-1)
+        prior = (theta - self.model.centre) @ self.model.penalty.T - self.pull
+        return misfit + self.noise**2 * (prior**2).sum(-1)
 
     def normal_equations(self, theta: Floats) -> tuple[Floats, Floats]:
         values, slopes = self.model.jacobian(theta)
@@ -103,8 +115,9 @@ class _Shrunken:
         matrix = np.matmul(weighted.transpose(0, 2, 1), slopes)
         matrix = matrix + strength[:, None, None] * precision
         gradient = np.matmul((values - self.y)[:, None, :], weighted)[:, 0]
-        pull = (theta - self.model.centre) @ precision
-        return matrix, gradient + strength[:, None] * pull
+        back = (theta - self.model.centre) @ precision - self.pull @ self.model.penalty
+        return matrix, gradient + strength[:, None] * back
 
     def rows(self, which: NDArray[np.intp]) -> _Shrunken:
-        return _Shrunken(self.model, self.y[which], self.weight[which], self.noise[which])
+        parts = (self.y[which], self.weight[which], self.noise[which], self.pull[which])
+        return _Shrunken(self.model, *parts)

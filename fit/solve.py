@@ -21,6 +21,7 @@ from fit.runs import Runs
 INTERVAL = (5.0, 95.0)
 """Percentiles of the draws that intervals run between: 90 %."""
 SILENT = "no measurable response"
+UNCLEAR = "too noisy to tell"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,8 @@ class ScaleFit:
     def free(self) -> Bools:
         """(domains,) off the bounds and with a measurable response."""
         bound = self.feasible.binding(self.shares)
-        silent = set(self.law.silent())
-        return np.array([d not in bound and d not in silent for d in self.runs.domains])
+        still = {*self.law.silent(), *self.law.unclear()}
+        return np.array([d not in bound and d not in still for d in self.runs.domains])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +202,7 @@ def _measured_answer(fit: ScaleFit) -> Answer:
         shares=fit.shares,
         interval=_interval(fit.draw_shares),
         objective=fit.optimum.objective,
-        binding=name_binding(fit.feasible, fit.shares, set(fit.law.silent())),
+        binding=name_binding(fit.feasible, fit.shares, fit.law.silent(), fit.law.unclear()),
     )
 
 
@@ -230,17 +231,19 @@ def _projected_answer(
         shares=shares,
         interval=_interval(drawn),
         objective=objective,
-        binding=name_binding(feasible, shares, set(last.law.silent())),
+        binding=name_binding(feasible, shares, last.law.silent(), last.law.unclear()),
     )
 
 
-def name_binding(feasible: Feasible, shares: Floats, silent: set[str]) -> dict[str, str]:
+def name_binding(
+    feasible: Feasible, shares: Floats, silent: Sequence[str], unclear: Sequence[str]
+) -> dict[str, str]:
     """Name what holds each domain that is held, silence before the floor."""
-    bound = feasible.binding(shares)
-    return {
+    bound = {
         domain: SILENT if reason == "floor" and domain in silent else reason
-        for domain, reason in bound.items()
+        for domain, reason in feasible.binding(shares).items()
     }
+    return dict.fromkeys(unclear, UNCLEAR) | bound
 
 
 def _interval(draws: Floats | None) -> Floats | None:
@@ -278,11 +281,17 @@ def _silence(fits: Sequence[ScaleFit]) -> list[str]:
     sentences = []
     for fit in fits:
         names = fit.law.silent()
+        at = f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""
         if names:
-            at = f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""
             sentences.append(
                 f"No measurable response{at} to {', '.join(names)}: more of it did not lower the "
                 "objective by more than the noise, so it stays at its smallest allowed share."
+            )
+        if fit.law.unclear():
+            sentences.append(
+                f"Too noisy to tell{at} for {', '.join(fit.law.unclear())}: the response may be as "
+                "large as that of other domains or nothing, so the share of the base run is kept. "
+                "More seeds, or more tokens a run, would tell."
             )
     return sentences
 
@@ -322,7 +331,7 @@ def _intervals_sentence(
         return f"Law {law.name} gives no intervals."
     if law.needs_base:
         return noise.sentence
-    return "Intervals come from refitting the law to its own predictions with its residual noise."
+    return "Intervals come from refitting the law with noise as large as its residuals added."
 
 
 def _reach_warnings(

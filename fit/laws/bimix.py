@@ -35,7 +35,12 @@ class Bivariate:
     convex: bool = True
 
     def fit(
-        self, tokens: Floats, losses: Floats, weight: Floats, start: Floats | None = None
+        self,
+        tokens: Floats,
+        losses: Floats,
+        weight: Floats,
+        start: Floats | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters)."""
         columns = [
@@ -44,6 +49,7 @@ class Bivariate:
                 losses[:, :, v],
                 weight,
                 start=None if start is None else start[:, v],
+                rng=rng,
             )
             for v, own in enumerate(self.own)
         ]

@@ -25,6 +25,23 @@ RESPONSE_Z = 1.645
 5 %)."""
 
 
+_HALF = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Responses:
+    """Whether the runs show that a domain's tokens matter."""
+
+    answers: Bools
+    """(..., domains) measurably."""
+    unclear: Bools
+    """(..., domains) hidden by the noise. Neither: measurably less than the others, if at all."""
+
+    def of(self, column: int) -> Responses:
+        """Take one column."""
+        return Responses(answers=self.answers[column], unclear=self.unclear[column])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Points:
     """Mean measurements around one base run: the base, then each change, by domain."""
@@ -51,8 +68,13 @@ class DdoLaw:
     points: Points
     curves: Curves
     """(columns, domains)."""
-    answers: Bools
+    responses: Responses
     """(columns, domains)."""
+
+    @property
+    def answers(self) -> Bools:
+        """(columns, domains) with a measurable response."""
+        return self.responses.answers
 
     def objective(self, tokens: Floats) -> Floats:
         """(runs,) base objective with every domain's effect added."""
@@ -65,9 +87,8 @@ class DdoLaw:
 
     def optimum(self, feasible: Feasible, token_budget: float) -> Optimum:
         """Solve for the objective's curves exactly."""
-        tokens = _optimum(
-            self.curves.a[0], self.curves.b[0], self.answers[0], self.points, feasible, token_budget
-        )
+        curves = Curves(a=self.curves.a[0], b=self.curves.b[0], c=self.curves.c[0])
+        tokens = _optimum(curves, self.responses.of(0), self.points, feasible, token_budget)
         return Optimum(
             tokens=tokens,
             objective=float(self.objective(tokens[None])[0]),
@@ -85,14 +106,19 @@ class DdoLaw:
         shifts[:, :, 0] = shifts[:, :1, 0]  # all domains share the base run
         start = Curves(a=self.curves.a[0], b=self.curves.b[0], c=self.curves.c[0])
         curves = fit_curves(points.x, y + shifts, noise, start=start)
-        answers = answering(points.x, y + shifts, noise, known=True)
-        return DdoDraws(points=points, curves=curves, answers=answers)
+        responses = classify(points.x, y + shifts, noise, known=True)
+        return DdoDraws(points=points, curves=curves, responses=responses)
 
     def silent(self) -> tuple[str, ...]:
         """Domains whose tokens do not measurably lower the objective."""
-        return tuple(
-            name for name, answers in zip(self.domains, self.answers[0], strict=True) if not answers
-        )
+        return self._named(~self.answers[0] & ~self.responses.unclear[0])
+
+    def unclear(self) -> tuple[str, ...]:
+        """Domains whose tokens may matter as much as others', were the runs less noisy."""
+        return self._named(self.responses.unclear[0])
+
+    def _named(self, which: Bools) -> tuple[str, ...]:
+        return tuple(name for name, chosen in zip(self.domains, which, strict=True) if chosen)
 
     def parameters(self) -> dict[str, Any]:
         """The objective's curves by domain, with the points they were fitted to."""
@@ -130,19 +156,17 @@ class DdoDraws:
     points: Points
     curves: Curves
     """(draws, domains)."""
-    answers: Bools
+    responses: Responses
     """(draws, domains)."""
 
     def optima(self, feasible: Feasible, token_budget: float) -> Floats:
         """(draws, domains) optimal tokens."""
-        return _optimum(
-            self.curves.a, self.curves.b, self.answers, self.points, feasible, token_budget
-        )
+        return _optimum(self.curves, self.responses, self.points, feasible, token_budget)
 
     def objective(self, tokens: Floats) -> Floats:
         """(draws,) objective of (draws or 1, domains) tokens."""
         x = tokens / self.points.base_tokens
-        effects = np.where(self.answers, self.curves(x) - self.curves(np.ones(1)), 0.0)
+        effects = np.where(self.responses.answers, self.curves(x) - self.curves(np.ones(1)), 0.0)
         return self.points.base_values[0] * (1 + effects.sum(-1))
 
 
@@ -158,7 +182,7 @@ def fit_ddo(runs: Runs, target: Target, noise: Noise) -> DdoLaw:
         target=target,
         points=points,
         curves=fit_curves(points.x, points.y, points.noise),
-        answers=answering(points.x, points.y, points.noise, known=points.known_noise),
+        responses=classify(points.x, points.y, points.noise, known=points.known_noise),
     )
 
 
@@ -192,11 +216,13 @@ def gather_points(runs: Runs, target: Target, noise: Noise) -> Points:
     )
 
 
-def answering(x: Floats, y: Floats, noise: Floats, *, known: bool) -> Bools:
-    """(...) whether values fall with tokens by more than the noise explains.
+def classify(x: Floats, y: Floats, noise: Floats, *, known: bool) -> Responses:
+    """(..., domains) tell which values fall with tokens, and where the noise hides it.
 
-    The weighted straight line through the points over log(0.1 + x) must fall, by `RESPONSE_Z`
-    standard errors where the noise is known.
+    A domain answers when the weighted straight line through its points over log(0.1 + x) falls, by
+    `RESPONSE_Z` standard errors where the noise is known. If it does not, but may within those
+    standard errors fall half as much as the domains that do, the runs cannot tell: calling it
+    silent would give its tokens away on no evidence.
     """
     weight = 1 / noise**2
     share = weight / weight.sum(-1, keepdims=True)
@@ -205,7 +231,13 @@ def answering(x: Floats, y: Floats, noise: Floats, *, known: bool) -> Bools:
     spread = (weight * centred**2).sum(-1)
     slope = (weight * centred * y).sum(-1) / np.maximum(spread, 1e-300)
     threshold = RESPONSE_Z / np.sqrt(np.maximum(spread, 1e-300)) if known else 1e-9
-    return slope < -threshold
+    answers = slope < -threshold
+    if not known:
+        return Responses(answers=answers, unclear=np.zeros_like(answers))
+    found = answers.sum(-1, keepdims=True)
+    typical = np.where(answers, -slope, 0.0).sum(-1, keepdims=True) / np.maximum(found, 1)
+    hidden = threshold - slope > _HALF * typical
+    return Responses(answers=answers, unclear=~answers & (hidden | (found == 0)))
 
 
 def _domain_points(
@@ -239,14 +271,21 @@ def _effects(curves: Curves, answers: Bools, x: Floats) -> Floats:
 
 
 def _optimum(
-    a: Floats, b: Floats, answers: Bools, points: Points, feasible: Feasible, total: float
+    curves: Curves, responses: Responses, points: Points, feasible: Feasible, total: float
 ) -> Floats:
+    """(..., domains) tokens; domains whose response is unclear keep their share of the base run."""
+    low, high = feasible.low * total, feasible.high * total
+    kept = np.clip(points.base_tokens / points.base_tokens.sum() * total, low, high)
+    held_low = np.where(responses.unclear, kept, low)
+    held_high = np.where(responses.unclear, kept, high)
+    slack = 1e-9 * total
+    possible = (held_low.sum(-1) <= total + slack) & (held_high.sum(-1) >= total - slack)
     return separable_optimum(
-        a,
-        np.where(answers, b, 0.0),
+        curves.a,
+        np.where(responses.answers, curves.b, 0.0),
         points.base_tokens,
-        feasible.low * total,
-        feasible.high * total,
+        np.where(possible[..., None], held_low, low),
+        np.where(possible[..., None], held_high, high),
         total,
     )
 

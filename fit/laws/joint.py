@@ -36,10 +36,15 @@ class EffectiveTokens:
     convex: bool = True
 
     def fit(
-        self, tokens: Floats, losses: Floats, weight: Floats, start: Floats | None = None
+        self,
+        tokens: Floats,
+        losses: Floats,
+        weight: Floats,
+        start: Floats | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters)."""
-        return _fit_rows(_Model(self._x(tokens)), losses, weight, start)
+        return _fit_rows(_Model(self._x(tokens)), losses, weight, start, rng)
 
     def predict(self, theta: Floats, tokens: Floats) -> Floats:
         """(rows, points) losses."""
@@ -117,7 +122,13 @@ class _Model:
         return theta[:, :1] + power, part, mass, power
 
 
-def _fit_rows(model: _Model, losses: Floats, weight: Floats, start: Floats | None) -> Floats:
+def _fit_rows(
+    model: _Model,
+    losses: Floats,
+    weight: Floats,
+    start: Floats | None,
+    rng: np.random.Generator | None,
+) -> Floats:
     """(draws, validation, parameters), a block of rows at a time to bound memory."""
     draws, runs, validation = losses.shape
     y = losses.transpose(0, 2, 1).reshape(draws * validation, runs)
@@ -131,6 +142,7 @@ def _fit_rows(model: _Model, losses: Floats, weight: Floats, start: Floats | Non
             by_row[i : i + block],
             start=None if flat is None else flat[i : i + block],
             rounds=3 if start is None else 2,
+            rng=rng,
         )
         for i in range(0, len(y), block)
     ]

@@ -24,7 +24,12 @@ class Linear:
     convex: bool = True
 
     def fit(
-        self, tokens: Floats, losses: Floats, weight: Floats, start: Floats | None = None
+        self,
+        tokens: Floats,
+        losses: Floats,
+        weight: Floats,
+        start: Floats | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters) by least squares."""
         root = np.sqrt(weight)[:, :, None]

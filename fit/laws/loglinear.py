@@ -31,7 +31,12 @@ class Exponential:
     convex: bool = True
 
     def fit(
-        self, tokens: Floats, losses: Floats, weight: Floats, start: Floats | None = None
+        self,
+        tokens: Floats,
+        losses: Floats,
+        weight: Floats,
+        start: Floats | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters)."""
         draws, runs, validation = losses.shape
@@ -40,6 +45,7 @@ class Exponential:
             losses.transpose(0, 2, 1).reshape(draws * validation, runs),
             np.repeat(weight, validation, 0),
             start=None if start is None else start.reshape(draws * validation, -1),
+            rng=rng,
         )
         return theta.reshape(draws, validation, -1)
 

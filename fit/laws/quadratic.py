@@ -26,7 +26,12 @@ class Quadratic:
     convex: bool = False
 
     def fit(
-        self, tokens: Floats, losses: Floats, weight: Floats, start: Floats | None = None
+        self,
+        tokens: Floats,
+        losses: Floats,
+        weight: Floats,
+        start: Floats | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters); each loss takes the ridge of least left-out error."""
         features = self._features(self.inputs(tokens))

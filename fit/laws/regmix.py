@@ -79,6 +79,10 @@ class Trees:
         """None are detected."""
         return ()
 
+    def unclear(self) -> tuple[str, ...]:
+        """None are detected."""
+        return ()
+
     def parameters(self) -> dict[str, Any]:
         """The settings; the trees themselves are not kept."""
         return {"trees": _TREES, **_SETTINGS}

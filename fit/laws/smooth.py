@@ -30,11 +30,17 @@ class Family(Protocol):
         ...
 
     def fit(
-        self, tokens: Floats, losses: Floats, weight: Floats, start: Floats | None = None
+        self,
+        tokens: Floats,
+        losses: Floats,
+        weight: Floats,
+        start: Floats | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters) of (draws, runs, validation) losses.
 
-        Tokens are (runs, domains), weights (draws, runs): how often each run counts.
+        Tokens are (runs, domains), weights (draws, runs): how often each run counts. With `rng`
+        each draw also takes its own prior, see `fit.shrinkage`.
         """
         ...
 
@@ -91,7 +97,7 @@ class SmoothLaw:
         )
 
     def draws(self, rng: np.random.Generator, count: int) -> SmoothDraws | None:
-        """Refit to the law's own predictions with noise added (parametric bootstrap).
+        """Refit to the measured losses with noise added, each draw with its own prior.
 
         The noise of each validation loss is what the fit left over, widened for its parameters, or
         what repeated runs showed if that is more.
@@ -101,13 +107,18 @@ class SmoothLaw:
         count = min(count, MAX_DRAWS)
         predicted = self.losses(self.runs.tokens)
         shape = (count, *predicted.shape)
-        losses = predicted + rng.normal(size=shape) * self._deviation(predicted)
+        losses = self.runs.losses + rng.normal(size=shape) * self._deviation(predicted)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
         weight = np.ones(shape[:2])
-        return SmoothDraws(law=self, theta=self.family.fit(self.runs.tokens, losses, weight, start))
+        theta = self.family.fit(self.runs.tokens, losses, weight, start, rng)
+        return SmoothDraws(law=self, theta=theta)
 
     def silent(self) -> tuple[str, ...]:
         """None: these laws put a useless domain at its floor by themselves."""
+        return ()
+
+    def unclear(self) -> tuple[str, ...]:
+        """None are detected."""
         return ()
 
     def parameters(self) -> dict[str, Any]:
