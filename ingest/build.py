@@ -72,7 +72,7 @@ def build(
     corpus_path = Path(corpus_yaml)
     corpus = read_corpus(corpus_path)
     folder = corpus_path.resolve().parent
-    work = Workspace(out=Path(out))
+    work = Workspace(out=Path(out).absolute())
     units = cut_units(find_sources(corpus, folder))
     if work.is_whole():
         shardset = _finished(work, corpus, units, shown=progress)

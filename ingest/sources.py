@@ -81,7 +81,6 @@ class SourceFile:
 class Unit:
     """An independent piece of reading: a file, or the lines that start in a range of bytes."""
 
-    number: int
     file: SourceFile
     start: int
     end: int | None
@@ -118,10 +117,8 @@ def find_sources(corpus: Corpus, folder: Path) -> list[SourceFile]:
 
 def cut_units(sources: Sequence[SourceFile]) -> list[Unit]:
     """Cut files into units; the cuts depend on the files alone."""
-    ranges = [(file, start, end) for file in sources for start, end in _ranges(file)]
     return [
-        Unit(number=number, file=file, start=start, end=end)
-        for number, (file, start, end) in enumerate(ranges)
+        Unit(file=file, start=start, end=end) for file in sources for start, end in _ranges(file)
     ]
 
 

@@ -24,7 +24,7 @@ def source(path: Path, kind: str = "jsonl", compression: str | None = None) -> S
 
 
 def records(file: SourceFile, start: int = 0, end: int | None = None) -> list[object]:
-    unit = Unit(number=0, file=file, start=start, end=end)
+    unit = Unit(file=file, start=start, end=end)
     return [record for block in record_blocks(unit) for record in block]
 
 
