@@ -181,11 +181,9 @@ def _mark_projection(axes: Axes, points: Sequence[Mixture], budgets: np.ndarray)
     start = max(measured)
     axes.axvspan(start, budgets[-1], color="#f4f1ea", zorder=0, lw=0)
     axes.axvline(start, color=_FAINT, lw=1, zorder=0)
-    place = {"xycoords": ("data", "axes fraction"), "fontsize": 9, "color": "#666666"}
-    axes.annotate("projected", (start, 1.02), (4, 0), textcoords="offset points", **place)  # type: ignore[arg-type]
-    axes.annotate(
-        "measured", (start, 1.02), (-4, 0), textcoords="offset points", ha="right", **place
-    )  # type: ignore[arg-type]
+    place = axes.get_xaxis_transform()
+    for text, side in (("measured  ", "right"), ("  projected", "left")):
+        axes.text(start, 1.02, text, transform=place, ha=side, fontsize=9, color="#666666")
 
 
 def _largest(record: FitRecord, mixture: Mixture) -> list[str]:

@@ -181,9 +181,11 @@ def _quality(record: FitRecord) -> str:
                 _number(scale.base_objective),
                 _number(scale.residual_rms),
                 escape(", ".join(scale.silent)) or "-",
+                escape(", ".join(scale.unclear)) or "-",
             ]
         )
     heads = ["scale", "runs", "base objective", "residual, RMS", "no measurable response"]
+    heads.append("too noisy to tell")
     noise = _number(record.noise_objective)
     return _table(heads, rows) + f"<p>Noise of one run's objective: {noise} ({record.noise}).</p>"
 
