@@ -184,8 +184,8 @@ def _quality(record: FitRecord) -> str:
                 escape(", ".join(scale.unclear)) or "-",
             ]
         )
-    heads = ["scale", "runs", "base objective", "residual, RMS", "no measurable response"]
-    heads.append("too noisy to tell")
+    heads = ["scale", "runs", "base objective", "residual, RMS"]
+    heads += ["no measurable response", "too noisy to tell"]
     noise = _number(record.noise_objective)
     return _table(heads, rows) + f"<p>Noise of one run's objective: {noise} ({record.noise}).</p>"
 
