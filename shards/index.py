@@ -16,6 +16,8 @@ from contracts.errors import UserError
 from contracts.shardset import ShardSet, read_shardset
 from shards import views
 
+# DuckDB 2 reads a pattern without files as a table without rows; Python 3.10 has DuckDB 1 only.
+_READS_NO_FILES = int(duckdb.__version__.partition(".")[0]) >= 2
 FILE_NAME = "index.duckdb"
 
 
@@ -74,7 +76,7 @@ def rebuild_index(folder: str | Path) -> Path:
             connection.begin()
             connection.execute(views.CREATE_INFO)
             connection.execute(views.INSERT_INFO, _fingerprint(shardset))
-            for _, statement in views.create_views(_patterns(root, None, None)):
+            for _, statement in _statements(root, None, None):
                 connection.execute(statement)
             for statement in (*views.create_macros(), *views.comments()):
                 connection.execute(statement)
@@ -122,7 +124,7 @@ def open_views(root: Path, out: Path | None = None) -> duckdb.DuckDBPyConnection
     connection = duckdb.connect(":memory:", config={"temp_directory": str(spill)})
     root = root.resolve()
     broken = ""
-    for name, statement in views.create_views(_patterns(root, root, out or root)):
+    for name, statement in _statements(root, root, out or root):
         try:
             connection.execute(statement)
         except duckdb.Error as error:
@@ -168,6 +170,24 @@ def samples_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> l
 
 def _fingerprint(shardset: ShardSet) -> tuple[int, str]:
     return views.VERSION, shardset.content_sha256
+
+
+def _statements(root: Path, here: Path | None, there: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield every view's name with the statement that makes it, in the words of this DuckDB."""
+    absent = [] if _READS_NO_FILES else _absent(root, there or root)
+    for name, statement in views.create_views(_patterns(root, here, there)):
+        yield name, statement if _READS_NO_FILES else views.without_files(statement, absent)
+
+
+def _absent(root: Path, results: Path) -> list[str]:
+    """List the file patterns of the views that match nothing now."""
+    globs = {
+        "indexes": root.glob("*/*/index.json"),
+        "runs": results.glob("runs/*/result.json"),
+        "sweeps": results.glob("sweeps/[!.]*.json"),
+        "fits": results.glob("fits/*/fit.json"),
+    }
+    return [name for name, found in globs.items() if next(found, None) is None]
 
 
 def _patterns(root: Path, here: Path | None, there: Path | None) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -30,9 +31,29 @@ def _json_rows(pattern: str, columns: dict[str, str]) -> str:
     given = ", ".join(f"{name}: {literal(kind)}" for name, kind in columns.items())
     return f"""(
     SELECT {typed}, NULL::VARCHAR AS filename WHERE false
-    UNION ALL BY NAME
+    {_if_any(pattern)}UNION ALL BY NAME
     FROM read_json({pattern}, format = 'unstructured', allow_empty = true, filename = true,
-                   columns = {{{given}}}))"""
+                   columns = {{{given}}}){_END})"""
+
+
+_END = "/*end*/"
+
+
+def _if_any(pattern: str) -> str:
+    """Mark what a DuckDB that cannot read no file at all has to leave out, up to `_END`."""
+    return f"/*if {pattern.removeprefix('$')}*/"
+
+
+def without_files(sql: str, absent: Collection[str]) -> str:
+    """Rewrite a view's SQL for DuckDB 1, which has no `allow_empty`.
+
+    Args:
+        sql: The view.
+        absent: File patterns that match nothing; what reads them is left out.
+    """
+    for name in absent:
+        sql = re.sub(rf"/\*if {name}\*/.*?/\*end\*/", "", sql, flags=re.DOTALL)
+    return sql.replace("allow_empty = true, ", "")
 
 
 def literal(text: str) -> str:
@@ -395,9 +416,9 @@ _FITS = View(
 SELECT coalesce(json ->> 'fit_id', parse_path(filename, 'both_slash')[-2]) AS fit_id,
        json ->> 'law' AS law, json ->> 'objective' AS objective, json AS fit
 FROM (SELECT NULL::JSON AS json, NULL::VARCHAR AS filename WHERE false
-      UNION ALL BY NAME
+      /*if fits*/UNION ALL BY NAME
       FROM read_json_objects($fits, format = 'unstructured',
-                             allow_empty = true, filename = true))""",
+                             allow_empty = true, filename = true)/*end*/)""",
 )
 
 _MIXTURES = View(
