@@ -176,6 +176,6 @@ def read_experiment(path: str | Path) -> Experiment:
     """
     experiment = load_config(path, Experiment)
     folder = Path(path).resolve().parent
-    shardset = folder / experiment.shardset
-    out = shardset if experiment.out is None else folder / experiment.out
+    shardset = (folder / experiment.shardset).resolve()
+    out = shardset if experiment.out is None else (folder / experiment.out).resolve()
     return experiment.model_copy(update={"shardset": str(shardset), "out": str(out)})
