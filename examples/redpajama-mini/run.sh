@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 PATH="$PWD/${VENV:-.venv}/bin:$PATH"
 export HF_HUB_OFFLINE=1
 here=examples/redpajama-mini
-out=work/redpajama-mini
+out=out/redpajama-mini
 
 mixscale build $here/corpus.yaml --out $out/shardset
 mixscale verify $out/shardset
