@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -59,8 +60,7 @@ def run_jobs(
     if not jobs:
         return {}
     slots = _slots(workers, len(jobs))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train.forkserver"])
+    context = _fork_server()
     waiting = deque((job, 0) for job in jobs)
     free = deque(slots)
     running: dict[str, _Running] = {}
@@ -90,6 +90,16 @@ def run_jobs(
         for left in running.values():
             left.process.join()
     return died
+
+
+def _fork_server() -> ForkServerContext:
+    """Get the fork server that has loaded Composer."""
+    # A process has one fork server. One that a build has started before lacks Composer, and every
+    # run would load it anew; Python offers no public way to replace it.
+    forkserver._forkserver._stop()  # pyright: ignore[reportAttributeAccessIssue]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["train.forkserver"])
+    return context
 
 
 def _slots(workers: int | None, jobs: int) -> list[int]:
