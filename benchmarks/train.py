@@ -60,7 +60,7 @@ def whole_run(config: RunConfig) -> float:
 
 def main() -> None:
     """Time both in turn."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Time a run against a bare loop.")
     parser.add_argument("run", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
