@@ -19,7 +19,7 @@ from contracts.experiment import Experiment
 from contracts.run_record import RESULT, RunRecord, read_record, run_folder
 from demo.gather import DOMAINS, gather
 
-_LARGE_RUN_TOKENS = 4_000_000
+_LARGE_RUN_TOKENS = 3_200_000
 Say = Callable[[str], None]
 
 
