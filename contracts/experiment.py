@@ -147,6 +147,9 @@ class Experiment(Config):
     design: Design
     seeds: tuple[int, ...] = Field(default=(17,), min_length=1)
     """Every run of the design is repeated with each seed."""
+    order_seed: int | None = None
+    """Seed of the order of samples; that of the run when absent. Set, `seeds` change the
+    initialisation alone."""
     evaluation: Evaluation = Evaluation()
     objective: Objective = Objective()
     constraints: Constraints = Constraints()

@@ -204,7 +204,7 @@ def _config(
                 },
                 "shuffle": True,
                 "shuffle_algo": PAIRED,
-                "shuffle_seed": seed,
+                "shuffle_seed": seed if experiment.order_seed is None else experiment.order_seed,
                 "epoch_size": total,
                 "max_seq_len": length,
             },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def sweep(
     )
     try:
         with FileLock(out / "sweeps" / f".{experiment.name}.lock", timeout=0):
-            return _run_missing(runs, out, workers, retries, report)
+            return run_missing(runs, out, workers=workers, retries=retries, report=report)
     except Timeout:
         raise UserError(
             f"{out}: sweep {experiment.name!r} is already running in another process; wait for it "
@@ -129,13 +129,15 @@ def identified(experiment: Experiment) -> dict[str, PlannedRun]:
     return {run_id(run.config, shardset.content_sha256, run.name): run for run in runs}
 
 
-def _run_missing(
-    runs: dict[str, PlannedRun],
+def run_missing(
+    runs: Mapping[str, PlannedRun],
     out: Path,
+    *,
     workers: int | None,
     retries: int,
     report: Callable[[str], None],
 ) -> SweepResult:
+    """Run those of some runs that have no record yet; the arguments are those of `sweep`."""
     over = {name for name in runs if _is_over(out, name)}
     jobs = [
         Job(
