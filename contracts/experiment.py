@@ -45,7 +45,7 @@ class DdoDesign(Config):
 
 
 class SwarmDesign(Config):
-    """Random mixtures around a prior."""
+    """Random mixtures around a prior, none asking for more of a domain than there is."""
 
     type: Literal["swarm"]
     mixtures: int = Field(gt=0)
@@ -55,6 +55,11 @@ class SwarmDesign(Config):
     concentration: float = Field(default=1.0, gt=0)
     """Dirichlet parameters are `concentration * domains * prior`; 1 with a uniform prior is uniform
     on the simplex."""
+    sampling: Literal["dirichlet", "sobol"] = "dirichlet"
+    """Independent draws, or a scrambled Sobol sequence mapped to the same distribution: it leaves
+    smaller gaps, most so when `mixtures` is a power of two."""
+    min_distance: float = Field(default=0.0, ge=0, lt=1)
+    """The share of their tokens, at least, in which any two mixtures differ."""
 
     _check_prior = field_validator("prior")(_sums_to_one)
 

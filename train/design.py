@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from contracts.config import format_tokens, validate
 from contracts.errors import UserError
 from contracts.experiment import (
@@ -21,6 +19,7 @@ from contracts.experiment import (
 from contracts.run_record import Role
 from contracts.shardset import TRAIN, VALIDATION, ShardSet
 from train.config import PAIRED, RunConfig
+from train.swarm import draw_mixtures
 
 _OURS = {
     "run_name", "metadata", "max_seq_len", "seed", "tokenizer", "train_loader", "eval_loader",
@@ -110,11 +109,12 @@ def mixture_of(base: BaseMixture, shardset: ShardSet) -> dict[str, float]:
 
 def _points(experiment: Experiment, shardset: ShardSet) -> Iterator[Point]:
     design = experiment.design
+    if isinstance(design, SwarmDesign):
+        yield from _swarm(design, experiment, shardset)
+        return
     for scale in design.scales:
         if isinstance(design, DdoDesign):
             yield from _ddo(design, scale, shardset)
-        elif isinstance(design, SwarmDesign):
-            yield from _swarm(design, scale, shardset, experiment.seeds[0])
         else:
             yield from _explicit(design, scale)
 
@@ -139,19 +139,22 @@ def _ddo(design: DdoDesign, scale: int, shardset: ShardSet) -> Iterator[Point]:
             )
 
 
-def _swarm(design: SwarmDesign, scale: int, shardset: ShardSet, seed: int) -> Iterator[Point]:
+def _swarm(design: SwarmDesign, experiment: Experiment, shardset: ShardSet) -> Iterator[Point]:
     prior = mixture_of(design.prior, shardset)
-    present = [domain for domain, share in prior.items() if share > 0]
-    # The same mixtures at every scale: only then does scale alone differ.
-    rng = np.random.default_rng(seed)
-    weights = design.concentration * len(present) * np.array([prior[name] for name in present])
-    for number, shares in enumerate(rng.dirichlet(weights, design.mixtures)):
-        tokens = dict.fromkeys(prior, 0.0) | dict(
-            zip(present, (shares * scale).tolist(), strict=True)
-        )
-        yield Point(
-            role="mixture", scale_tokens=scale, tokens=tokens, mixture=f"mixture{number:03d}"
-        )
+    # The same mixtures at every scale: only then does scale alone differ. The largest decides.
+    ceilings = {
+        domain: shardset.train_tokens(domain) * experiment.max_proxy_epochs / max(design.scales)
+        for domain in prior
+    }
+    mixtures = draw_mixtures(design, prior, ceilings, experiment.seeds[0])
+    for scale in design.scales:
+        for number, shares in enumerate((mixtures * scale).tolist()):
+            yield Point(
+                role="mixture",
+                scale_tokens=scale,
+                tokens=dict(zip(prior, shares, strict=True)),
+                mixture=f"mixture{number:03d}",
+            )
 
 
 def _explicit(design: ExplicitDesign, scale: int) -> Iterator[Point]:
@@ -282,7 +285,9 @@ def _check_supply(point: Point, experiment: Experiment, shardset: ShardSet) -> N
                 f"{format_tokens(available * experiment.max_proxy_epochs)}; lower the scales, add "
                 "text, or raise max_proxy_epochs"
             )
-        if 0 < tokens < shardset.sequence_length:
+        # Of a random mixture a share that small is rounded, to nothing or to one sample.
+        is_written = not isinstance(experiment.design, SwarmDesign)
+        if is_written and 0 < tokens < shardset.sequence_length:
             raise UserError(
                 f"run {point.label!r} takes {tokens:.0f} tokens of {domain!r}: less than one "
                 f"sample of {shardset.sequence_length}; raise the scales"
