@@ -78,7 +78,7 @@ def build(
         shardset = _finished(work, corpus, units, shown=progress)
         if shardset is not None:
             return shardset
-    with work.claimed(), open_runner(executor, workers) as run:
+    with work.claimed(), open_runner(executor, workers, work.out) as run:
         job = _Job(corpus=corpus, work=work, units=units, run=run, shown=progress)
         return job.build(folder, strict=strict)
 

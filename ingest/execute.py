@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from contracts.errors import UserError, unknown_name
@@ -43,12 +44,13 @@ def available_cores() -> int:
 
 
 @contextmanager
-def open_runner(executor: str, workers: int | None) -> Iterator[Runner]:
+def open_runner(executor: str, workers: int | None, folder: Path) -> Iterator[Runner]:
     """Start the workers and stop them at the end.
 
     Args:
         executor: A name of `RUNNERS`.
         workers: How many tasks run at once; as many as there are cores when not given.
+        folder: Where the tasks write; several machines must share it.
 
     Raises:
         UserError: There is no such executor, or fewer than one worker.
@@ -57,12 +59,22 @@ def open_runner(executor: str, workers: int | None) -> Iterator[Runner]:
         raise unknown_name("executor", executor, RUNNERS)
     if workers is not None and workers < 1:
         raise UserError(f"workers: expected 1 or more, found {workers}")
-    with RUNNERS[executor](workers or available_cores()) as runner:
+    with RUNNERS[executor](workers, folder) as runner:
         yield runner
 
 
 @contextmanager
-def _local(workers: int) -> Iterator[Runner]:
+def _ray(workers: int | None, folder: Path) -> Iterator[Runner]:
+    from ingest.on_ray import ray_runner
+
+    with ray_runner(workers, folder) as run:
+        yield run
+
+
+@contextmanager
+def _local(workers: int | None, folder: Path) -> Iterator[Runner]:
+    del folder
+    workers = workers or available_cores()
     if workers == 1:
         yield _run_here
         return
@@ -98,7 +110,7 @@ def _run_here(
 ) -> list[Result]:
     results = []
     for task in tasks:
-        with _explained():
+        with explained():
             results.append(function(task))
         on_done(task, results[-1])
     return results
@@ -116,7 +128,7 @@ class _PoolRunner:
         tasks: Sequence[Task],
         on_done: Callable[[Task, Result], None],
     ) -> list[Result]:
-        with _explained():
+        with explained():
             futures: dict[Future[Result], Task] = {}
             try:
                 for task in tasks:
@@ -130,7 +142,7 @@ class _PoolRunner:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn what the machine lacks into advice."""
     try:
         yield
@@ -148,4 +160,4 @@ def _explained() -> Iterator[None]:
         ) from error
 
 
-RUNNERS = {"local": _local}
+RUNNERS = {"local": _local, "ray": _ray}
