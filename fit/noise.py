@@ -24,6 +24,18 @@ class Noise:
     objective: float | None
     """Of one run's objective."""
     source: Literal["seeds", "evaluation", "unknown"]
+    degrees: int | None = None
+    """Degrees of freedom behind the deviations; None when they count as known."""
+
+    def scales(self, rng: np.random.Generator, count: int) -> Floats:
+        """(count,) factors that draws of the noise are multiplied by.
+
+        A deviation estimated from few repeats is itself a matter of chance: draws of Student's
+        distribution say so. The deviations here are already those of that distribution.
+        """
+        return student_scales(rng, count, self.degrees) * (
+            1.0 if self.degrees is None else np.sqrt((self.degrees - 2) / self.degrees)
+        )
 
     @property
     def sentence(self) -> str:
@@ -42,6 +54,13 @@ class Noise:
         }[self.source]
 
 
+def student_scales(rng: np.random.Generator, count: int, degrees: float | None) -> Floats:
+    """(count,) factors that turn normal draws into draws of Student's distribution."""
+    if degrees is None:
+        return np.ones(count)
+    return np.sqrt(degrees / np.maximum(rng.chisquare(degrees, count), 1e-9))
+
+
 UNKNOWN_NOISE = Noise(losses=None, objective=None, source="unknown")
 
 
@@ -56,7 +75,12 @@ def estimate_noise(runs: Runs, target: Target) -> Noise:
         objective, _ = _pooled(runs, target.value(runs.losses)[:, None])
         # The spread is itself an estimate: the deviation of Student's distribution says so.
         wider = np.sqrt(degrees / (degrees - 2))
-        return Noise(losses=losses * wider, objective=float(objective[0] * wider), source="seeds")
+        return Noise(
+            losses=losses * wider,
+            objective=float(objective[0] * wider),
+            source="seeds",
+            degrees=degrees,
+        )
     if runs.errors is not None:
         objective = float(np.median(target.error(runs.losses, runs.errors)))
         return Noise(losses=np.median(runs.errors, 0), objective=objective, source="evaluation")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fit.arrays import Floats
+from fit.interval import interval
 from fit.record import Point, Response
 from fit.runs import BASE
-from fit.solve import INTERVAL, ScaleFit
+from fit.solve import ScaleFit
 
 _GRID = 15
 
@@ -41,7 +42,7 @@ def _response(fit: ScaleFit, i: int, base: Floats, values: Floats, noise: float 
     drawn = None
     if fit.draws is not None:
         rows = np.stack([fit.draws.objective(row[None]) for row in tokens]) / unit
-        drawn = np.percentile(rows, INTERVAL, axis=1)
+        drawn = interval(rows, axis=1)
     return Response(
         x=tuple(x.tolist()),
         y=tuple((fit.law.objective(tokens) / unit).tolist()),

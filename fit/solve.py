@@ -13,13 +13,12 @@ from contracts.experiment import Constraints
 from fit.arrays import Bools, Floats
 from fit.carry import Measured, carry, carry_draws, kept_trend, slopes
 from fit.feasible import Feasible, feasible_set
+from fit.interval import interval
 from fit.law import Draws, FittedLaw, Law, Optimum
 from fit.noise import Noise
 from fit.objective import Target
 from fit.runs import Runs
 
-INTERVAL = (5.0, 95.0)
-"""Percentiles of the draws that intervals run between: 90 %."""
 SILENT = "no measurable response"
 UNCLEAR = "too noisy to tell"
 
@@ -247,7 +246,7 @@ def name_binding(
 
 
 def _interval(draws: Floats | None) -> Floats | None:
-    return None if draws is None else np.percentile(draws, INTERVAL, axis=0)
+    return None if draws is None else interval(draws)
 
 
 def _gains(fit: ScaleFit, question: Question) -> tuple[GainOver, ...]:
@@ -272,8 +271,8 @@ def _gain(fit: ScaleFit, name: str, shares: Floats) -> GainOver:
         over=name,
         shares=shares,
         gain=gain,
-        interval=np.percentile(spread, INTERVAL),
-        sure=bool(np.percentile(crossed, INTERVAL[0]) > 0),
+        interval=interval(spread),
+        sure=bool(interval(crossed)[0] > 0),
     )
 
 

@@ -56,7 +56,13 @@ class Points:
     """(columns, domains, points) values as multiples of the base run's."""
     noise: Floats
     """(columns, domains, points) standard deviation of y; infinite where there is no point."""
-    known_noise: bool
+    source: Noise
+    """What `noise` was made from."""
+
+    @property
+    def known_noise(self) -> bool:
+        """Whether anything tells how noisy the runs are."""
+        return self.source.objective is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +109,7 @@ class DdoLaw:
         points = self.points
         y, noise = points.y[0], points.noise[0]
         shifts = rng.normal(size=(count, *y.shape)) * np.where(np.isfinite(noise), noise, 0.0)
+        shifts *= points.source.scales(rng, count)[:, None, None]
         shifts[:, :, 0] = shifts[:, :1, 0]  # all domains share the base run
         start = Curves(a=self.curves.a[0], b=self.curves.b[0], c=self.curves.c[0])
         curves = fit_curves(points.x, y + shifts, noise, start=start)
@@ -212,7 +219,7 @@ def gather_points(runs: Runs, target: Target, noise: Noise) -> Points:
         x=x,
         y=y,
         noise=np.maximum(spread / scale, EXACT_NOISE),
-        known_noise=known,
+        source=noise,
     )
 
 

@@ -11,7 +11,7 @@ from fit.arrays import Floats
 from fit.convex import Minimum, minimise
 from fit.feasible import Feasible, scale_into_bounds
 from fit.law import Optimum
-from fit.noise import UNKNOWN_NOISE, Noise
+from fit.noise import UNKNOWN_NOISE, Noise, student_scales
 from fit.objective import Target
 from fit.runs import Runs
 
@@ -107,7 +107,9 @@ class SmoothLaw:
         count = min(count, MAX_DRAWS)
         predicted = self.losses(self.runs.tokens)
         shape = (count, *predicted.shape)
-        losses = self.runs.losses + rng.normal(size=shape) * self._deviation(predicted)
+        deviation, freedom = self._deviation(predicted)
+        noise = rng.normal(size=shape) * student_scales(rng, count, freedom)[:, None, None]
+        losses = self.runs.losses + noise * deviation
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
         weight = np.ones(shape[:2])
         theta = self.family.fit(self.runs.tokens, losses, weight, start, rng)
@@ -128,14 +130,15 @@ class SmoothLaw:
             name: self.family.describe(row) for name, row in zip(names, self.theta, strict=True)
         }
 
-    def _deviation(self, predicted: Floats) -> Floats:
-        """(validation,) standard deviation of a run around the law, nats."""
+    def _deviation(self, predicted: Floats) -> tuple[Floats, float]:
+        """(validation,) standard deviation of a run around the law in nats, degrees of freedom."""
         assert self.runs is not None
         count, parameters = len(predicted), self.theta.shape[1]
         # Shrunken parameters cost less than one degree of freedom each, hence the floor.
         freedom = max(count - parameters, count / 3)
         left = np.sqrt(((self.runs.losses - predicted) ** 2).sum(0) / freedom)
-        return left if self.noise.losses is None else np.maximum(left, self.noise.losses)
+        left = left if self.noise.losses is None else np.maximum(left, self.noise.losses)
+        return left, freedom
 
     def _minimum(
         self, theta: Floats, feasible: Feasible, total: float, start: Floats | None

@@ -1,0 +1,274 @@
+"""How often the intervals of a fit hold a truth drawn from the law itself.
+
+python -m benchmarks.recovery [--laws joint,ddo] [--trials 100]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts.experiment import Constraints, Objective
+from fit.arrays import Floats
+from fit.feasible import Feasible, feasible_set
+from fit.interval import interval
+from fit.law import FittedLaw
+from fit.laws import law_named
+from fit.laws.bimix import Bivariate
+from fit.laws.joint import EffectiveTokens
+from fit.laws.linear import Linear
+from fit.laws.loglinear import Exponential
+from fit.laws.quadratic import Quadratic
+from fit.laws.shares import Inputs
+from fit.laws.smooth import Family, SmoothLaw
+from fit.noise import estimate_noise
+from fit.objective import target
+from fit.optimum import separable_optimum
+from fit.runs import BASE, MIXTURE, Runs
+
+TOTAL = 1e9
+DDO_DOMAINS = 5
+SWARM_DOMAINS, SWARM_RUNS = 4, 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A truth with the noisy runs that it gave."""
+
+    runs: Runs
+    feasible: Feasible
+    optimum: Floats
+    """(domains,) true optimal shares."""
+    objective: Callable[[Floats], Floats]
+    """(points,) true objective of (points, domains) shares."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a fit made of a trial."""
+
+    truth: Floats
+    found: Floats
+    low: Floats
+    high: Floats
+    regret: float
+    """Objective of the found mixture above the least possible."""
+    uniform_regret: float
+    """The same of the uniform mixture."""
+
+    @property
+    def inside(self) -> Floats:
+        """(domains,) whether the interval holds the true share."""
+        return (self.low - 1e-4 <= self.truth) & (self.truth <= self.high + 1e-4)
+
+
+def ddo_design(domains: int, seeds: int, total: float = TOTAL) -> Runs:
+    """A base run with every domain times 3 and divided by 3; losses are still zero."""
+    changes = [(None, 1.0)] + [(i, x) for i in range(domains) for x in (3.0, 1 / 3)]
+    plan = [change for change in changes for _ in range(seeds)]
+    tokens = np.full((len(plan), domains), total / domains)
+    for k, (i, factor) in enumerate(plan):
+        if i is not None:
+            tokens[k, i] *= factor
+    return Runs(
+        domains=tuple(f"d{i}" for i in range(domains)),
+        validation=("v",),
+        tokens=tokens,
+        losses=np.zeros((len(plan), 1)),
+        errors=None,
+        scale=np.full(len(plan), total),
+        changed=tuple(BASE if i is None else f"d{i}" for i, _ in plan),
+        labels=tuple(f"{i} {factor:.2f}" for i, factor in plan),
+    )
+
+
+def ddo_trial(rng: np.random.Generator, noise: float, seeds: int = 2) -> Trial:
+    """Curves around the published values, measured by a DDO design."""
+    n = DDO_DOMAINS
+    a, b = np.exp(rng.normal(1.0, 0.3, n)), np.exp(rng.normal(0.5, 0.2, n))
+    design = ddo_design(n, seeds)
+
+    def objective(tokens: Floats) -> Floats:
+        return 3 + 3 * (((a + tokens / (TOTAL / n)) ** -b).sum(-1) - ((a + 1) ** -b).sum())
+
+    clean = objective(design.tokens)
+    runs = with_losses(design, (clean + noise * rng.normal(size=len(clean)))[:, None])
+    feasible = feasible_set(Constraints(floor=0.01), runs.domains)
+    bounds = feasible.low * TOTAL, feasible.high * TOTAL
+    best = separable_optimum(a, b, np.full(n, TOTAL / n), *bounds, TOTAL) / TOTAL
+    return Trial(
+        runs=runs,
+        feasible=feasible,
+        optimum=best,
+        objective=lambda shares: objective(shares * TOTAL),
+    )
+
+
+def with_losses(runs: Runs, losses: Floats) -> Runs:
+    """The same runs with other losses."""
+    from dataclasses import replace
+
+    return replace(runs, losses=losses)
+
+
+def family_truth(name: str, rng: np.random.Generator, n: int) -> tuple[Family, Floats]:
+    """Parameters of a family that a swarm could have: every loss hangs most on its own domain."""
+    own = np.eye(n)
+    shares_only = Inputs(unit=1.0, with_total=False)
+    if name == "joint":
+        rows = [
+            [rng.uniform(1.5, 2.5), np.log(rng.uniform(0.15, 0.4)), np.log(rng.uniform(0.6, 1)),
+             *(rng.normal(0, 1, n) + 3 * own[v])]
+            for v in range(n)
+        ]  # fmt: skip
+        return EffectiveTokens(unit=1.0), np.array(rows)
+    if name == "bimix":
+        sizes = rng.normal(-0.5, 0.3, n), rng.normal(1, 0.2, n)
+        powers = np.full(n, np.log(0.3)), np.log(rng.uniform(0.04, 0.15, n))
+        return Bivariate(unit=1.0, own=np.arange(n)), np.column_stack([*sizes, *powers])
+    if name == "linear":
+        rows = [3 + rng.normal(0, 0.1, n) - 0.5 * own[v] for v in range(n)]
+        return Linear(inputs=shares_only), np.array(rows)
+    if name == "quadratic":
+        return Quadratic(inputs=shares_only), np.array([_bowl(rng, own[v]) for v in range(n)])
+    rows = [[rng.uniform(1.5, 2.5), *(rng.normal(0, 0.3, n) - 1.5 * own[v])] for v in range(n)]
+    return Exponential(inputs=shares_only), np.array(rows)
+
+
+def _bowl(rng: np.random.Generator, own: Floats) -> Floats:
+    """Coefficients of a loss that is convex and falls with its own domain's share, ever less."""
+    n = len(own)
+    slopes = rng.normal(0, 0.1, n) - 1.5 * own
+    first, second = np.triu_indices(n)
+    squares = np.where(first == second, (0.2 + 0.7 * own)[first], 0.0)
+    return np.concatenate([[3.0], slopes, squares])
+
+
+def swarm_trial(name: str, rng: np.random.Generator, noise: float = 0.005) -> Trial:
+    """Losses of random mixtures under a truth from the family of one law."""
+    n, count = SWARM_DOMAINS, SWARM_RUNS
+    family, theta = family_truth(name, rng, n)
+    shares = rng.dirichlet(np.ones(n), count)
+    losses = family.predict(theta, shares).T
+    names = tuple(f"d{i}" for i in range(n))
+    feasible = feasible_set(Constraints(floor=0.01), names)
+    truth = SmoothLaw(
+        domains=names,
+        target=target(Objective(), names),
+        family=family,
+        theta=theta,
+        runs=None,
+    )
+    runs = swarm_runs(names, shares, losses + noise * rng.normal(size=losses.shape))
+    return Trial(
+        runs=runs,
+        feasible=feasible,
+        optimum=truth.optimum(feasible, 1.0).tokens,
+        objective=truth.objective,
+    )
+
+
+def swarm_runs(names: tuple[str, ...], shares: Floats, losses: Floats) -> Runs:
+    """Runs of mixtures whose budget is not known."""
+    count = len(shares)
+    return Runs(
+        domains=names,
+        validation=names,
+        tokens=shares,
+        losses=losses,
+        errors=None,
+        scale=np.ones(count),
+        changed=(MIXTURE,) * count,
+        labels=tuple(str(i) for i in range(count)),
+    )
+
+
+def attempt(trial: Trial, law: str, rng: np.random.Generator, draws: int) -> Outcome:
+    """Fit a law to a trial; compare its optimum and intervals with the truth."""
+    runs, scale = trial.runs, float(trial.runs.scale[0])
+    fitted = fit_trial(trial, law)
+    drawn = fitted.draws(rng, draws)
+    assert drawn is not None
+    low, high = interval(drawn.optima(trial.feasible, scale) / scale)
+    found = fitted.optimum(trial.feasible, scale).tokens / scale
+    uniform = np.full(len(found), 1 / len(found))
+    values = trial.objective(np.stack([found, uniform, trial.optimum]))
+    return Outcome(
+        truth=trial.optimum,
+        found=found,
+        low=low,
+        high=high,
+        regret=float(values[0] - values[2]),
+        uniform_regret=float(values[1] - values[2]),
+    )
+
+
+def fit_trial(trial: Trial, law: str) -> FittedLaw:
+    """Fit a law to a trial's runs with the noise that they tell."""
+    aim = target(Objective(), trial.runs.validation)
+    return law_named(law).fit(trial.runs, aim, estimate_noise(trial.runs, aim))
+
+
+def trials(law: str, noise: float | None, seeds: int, count: int) -> list[Outcome]:
+    """Outcomes of independent trials, always the same ones."""
+    outcomes = []
+    for number in range(count):
+        rng = np.random.default_rng([number, seeds])
+        if law == "ddo":
+            trial, draws = ddo_trial(rng, noise or 0.003, seeds), 300
+        else:
+            trial, draws = swarm_trial(law, rng, noise or 0.005), 60
+        outcomes.append(attempt(trial, law, rng, draws))
+    return outcomes
+
+
+def report(name: str, outcomes: list[Outcome], seconds: float) -> None:
+    """Print the rate at which intervals hold the truth, with its standard error.
+
+    The shares of a trial depend on each other, so the error is that of the trials' means.
+    """
+    rates = np.array([outcome.inside.mean() for outcome in outcomes])
+    error = rates.std(ddof=1) / np.sqrt(len(rates))
+    regret = np.mean([o.regret for o in outcomes]) / np.mean([o.uniform_regret for o in outcomes])
+    width = np.mean([o.high - o.low for o in outcomes])
+    print(
+        f"{name}: coverage {rates.mean():.3f} +- {error:.3f} ({len(rates)} trials, mean width "
+        f"{width:.3f}), loss above the optimum {regret:.1%} of the uniform mixture's, "
+        f"{seconds:.0f} s",
+        flush=True,
+    )
+
+
+CASES = {
+    "ddo, 1 seed, noise 0.003": ("ddo", 0.003, 1),
+    "ddo, 2 seeds, noise 0.0005": ("ddo", 0.0005, 2),
+    "ddo, 2 seeds, noise 0.003": ("ddo", 0.003, 2),
+    "ddo, 3 seeds, noise 0.006": ("ddo", 0.006, 3),
+    "joint": ("joint", None, 0),
+    "loglinear": ("loglinear", None, 0),
+    "bimix": ("bimix", None, 0),
+    "linear": ("linear", None, 0),
+    "quadratic": ("quadratic", None, 0),
+}
+
+
+def main() -> None:
+    """Measure coverage for the laws asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--laws", default="ddo,joint,loglinear,bimix,linear,quadratic")
+    parser.add_argument("--trials", type=int, default=100)
+    arguments = parser.parse_args()
+    for name, (law, noise, seeds) in CASES.items():
+        if law not in arguments.laws.split(",") or (law == "ddo" and seeds == 1):
+            continue
+        started = time.perf_counter()
+        outcomes = trials(law, noise, seeds, arguments.trials)
+        report(name, outcomes, time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()
