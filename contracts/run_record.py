@@ -56,7 +56,9 @@ class CurvePoint(Config):
     """Nats per token by validation domain."""
 
 
-Status = Literal["finished", "diverged", "failed"]
+Status = Literal["finished", "diverged", "out_of_memory", "data_error", "failed"]
+"""`out_of_memory` and `data_error` (a shard is missing or damaged) may go well on another machine,
+or with the data restored: a sweep tries such runs again. `failed`: any other error."""
 Role = Literal["base", "increased", "reduced", "mixture", "single"]
 
 

@@ -11,7 +11,7 @@ from string import Template
 
 from shards.schema import DOCUMENT_COLUMNS, DOCUMENTS, REJECTED
 
-VERSION = 1
+VERSION = 2
 """Changes when a column or a view does; an index of another version is made again."""
 
 
@@ -215,6 +215,7 @@ _DOMAINS = View(
         "tokens_p95": "tokens of a document: 95% are shorter",
         "tokens_max": "tokens of the longest document",
         "duplicates": "records left out as exact or near duplicates",
+        "near_duplicates": "those of them that are near duplicates",
         "rejects": "records left out for another reason",
         "shards": "shard files",
         "shard_bytes": "bytes of the shard files on disk",
@@ -228,7 +229,8 @@ WITH counted AS (
            quantile_cont(tokens, [0.05, 0.25, 0.5, 0.75, 0.95])
                FILTER (status = 'kept') AS quantiles,
            max(tokens) FILTER (status = 'kept') AS tokens_max,
-           count(*) FILTER (status IN ('duplicate', 'near_duplicate')) AS duplicates
+           count(*) FILTER (status IN ('duplicate', 'near_duplicate')) AS duplicates,
+           count(*) FILTER (status = 'near_duplicate') AS near_duplicates
     FROM documents GROUP BY domain, split),
 stored AS (
     SELECT domain, split, count(*) AS shards, sum(samples)::UBIGINT AS samples,
@@ -247,6 +249,7 @@ SELECT named.domain, named.split,
        quantiles[1] AS tokens_p05, quantiles[2] AS tokens_p25, quantiles[3] AS tokens_p50,
        quantiles[4] AS tokens_p75, quantiles[5] AS tokens_p95, tokens_max,
        coalesce(duplicates, 0)::UBIGINT AS duplicates,
+       coalesce(near_duplicates, 0)::UBIGINT AS near_duplicates,
        coalesce(counted.records - counted.documents - duplicates, 0)::UBIGINT AS rejects,
        coalesce(stored.shards, 0)::UINTEGER AS shards,
        coalesce(stored.bytes, 0) AS shard_bytes
@@ -276,32 +279,32 @@ FROM documents WHERE status NOT IN ('kept', 'duplicate', 'near_duplicate')""",
 )
 
 _DUPLICATES = View(
-    row="a duplicate with the kept document that it repeats",
+    row="a duplicate with the kept document that stays in its place",
     columns={
         "domain": "domain of the duplicate",
         "status": "duplicate or near_duplicate",
-        "detail": "where the record it repeats is, as the build found it",
+        "detail": "file and row of the record that stays",
         "source_file": "input file of the duplicate",
         "source_row": "its record number",
         "doc_id": "hash of the text",
         "bytes": "UTF-8 bytes of the text",
-        "kept_domain": "domain of the kept document, its own domain if it is kept there;"
-        " null for a near duplicate, whose text is kept nowhere",
+        "kept_domain": "domain of the kept document",
         "kept_split": "split of the kept document",
         "kept_file": "input file of the kept document",
         "kept_row": "its record number",
     },
     sql="""
-SELECT copy.domain, copy.status, copy.detail, copy.source_file, copy.source_row, copy.doc_id,
-       copy.bytes,
+WITH copies AS (
+    SELECT *, regexp_extract(detail, '(?s)^(.*):[0-9]+$$', 1) AS file_that_stays,
+           try_cast(regexp_extract(detail, ':([0-9]+)$$', 1) AS UBIGINT) AS row_that_stays
+    FROM documents WHERE status IN ('duplicate', 'near_duplicate'))
+SELECT copies.domain, copies.status, copies.detail, copies.source_file, copies.source_row,
+       copies.doc_id, copies.bytes,
        kept.domain AS kept_domain, kept.split AS kept_split,
        kept.source_file AS kept_file, kept.source_row AS kept_row
-FROM documents AS copy
-LEFT JOIN documents AS kept ON kept.doc_id = copy.doc_id AND kept.status = 'kept'
-WHERE copy.status IN ('duplicate', 'near_duplicate')
-QUALIFY row_number() OVER (
-    PARTITION BY copy.domain, copy.source_file, copy.source_row
-    ORDER BY kept.domain <> copy.domain, kept.domain, kept.source_file, kept.source_row) = 1""",
+FROM copies
+LEFT JOIN documents AS kept ON kept.status = 'kept'
+    AND kept.source_file = file_that_stays AND kept.source_row = row_that_stays""",
 )
 
 _RUN_COLUMNS = {
@@ -313,7 +316,7 @@ _RUN_COLUMNS = {
     "mixture": "name of the mixture",
     "scale_tokens": "token budget of the base run of this run's scale",
     "seed": "random seed",
-    "status": "finished, diverged or failed",
+    "status": "finished, diverged, out_of_memory, data_error or failed",
     "error": "why, when it did not finish",
     "parameters": "trainable parameters of the model",
     "token_budget": "tokens planned",
@@ -393,7 +396,7 @@ _SWEEPS = View(
         "sweep": "name of the experiment",
         "position": "place of the run in the plan, from 1",
         "run_id": "run",
-        "status": "finished, diverged or failed; null when the run is not over",
+        "status": "finished, diverged, out_of_memory, data_error or failed; null when the run is not over",
     },
     sql=f"""
 WITH planned AS (
