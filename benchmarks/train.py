@@ -67,7 +67,7 @@ def main() -> None:
     torch.set_num_threads(1)
     os.environ.setdefault("TORCH_WARM_POOL", "0")
     config = load_run_config(arguments.run)
-    batches = list(train_loader(config).dataloader)
+    batches = list(train_loader(config, load_tokenizer(config.tokenizer)).dataloader)
     whole_run(config)  # the first one also pays for imports
     runs, loops = [], []
     for _ in range(arguments.repeats):

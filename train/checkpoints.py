@@ -7,8 +7,15 @@ from pathlib import Path
 
 from train.config import RunConfig
 
-_LATEST = "latest-rank0.pt"
+LATEST = "latest-rank0.pt"
 _CHECKPOINT = re.compile(r"ep\d+-ba(\d+)-rank\d+\.pt")
+
+
+def checkpoint_folder(config: RunConfig) -> Path | None:
+    """Say where on this machine a run saves its checkpoints, if it does."""
+    if config.save_folder is None or "://" in config.save_folder:
+        return None
+    return Path(config.save_folder.format(run_name=config.run_name))
 
 
 def remove_unfinished(config: RunConfig) -> list[Path]:
@@ -20,10 +27,10 @@ def remove_unfinished(config: RunConfig) -> list[Path]:
     Returns:
         The files removed. Remote folders are left alone.
     """
-    if not config.autoresume or config.save_folder is None or "://" in config.save_folder:
+    folder = checkpoint_folder(config)
+    if not config.autoresume or folder is None:
         return []
-    folder = Path(config.save_folder.format(run_name=config.run_name))
-    link = folder / _LATEST
+    link = folder / LATEST
     resumed = _batch(Path(link.readlink()).name) if link.is_symlink() else -1
     unfinished = [path for path in folder.glob("ep*.pt") if _batch(path.name) > resumed]
     for path in unfinished:

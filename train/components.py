@@ -11,6 +11,7 @@ from composer import algorithms, callbacks, loggers, optim
 
 from contracts.errors import UserError, unknown_name
 from train.config import Named
+from train.export import HuggingFaceCheckpointer
 
 OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
     "adamw": torch.optim.AdamW,
@@ -44,6 +45,8 @@ CALLBACKS: Mapping[str, Callable[..., Any]] = {
     "activation_monitor": callbacks.ActivationMonitor,
     "early_stopper": callbacks.EarlyStopper,
     "lr_monitor": callbacks.LRMonitor,
+    "free_outputs": callbacks.FreeOutputs,
+    "hf_checkpointer": HuggingFaceCheckpointer,
     "memory_monitor": callbacks.MemoryMonitor,
     "memory_snapshot": callbacks.MemorySnapshot,
     "oom_observer": callbacks.OOMObserver,
@@ -83,7 +86,9 @@ def build(
     try:
         return make(*leading, **named.arguments)
     except (TypeError, ValueError, ImportError) as error:
-        raise UserError(f"{kind} {named.name!r}: {error}") from error
+        missing = isinstance(error.__cause__, ImportError) and error.__cause__.name
+        remedy = f" (`pip install {missing}`)" if missing else ""
+        raise UserError(f"{kind} {named.name!r}: {error}{remedy}") from error
 
 
 def build_all(

@@ -14,6 +14,7 @@ from contracts.config import Config, line_of, plain, read_yaml, validate
 from contracts.errors import UserError
 
 PAIRED = "paired"
+CAUSAL, MASKED = "hf_causal_lm", "hf_masked_lm"
 ShuffleAlgorithm = Literal["naive", "py1b", "py1br", "py1e", "py1s", "py2s", "paired"]
 
 
@@ -31,12 +32,12 @@ class Named(BaseModel):
 
 
 class ModelConfig(Config):
-    """A transformers model for causal language modelling."""
+    """A transformers model for causal or for masked language modelling."""
 
-    name: Literal["hf_causal_lm"]
+    name: Literal["hf_causal_lm", "hf_masked_lm"]
     pretrained_model_name_or_path: str
-    """A local folder, a hub name, or a transformers model type such as `gpt2` or `llama`, which
-    needs no network when `pretrained` is false."""
+    """A local folder, a hub name, or a transformers model type such as `gpt2`, `llama` or `bert`,
+    which needs no network when `pretrained` is false."""
     pretrained: bool
     """Load the weights, or start from a random initialisation given by the run's seed."""
     config_overrides: dict[str, Any] = Field(default_factory=dict)
@@ -85,6 +86,8 @@ class DatasetConfig(Config):
 
     streams: dict[str, StreamConfig] = Field(min_length=1)
     max_seq_len: int | None = Field(default=None, gt=0)
+    mlm_probability: float | None = Field(default=None, gt=0, lt=1)
+    """For masked language models: the share of the tokens to predict; 0.15 when absent."""
     shuffle: bool = False
     shuffle_algo: ShuffleAlgorithm = "py1e"
     """One of Streaming's algorithms, or `paired`: each domain's order of samples depends on the
@@ -179,6 +182,10 @@ class RunConfig(Config):
     save_num_checkpoints_to_keep: int = -1
     save_overwrite: bool = False
     load_path: str | None = None
+    """A Composer checkpoint to go on from: weights, optimizer and position in the data."""
+    load_weights_only: bool = False
+    """Take only the weights of `load_path`, and start a new run from them."""
+    load_strict_model_weights: bool = True
     autoresume: bool = False
     progress_bar: bool = False
     log_to_console: bool = False
@@ -211,6 +218,10 @@ class RunConfig(Config):
                 raise ValueError(
                     f"dataset.max_seq_len is {length} but max_seq_len is {self.max_seq_len}"
                 )
+        if self.model.name == CAUSAL:
+            for loader in (self.train_loader, *self.eval_loader):
+                if loader.dataset.mlm_probability is not None:
+                    raise ValueError(f"dataset.mlm_probability is for `model.name: {MASKED}`")
         if self.autoresume and (self.save_folder is None or self.run_name is None):
             raise ValueError("autoresume needs `save_folder` and `run_name`")
         return self

@@ -1,101 +1,40 @@
-"""Streaming datasets whose batches say which sample, hence which domain, each row is."""
+"""The data loaders of a run."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from composer.core import DataSpec, Evaluator
 from composer.utils import dist
 from filelock import FileLock
-from numpy.typing import NDArray
-from streaming import Stream, StreamingDataset
+from streaming import Stream
 from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerFast
 
 from contracts.errors import UserError
-from train.config import PAIRED, DatasetConfig, LoaderConfig, RunConfig, StreamConfig
-from train.order import draw_order, interleave
+from train.batches import CausalBatches, MaskedBatches, predicted_tokens
+from train.config import (
+    MASKED,
+    PAIRED,
+    DatasetConfig,
+    LoaderConfig,
+    RunConfig,
+    StreamConfig,
+)
+from train.dataset import DomainDataset
 
-SAMPLE_ID = "sample_id"
 LOSS_METRIC = "TokenLoss"
 
 
-class DomainDataset(StreamingDataset):
-    """A StreamingDataset that knows its domains, and whose order can be paired between runs.
-
-    With `shuffle_algo: paired` only the choice and the order of samples is ours; partitioning over
-    nodes, ranks and workers, downloading and resumption stay Streaming's.
-    """
-
-    def __init__(self, domains: Sequence[str], paired: bool, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.domains = tuple(domains)
-        self.paired = paired
-
-    def resample_streams(
-        self, epoch: int, stream_id: int | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Choose and order the samples of an epoch.
-
-        Returns:
-            Sizes of the units to shuffle (one, as nothing is left to shuffle), and the sample
-            numbers in training order.
-        """
-        if not self.paired:
-            return super().resample_streams(epoch, stream_id)
-        counts = [int(stream.choose) for stream in self.streams]
-        drawn = [
-            offset + draw_order(domain, int(size), count, self.shuffle_seed, epoch)
-            for domain, offset, size, count in zip(
-                self.domains,
-                self.sample_offset_per_stream,
-                self.samples_per_stream,
-                counts,
-                strict=True,
-            )
-        ]
-        order = interleave(self.domains, counts, self.shuffle_seed, epoch)
-        return np.array([len(order)], np.int64), np.concatenate(drawn)[order]
-
-    def get_item(self, sample_id: int, retry: int = 7) -> Any:
-        """Read one sample together with its number."""
-        sample = super().get_item(sample_id, retry)
-        sample[SAMPLE_ID] = sample_id
-        return sample
-
-    def domain_of(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Look up the index of the domain of each sample number."""
-        return np.searchsorted(self.sample_offset_per_stream, sample_ids, side="right") - 1
-
-
-def collate(samples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Stack samples into a batch for causal language modelling.
-
-    Returns:
-        `input_ids` and `labels`, both (batch, sequence) int64; `attention_mask`, of the same shape
-        and all true; `sample_id`, (batch,) int64.
-    """
-    tokens = np.stack([sample["tokens"] for sample in samples]).astype(np.int64)
-    return {
-        "input_ids": torch.from_numpy(tokens),
-        # Without one, transformers looks for packed positions and builds a full causal mask.
-        "attention_mask": torch.ones(tokens.shape, dtype=torch.bool),
-        # Composer shifts the labels in place when it evaluates: they need memory of their own.
-        "labels": torch.from_numpy(tokens.copy()),
-        SAMPLE_ID: torch.tensor([int(sample[SAMPLE_ID]) for sample in samples]),
-    }
-
-
-def train_loader(config: RunConfig) -> DataSpec:
+def train_loader(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> DataSpec:
     """Make the training data loader of a run.
 
     Raises:
-        UserError: A stream's files are missing, or the batch does not divide over the devices.
+        UserError: A stream's files are missing, the batch does not divide over the devices, or the
+            tokenizer lacks a mask token that the model needs.
     """
     world = dist.get_world_size()
     if config.global_train_batch_size % world:
@@ -103,15 +42,22 @@ def train_loader(config: RunConfig) -> DataSpec:
             f"global_train_batch_size: {config.global_train_batch_size} does not divide over "
             f"{world} devices; use a multiple of {world}"
         )
-    return _data_spec(config, config.train_loader, config.global_train_batch_size // world)
+    batch_size = config.global_train_batch_size // world
+    return _data_spec(config, config.train_loader, batch_size, tokenizer, training=True)
 
 
-def evaluators(config: RunConfig) -> list[Evaluator]:
-    """Make one evaluator for each validation domain."""
+def evaluators(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> list[Evaluator]:
+    """Make one evaluator for each validation domain.
+
+    Raises:
+        UserError: As for `train_loader`.
+    """
     return [
         Evaluator(
             label=loader.label or "validation",
-            dataloader=_data_spec(config, loader, config.device_eval_batch_size),
+            dataloader=_data_spec(
+                config, loader, config.device_eval_batch_size, tokenizer, training=False
+            ),
             metric_names=[LOSS_METRIC],
         )
         for loader in config.eval_loader
@@ -126,8 +72,21 @@ def dataset_of(spec: DataSpec) -> DomainDataset:
     return loader.dataset
 
 
-def _data_spec(config: RunConfig, loader: LoaderConfig, batch_size: int) -> DataSpec:
+def _data_spec(
+    config: RunConfig,
+    loader: LoaderConfig,
+    batch_size: int,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    training: bool,
+) -> DataSpec:
     dataset = _dataset(loader.dataset, batch_size, config.max_seq_len)
+    masked = config.model.name == MASKED
+    collate = (
+        MaskedBatches(dataset, tokenizer, loader.dataset.mlm_probability or 0.15, training)
+        if masked
+        else CausalBatches(dataset, len(tokenizer))
+    )
     # PyTorch refuses these two without worker processes.
     with_workers = (
         {"prefetch_factor": loader.prefetch_factor, "persistent_workers": True}
@@ -147,7 +106,9 @@ def _data_spec(config: RunConfig, loader: LoaderConfig, batch_size: int) -> Data
     return DataSpec(
         dataloader,
         get_num_samples_in_batch=lambda batch: len(batch["input_ids"]),
-        get_num_tokens_in_batch=lambda batch: batch["input_ids"].numel(),
+        get_num_tokens_in_batch=(
+            predicted_tokens if masked else lambda batch: batch["input_ids"].numel()
+        ),
     )
 
 

@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 import torch
+from composer.utils import dist
 
 from train.config import RunConfig
 
@@ -29,9 +30,10 @@ def choose_precision(config: RunConfig, device: str) -> str:
 
 def describe_device(device: str) -> str:
     """Name the hardware for the run record."""
-    if device == "gpu":
-        return torch.cuda.get_device_name()
-    return f"{_processor()}, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if device == "gpu" else _processor()
+    count = dist.get_world_size()
+    devices = f"{count} x {name}" if count > 1 else name
+    return devices if device == "gpu" else f"{devices}, {torch.get_num_threads()} threads"
 
 
 def _processor() -> str:

@@ -12,22 +12,27 @@ IGNORED = -100
 
 
 class TokenLoss(Metric):
-    """Mean cross-entropy in nats per token, and how sure the validation sample makes it.
+    """Mean cross-entropy in nats per predicted token, and how sure the sample makes it.
 
     The standard error treats the samples, not the tokens, as independent draws: neighbouring
-    tokens come from the same document.
+    tokens come from the same document. Samples may predict different numbers of tokens (masked
+    language models do), so the mean is a ratio of sums, with the standard error of a ratio
+    estimator (Cochran, Sampling Techniques, chapter 6).
     """
 
     full_state_update = False
     loss_sum: torch.Tensor
     tokens: torch.Tensor
-    mean_sum: torch.Tensor
-    square_sum: torch.Tensor
+    loss_square: torch.Tensor
+    loss_tokens: torch.Tensor
+    tokens_square: torch.Tensor
     samples: torch.Tensor
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        for name in ("loss_sum", "tokens", "mean_sum", "square_sum", "samples"):
+        for name in (
+            "loss_sum", "tokens", "loss_square", "loss_tokens", "tokens_square", "samples",
+        ):  # fmt: skip
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
@@ -40,14 +45,14 @@ class TokenLoss(Metric):
         losses = functional.cross_entropy(
             logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
         )
-        predicted = (labels != IGNORED).sum(dim=1)
+        predicted = (labels != IGNORED).sum(dim=1, dtype=torch.float64)
         sums = losses.sum(dim=1, dtype=torch.float64)
-        means = sums / predicted.clamp(min=1)
         self.loss_sum += sums.sum()
         self.tokens += predicted.sum()
-        self.mean_sum += means.sum()
-        self.square_sum += means.square().sum()
-        self.samples += len(means)
+        self.loss_square += sums.square().sum()
+        self.loss_tokens += (sums * predicted).sum()
+        self.tokens_square += predicted.square().sum()
+        self.samples += len(sums)
 
     def compute(self) -> torch.Tensor:
         """Return the mean loss, nats per token."""
@@ -60,12 +65,13 @@ class TokenLoss(Metric):
         """
         with self.sync_context():
             mean = (self.loss_sum / self.tokens).item()
-            return mean, self._standard_error(), int(self.tokens.item())
+            return mean, self._standard_error(mean), int(self.tokens.item())
 
-    def _standard_error(self) -> float | None:
-        count = self.samples.item()
+    def _standard_error(self, mean: float) -> float | None:
+        count, tokens = self.samples.item(), self.tokens.item()
         if count < 2:
             return None
-        mean = self.mean_sum.item() / count
-        variance = max(self.square_sum.item() / count - mean**2, 0.0) * count / (count - 1)
-        return (variance / count) ** 0.5
+        deviations = (
+            self.loss_square - 2 * mean * self.loss_tokens + mean**2 * self.tokens_square
+        ).item()
+        return (max(deviations, 0.0) * count / (count - 1)) ** 0.5 / tokens

@@ -10,13 +10,14 @@ from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedTokenizerFast,
 )
 
 from contracts.errors import UserError, unknown_name
-from train.config import ModelConfig, TokenizerConfig
+from train.config import MASKED, ModelConfig, TokenizerConfig
 from train.loss import TokenLoss
 
 _DROPOUTS = (
@@ -77,16 +78,18 @@ def build_model(
         UserError: The model cannot be made.
     """
     made = model_config(config, sequence_length, tokenizer)
+    masked = config.name == MASKED
+    family = AutoModelForMaskedLM if masked else AutoModelForCausalLM
     try:
         if config.pretrained:
-            model = AutoModelForCausalLM.from_pretrained(
+            model = family.from_pretrained(
                 config.pretrained_model_name_or_path,
                 config=made,
                 attn_implementation=config.attn_implementation,
                 trust_remote_code=config.trust_remote_code,
             )
         else:
-            model = AutoModelForCausalLM.from_config(
+            model = family.from_config(
                 made,
                 attn_implementation=config.attn_implementation,
                 trust_remote_code=config.trust_remote_code,
@@ -94,12 +97,12 @@ def build_model(
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"model: {_first_line(error)}") from error
     # Not every class name tells transformers the loss, and then it warns in every process.
-    model.loss_type = "ForCausalLM"
+    model.loss_type = "ForMaskedLM" if masked else "ForCausalLM"
     return HuggingFaceModel(
         model,
         tokenizer=tokenizer,
         use_logits=True,
-        shift_labels=True,
+        shift_labels=not masked,
         metrics=[],
         eval_metrics=[TokenLoss()],
     )

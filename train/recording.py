@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,8 @@ from composer import Callback, Logger, State
 from composer.utils import dist
 
 from contracts.run_record import CurvePoint
-from train.data import LOSS_METRIC, SAMPLE_ID, DomainDataset
+from train.data import LOSS_METRIC
+from train.dataset import SAMPLE_ID, DomainDataset
 from train.loss import TokenLoss
 
 
@@ -87,26 +89,29 @@ class EvaluationLog(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Give Composer the curve for a checkpoint."""
-        return {"curve": [point.model_dump() for point in self.curve]}
+        return {"curve": [point.model_dump() for point in self.curve], "last": self.last}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.curve = [CurvePoint.model_validate(point) for point in state["curve"]]
+        # A run killed after its last checkpoint has nothing left to evaluate.
+        self.last = dict(state["last"])
 
 
 class StopWatch(Callback):
     """Separates the seconds of training from those of evaluation."""
 
     def __init__(self) -> None:
-        self.started: float | None = None
         self.total = 0.0
         self.evaluating = 0.0
+        self._started: float | None = None
+        self._before = 0.0
         self._evaluation_started = 0.0
 
     def batch_start(self, state: State, logger: Logger) -> None:
         """Start the clock with the first batch: what comes before is not training."""
-        if self.started is None:
-            self.started = time.perf_counter()
+        if self._started is None:
+            self._started = time.perf_counter()
 
     def eval_before_all(self, state: State, logger: Logger) -> None:
         """Note when an evaluation starts."""
@@ -114,13 +119,23 @@ class StopWatch(Callback):
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         """Add the time of an evaluation."""
-        if self.started is not None:
+        if self._started is not None:
             self.evaluating += time.perf_counter() - self._evaluation_started
 
     def stop(self) -> None:
-        """Stop the clock."""
-        if self.started is not None:
-            self.total = time.perf_counter() - self.started
+        """Read the clock."""
+        running = 0.0 if self._started is None else time.perf_counter() - self._started
+        self.total = self._before + running
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give Composer the seconds so far for a checkpoint."""
+        self.stop()
+        return {"total": self.total, "evaluating": self.evaluating}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint, whose tokens count too."""
+        self.total = self._before = state["total"]
+        self.evaluating = state["evaluating"]
 
 
 class ProgressReport(Callback):
@@ -146,8 +161,11 @@ class Diverged(RuntimeError):
 class DivergenceGuard(Callback):
     """Ends a run whose loss is no longer a finite number."""
 
-    def after_loss(self, state: State, logger: Logger) -> None:
-        """Look at the loss of every microbatch."""
-        loss = state.loss
-        if isinstance(loss, torch.Tensor) and not torch.isfinite(loss).all():
-            raise Diverged(f"training loss is {loss.item()} at batch {state.timestamp.batch}")
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Look at the loss of the batch, which Composer has added up over all devices.
+
+        So every device sees the same and stops at the same batch.
+        """
+        loss = float(state.total_loss_dict["loss/train/total"])
+        if not math.isfinite(loss):
+            raise Diverged(f"training loss is {loss} at batch {int(state.timestamp.batch)}")

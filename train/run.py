@@ -16,6 +16,7 @@ from composer.utils import dist, reproducibility
 from ruamel.yaml import YAML
 
 from contracts.atomic import atomic_write
+from contracts.errors import UserError
 from contracts.run_record import (
     RUN_YAML,
     DomainLoss,
@@ -35,13 +36,14 @@ from train.components import (
     build_all,
     build_optimizer,
 )
-from train.config import RunConfig, to_plain
-from train.data import DomainDataset, dataset_of, evaluators, train_loader
+from train.config import MASKED, RunConfig, to_plain
+from train.data import dataset_of, evaluators, train_loader
+from train.dataset import DomainDataset
 from train.device import choose_device, choose_precision, describe_device
+from train.failures import failure_of
 from train.identity import content_of, find_shardset
 from train.model import build_model, load_tokenizer
 from train.recording import (
-    Diverged,
     DivergenceGuard,
     EvaluationLog,
     ProgressReport,
@@ -60,8 +62,23 @@ class _Parts:
     counter: TokenCounter
     evaluation: EvaluationLog
     watch: StopWatch
-    device: str
-    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """How a run ended."""
+
+    parts: _Parts | None
+    """None when it failed before its first batch."""
+    status: Status
+    error: str | None
+
+
+_PACKAGES = ("mixscale", "mosaicml", "mosaicml-streaming", "torch", "transformers")
+_NOTHING_MEASURED: dict[str, Any] = {
+    "parameters": 0, "token_budget": 0, "seen_tokens": 0, "domains": {},
+    "seconds": 0.0, "train_seconds": 0.0, "tokens_per_second": 0.0,
+}  # fmt: skip
 
 
 def train(
@@ -80,19 +97,17 @@ def train(
         listener: Called with the tokens done, a few times a second.
 
     Returns:
-        The record. A loss that is no longer finite gives status `diverged`.
+        The record. Its status is `finished`; or `diverged`, `out_of_memory` or `data_error`, with
+        the reason and the way out in `error`.
 
     Raises:
-        UserError: The config asks for what is not there.
+        UserError: The config asks for what is not there; or memory ran out or a shard cannot be
+            read, with several devices: those that are well wait for the others then.
     """
     target = Path(folder)
-    shardset = find_shardset(config)
     started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    parts = _build(config, listener)
-    if dist.get_global_rank() == 0:
-        write_run_yaml(target, config)
-    status, error = _fit(parts)
-    record = _record(config, parts, shardset, target.name, status, error, started, identity or {})
+    outcome = _attempt(config, target, listener)
+    record = _record(config, outcome, target.name, started, identity or {})
     if dist.get_global_rank() == 0:
         write_record(target, record)
     return record
@@ -110,14 +125,17 @@ def write_run_yaml(folder: Path, config: RunConfig) -> Path:
 
 def _build(config: RunConfig, listener: Callable[[int], None] | None) -> _Parts:
     device = choose_device()
-    precision = choose_precision(config, device)
-    dist.initialize_dist(device, timeout=config.dist_timeout)
+    _check_batches(config)
+    _check_checkpoint(config)
+    if dist.get_world_size() > 1 or config.fsdp_config:
+        # In a single process every collective would cost time at every batch, for nothing.
+        dist.initialize_dist(device, timeout=config.dist_timeout)
     if dist.get_global_rank() == 0:
         remove_unfinished(config)
     tokenizer = load_tokenizer(config.tokenizer)
     # The data comes before the seed is set, so that the weights do not depend on the data.
-    loader = train_loader(config)
-    evaluation_loaders = evaluators(config)
+    loader = train_loader(config, tokenizer)
+    evaluation_loaders = evaluators(config, tokenizer)
     reproducibility.seed_all(config.seed)
     model = build_model(config.model, config.max_seq_len, tokenizer)
     dataset = dataset_of(loader)
@@ -137,18 +155,22 @@ def _build(config: RunConfig, listener: Callable[[int], None] | None) -> _Parts:
         loggers=build_all("loggers", LOGGERS, config.loggers),
         max_duration=config.max_duration,
         device=device,
-        precision=precision,
+        precision=choose_precision(config, device),
+        # Batches of masked language models differ in how many tokens they predict.
+        accumulate_train_batch_on_tokens=config.model.name == MASKED,
         parallelism_config={"fsdp": config.fsdp_config} if config.fsdp_config else None,
         **config.model_dump(
             include={
                 "seed", "run_name", "eval_interval", "eval_subset_num_batches",
                 "device_train_microbatch_size", "compile_config", "save_folder", "save_interval",
-                "save_num_checkpoints_to_keep", "save_overwrite", "load_path", "autoresume",
+                "save_num_checkpoints_to_keep", "save_overwrite", "load_path", "load_weights_only",
+                "load_strict_model_weights", "autoresume",
                 "progress_bar", "log_to_console", "console_log_interval", "python_log_level",
                 "dist_timeout",
             }
         ),
     )  # fmt: skip
+    _check_left_to_do(config, trainer)
     return _Parts(
         model=model,
         dataset=dataset,
@@ -156,17 +178,63 @@ def _build(config: RunConfig, listener: Callable[[int], None] | None) -> _Parts:
         counter=counter,
         evaluation=evaluation,
         watch=watch,
-        device=device,
-        precision=precision,
     )
 
 
-def _fit(parts: _Parts) -> tuple[Status, str | None]:
+def _check_batches(config: RunConfig) -> None:
+    if config.device_train_microbatch_size == "auto" and not config.fsdp_config:
+        raise UserError(
+            "device_train_microbatch_size: Composer finds it itself (`auto`) only with "
+            "`fsdp_config`; give a number"
+        )
+
+
+def _check_checkpoint(config: RunConfig) -> None:
+    if config.load_path and "://" not in config.load_path and not Path(config.load_path).exists():
+        raise UserError(
+            f"load_path: {config.load_path} is missing; relative paths count from the current "
+            f"folder ({Path.cwd()})"
+        )
+
+
+def _check_left_to_do(config: RunConfig, trainer: Trainer) -> None:
+    """Refuse a checkpoint that is past the end; a run that resumes its own last one is over."""
+    limit = trainer.state.max_duration
+    if config.load_path and not config.autoresume and limit and trainer.state.timestamp >= limit:
+        raise UserError(
+            f"load_path: the checkpoint is at {trainer.state.timestamp.get(limit.unit)} and "
+            f"max_duration is {limit}: nothing is left to do. Raise max_duration, or start a new "
+            "run from its weights with `load_weights_only: true`"
+        )
+
+
+def _attempt(config: RunConfig, folder: Path, listener: Callable[[int], None] | None) -> _Outcome:
+    """Make the run's parts and train, until it ends or something goes wrong."""
+    parts = None
+    status, reason = "finished", None
+    try:
+        parts = _build(config, listener)
+        _write_run_yaml_once(folder, config)
+        _fit(parts)
+    except Exception as error:
+        failure = failure_of(error, config)
+        if failure is None:
+            raise
+        status, reason = failure
+        if status != "diverged" and dist.get_world_size() > 1:
+            raise UserError(f"{status}: {reason}") from error
+        _write_run_yaml_once(folder, config)
+    return _Outcome(parts=parts, status=status, error=reason)
+
+
+def _write_run_yaml_once(folder: Path, config: RunConfig) -> None:
+    if dist.get_global_rank() == 0:
+        write_run_yaml(folder, config)
+
+
+def _fit(parts: _Parts) -> None:
     try:
         parts.trainer.fit()
-        return "finished", None
-    except Diverged as error:
-        return "diverged", str(error)
     finally:
         parts.watch.stop()
         parts.trainer.close()
@@ -174,42 +242,50 @@ def _fit(parts: _Parts) -> tuple[Status, str | None]:
 
 def _record(
     config: RunConfig,
-    parts: _Parts,
-    shardset: ShardSet | None,
+    outcome: _Outcome,
     name: str,
-    status: Status,
-    error: str | None,
     started: str,
     identity: dict[str, Any],
 ) -> RunRecord:
+    shardset = find_shardset(config)
+    measured = {} if outcome.parts is None else _measured(config, outcome.parts, shardset)
+    if outcome.status != "finished":
+        measured["evaluation"] = {}
+    device = choose_device()
+    return RunRecord.model_validate(
+        _NOTHING_MEASURED
+        | measured
+        | {
+            "run_id": name,
+            "seed": config.seed,
+            "status": outcome.status,
+            "error": outcome.error,
+            "device": describe_device(device),
+            "precision": choose_precision(config, device),
+            "shardset_sha256": shardset.content_sha256 if shardset else content_of(config),
+            "versions": {package: version(package) for package in _PACKAGES},
+            "started": started,
+        }
+        | identity
+    )
+
+
+def _measured(config: RunConfig, parts: _Parts, shardset: ShardSet | None) -> dict[str, Any]:
     domains = _domain_tokens(config, parts)
     seen = sum(tokens.seen_tokens for tokens in domains.values())
     training = parts.watch.total - parts.watch.evaluating
-    finished = status == "finished"
-    return RunRecord(
-        run_id=name,
-        seed=config.seed,
-        status=status,
-        error=error,
-        parameters=sum(p.numel() for p in parts.model.parameters() if p.requires_grad),
-        token_budget=sum(tokens.planned_tokens for tokens in domains.values()),
-        seen_tokens=seen,
-        domains=domains,
-        evaluation=_domain_losses(parts.evaluation, shardset) if finished else {},
-        learning_curve=tuple(parts.evaluation.curve),
-        seconds=round(parts.watch.total, 3),
-        train_seconds=round(training, 3),
-        tokens_per_second=round(seen / training, 1) if training > 0 else 0.0,
-        device=describe_device(parts.device),
-        precision=parts.precision,
-        shardset_sha256=shardset.content_sha256 if shardset else content_of(config),
-        versions={
-            package: version(package)
-            for package in ("mixscale", "mosaicml", "mosaicml-streaming", "torch", "transformers")
-        },
-        started=started,
-        **identity,
-    )
+    masked = config.model.name == MASKED
+    return {
+        "parameters": sum(p.numel() for p in parts.model.parameters() if p.requires_grad),
+        "token_budget": sum(tokens.planned_tokens for tokens in domains.values()),
+        "seen_tokens": seen,
+        "domains": domains,
+        "evaluation": _domain_losses(parts.evaluation, None if masked else shardset),
+        "learning_curve": tuple(parts.evaluation.curve),
+        "seconds": round(parts.watch.total, 3),
+        "train_seconds": round(training, 3),
+        "tokens_per_second": round(seen / training, 1) if training > 0 else 0.0,
+    }
 
 
 def _domain_tokens(config: RunConfig, parts: _Parts) -> dict[str, DomainTokens]:

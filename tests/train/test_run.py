@@ -17,8 +17,10 @@ from contracts.config import validate
 from contracts.errors import UserError
 from contracts.run_record import RunRecord, read_record
 from train.config import RunConfig, load_run_config
-from train.data import SAMPLE_ID, dataset_of, train_loader
+from train.data import dataset_of, train_loader
+from train.dataset import SAMPLE_ID
 from train.identity import content_of, run_id
+from train.model import build_model, load_tokenizer
 from train.run import train
 
 
@@ -84,8 +86,6 @@ def test_the_loss_is_the_models_own(
     from composer.utils import reproducibility
     from streaming import StreamingDataset
 
-    from train.model import build_model, load_tokenizer
-
     reproducibility.seed_all(config.seed)
     model = build_model(config.model, config.max_seq_len, load_tokenizer(config.tokenizer)).model
     samples = StreamingDataset(local=str(shardset / "prose"), split="validation", batch_size=1)
@@ -141,7 +141,7 @@ def test_plain_streaming_order_keeps_the_proportions(
 
 
 def sample_ids(config: RunConfig) -> list[int]:
-    spec = train_loader(config)
+    spec = train_loader(config, load_tokenizer(config.tokenizer))
     dataset = dataset_of(spec)
     return [int(i) for batch in spec.dataloader for i in batch[SAMPLE_ID]][: dataset.epoch_size]
 
@@ -203,7 +203,6 @@ def test_a_trained_model_is_an_ordinary_transformers_model(
     run_values: dict[str, Any], tmp_path: Path, single_thread: None
 ) -> None:
     """A checkpoint folder made by transformers can be the start of a run."""
-    from train.model import build_model, load_tokenizer
 
     config = make(run_values)
     tokenizer = load_tokenizer(config.tokenizer)
