@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from contracts.errors import UserError
 
 _STORE_BYTES = 100 << 20
 """Of Ray's object store when it is started here: results are small, data goes through files."""
-_MOST_LOSSES = 5
+MOST_LOSSES = 5
 _LOSSES = {
     "NodeDiedError": "its machine is gone",
     "LocalRayletDiedError": "Ray on its machine is gone",
@@ -72,6 +73,7 @@ def _connect(cores: int | None) -> None:
             f"RAY_ADDRESS: {address}: Ray Client is not supported; run the command on a machine of "
             "the cluster with its address as HOST:PORT"
         )
+    _refuse_deaf(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     here = {"num_cpus": cores, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
     try:
@@ -80,8 +82,22 @@ def _connect(cores: int | None) -> None:
         except ValueError:
             # Ray has found a cluster to connect to, whose size is not ours to set.
             ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise UserError(f"cannot connect to Ray at {address or 'this machine'}: {error}") from error
+
+
+def _refuse_deaf(address: str) -> None:
+    """Look whether anything answers at HOST:PORT; Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise UserError(
+            f"RAY_ADDRESS: cannot connect to Ray at {address}: {error}; `ray status` on a machine "
+            "of the cluster tells whether it is up"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +205,8 @@ class Losses:
             UserError: The same task was lost too often: the task itself may be the cause.
         """
         self._by_task[task] += 1
-        if self._by_task[task] >= _MOST_LOSSES:
+        if self._by_task[task] >= MOST_LOSSES:
             raise UserError(
-                f"the same task was lost {_MOST_LOSSES} times, the last time because {loss}; "
+                f"the same task was lost {MOST_LOSSES} times, the last time because {loss}; "
                 "nothing that was done is lost: the same command goes on where it stopped"
             ) from loss
