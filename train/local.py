@@ -22,6 +22,7 @@ from train.config import RunConfig
 from train.progress import SweepProgress
 
 LOG = "log.txt"
+_PRELOAD = ["train.forkserver"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +97,11 @@ def _fork_server() -> ForkServerContext:
     """Get the fork server that has loaded Composer."""
     # A process has one fork server. One that a build has started before lacks Composer, and every
     # run would load it anew; Python offers no public way to replace it.
-    forkserver._forkserver._stop()  # pyright: ignore[reportAttributeAccessIssue]
+    server: Any = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue]
+    if server._preload_modules != _PRELOAD:
+        server._stop()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train.forkserver"])
+    context.set_forkserver_preload(_PRELOAD)
     return context
 
 
@@ -118,14 +121,19 @@ def _gpu_count() -> int:
 
 
 def _start(context: ForkServerContext, job: Job, slot: int, slots: int) -> _Running:
-    from train.worker import work
-
     ours, theirs = Pipe(duplex=False)
-    process = context.Process(target=work, args=(job, slot, slots, theirs))
+    process = context.Process(target=_work, args=(job, slot, slots, theirs))
     process.start()
     # Only the child may hold this end: its death then closes the pipe.
     theirs.close()
     return _Running(job=job, slot=slot, process=process, messages=ours)
+
+
+def _work(job: Job, slot: int, slots: int, messages: Connection) -> None:
+    """Train in the new process. Only there: loading Composer would hold up the sweep itself."""
+    from train.worker import work
+
+    work(job, slot, slots, messages)
 
 
 def _ended(running: dict[str, _Running], progress: SweepProgress) -> list[str]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import os
+import platform
 import sys
 import traceback
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+import composer.models.huggingface
 import cpuinfo
 import torch
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from contracts.errors import UserError
+from train.locks import remove_stale_locks
 from train.run import train
 
 if TYPE_CHECKING:
@@ -22,14 +24,20 @@ if TYPE_CHECKING:
 
 
 def prepare() -> None:
-    """Do once, in the fork server, what Composer otherwise does slowly in every run.
+    """Do quickly, in the fork server, what Composer would do slowly in every run.
 
-    Wrapping a model makes it import every causal language model of transformers (5 s), and a
-    trainer asks for the name of the processor (1 s).
+    Wrapping a model makes it import all causal language models of transformers (3 s of CPU time)
+    to look whether this is one; their names tell as much. A trainer starts a process that finds out
+    the name of the processor (1 s), for its log.
     """
-    list(MODEL_FOR_CAUSAL_LM_MAPPING.values())
-    cpuinfo.get_cpu_info = functools.cache(cpuinfo.get_cpu_info)
-    cpuinfo.get_cpu_info()
+    composer.models.huggingface._is_registered_causal_lm = _is_causal_lm
+    cpuinfo.get_cpu_info = lambda: {"brand_raw": platform.processor() or platform.machine()}
+    remove_stale_locks()
+
+
+def _is_causal_lm(model: torch.nn.Module) -> bool:
+    names = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    return any(base.__name__ in names for base in type(model).__mro__)
 
 
 def work(job: Job, slot: int, slots: int, messages: Connection) -> None:
@@ -55,6 +63,7 @@ def work(job: Job, slot: int, slots: int, messages: Connection) -> None:
     finally:
         # Streaming frees its shared memory at exit, which a forked process otherwise skips.
         atexit._run_exitfuncs()
+        remove_stale_locks()
         sys.stderr.flush()
 
 
