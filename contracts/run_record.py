@@ -56,9 +56,10 @@ class CurvePoint(Config):
     """Nats per token by validation domain."""
 
 
-Status = Literal["finished", "diverged", "out_of_memory", "data_error", "failed"]
+Status = Literal["finished", "diverged", "out_of_memory", "data_error", "died"]
 """`out_of_memory` and `data_error` (a shard is missing or damaged) may go well on another machine,
-or with the data restored: a sweep tries such runs again. `failed`: any other error."""
+or with the data restored: a sweep tries such runs again, and also those that `died`, for which the
+sweep itself writes the record: a killed process, or an error that no other status names."""
 Role = Literal["base", "increased", "reduced", "mixture", "single"]
 
 
@@ -83,7 +84,7 @@ class RunRecord(Config):
     error: str | None = None
     """Why, when the status is not `finished`."""
     parameters: int
-    """Trainable parameters of the model."""
+    """Trainable parameters of the model; 0 when the run failed before it had one."""
     token_budget: int
     """Tokens planned."""
     seen_tokens: int

@@ -316,7 +316,7 @@ _RUN_COLUMNS = {
     "mixture": "name of the mixture",
     "scale_tokens": "token budget of the base run of this run's scale",
     "seed": "random seed",
-    "status": "finished, diverged, out_of_memory, data_error or failed",
+    "status": "finished, diverged, out_of_memory, data_error or died",
     "error": "why, when it did not finish",
     "parameters": "trainable parameters of the model",
     "token_budget": "tokens planned",
@@ -396,7 +396,7 @@ _SWEEPS = View(
         "sweep": "name of the experiment",
         "position": "place of the run in the plan, from 1",
         "run_id": "run",
-        "status": "finished, diverged, out_of_memory, data_error or failed; null when the run is not over",
+        "status": "how it ended, as in `runs`; null when it is not over",
     },
     sql=f"""
 WITH planned AS (

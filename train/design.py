@@ -66,6 +66,11 @@ class PlannedRun:
     config: RunConfig
 
     @property
+    def tokens(self) -> int:
+        """Tokens of the run."""
+        return sum(self.samples.values()) * self.config.max_seq_len
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Fields of the run record that say what the run is for."""
         return {

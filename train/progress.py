@@ -20,13 +20,25 @@ from contracts.config import format_tokens
 
 
 class SweepProgress:
-    """A bar for each run in progress and one for the whole, or plain lines without a terminal."""
+    """A bar for each run in progress and one for the whole, or plain lines without a terminal.
 
-    def __init__(self, tokens: Mapping[str, int], report: Callable[[str], None]) -> None:
+    Args:
+        tokens: Of each run that is to be done.
+        report: Gets the lines when there is no terminal.
+        ending: Says how a run ended that left a record.
+    """
+
+    def __init__(
+        self,
+        tokens: Mapping[str, int],
+        report: Callable[[str], None],
+        ending: Callable[[str], str] = lambda name: "finished",
+    ) -> None:
         self._tokens = dict(tokens)
         self._done = dict.fromkeys(tokens, 0)
         self._ended = 0
         self._report = report
+        self._ending = ending
         self._started = time.monotonic()
         console = Console(stderr=True)
         self._live = console.is_terminal
@@ -74,10 +86,10 @@ class SweepProgress:
         if reason is None:
             self.advance(name, self._tokens[name])
         self._bars.remove_task(self._tasks.pop(name))
-        state = "done" if reason is None else f"died ({reason})"
+        state = self._ending(name) if reason is None else f"died: {reason}"
         self._say(
-            f"[{self._ended}/{len(self._tokens)}] {name}: {state}, "
-            f"{format_tokens(self._tokens[name])} tokens{self._left()}"
+            f"[{self._ended}/{len(self._tokens)}] {name}, "
+            f"{format_tokens(self._tokens[name])} tokens: {state}{self._left()}"
         )
 
     def _left(self) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,22 @@ from filelock import FileLock, Timeout
 from rich.table import Table
 
 from contracts.config import format_tokens
-from contracts.errors import UserError
+from contracts.errors import UserError, unknown_name
 from contracts.experiment import Experiment, read_experiment
-from contracts.run_record import RESULT, RunRecord, Sweep, read_record, run_folder, write_sweep
+from contracts.run_record import (
+    RESULT,
+    RunRecord,
+    Sweep,
+    read_record,
+    run_folder,
+    write_record,
+    write_sweep,
+)
 from contracts.shardset import read_shardset
+from train import local, on_ray
 from train.design import PlannedRun, plan_runs
-from train.identity import run_id
-from train.local import Job, run_jobs
+from train.identity import find_shardset, run_id
+from train.local import Job
 from train.progress import SweepProgress
 
 
@@ -28,16 +38,14 @@ class SweepResult:
 
     out: Path
     records: Sequence[RunRecord]
-    """Of all runs that are over, in the order of the plan."""
+    """Of all runs, in the order of the plan."""
     skipped: int
     """Runs whose record existed before."""
-    died: dict[str, str] = field(default_factory=dict)
-    """Runs without a record and why, by run id."""
 
     @property
     def states(self) -> Counter[str]:
         """How many runs ended how."""
-        return Counter([record.status for record in self.records] + ["died"] * len(self.died))
+        return Counter(record.status for record in self.records)
 
     @property
     def is_complete(self) -> bool:
@@ -50,14 +58,17 @@ class SweepResult:
             "out": str(self.out),
             "states": dict(self.states),
             "skipped": self.skipped,
-            "died": self.died,
             "runs": [record.model_dump(mode="json") for record in self.records],
         }
 
     def text(self) -> str:
         """Say how the sweep ended."""
         states = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
-        lines = [f"{name}: {reason}" for name, reason in self.died.items()]
+        lines = [
+            f"{record.run_id}: {record.status}: {record.error}"
+            for record in self.records
+            if record.status != "finished"
+        ]
         return "\n".join([*lines, f"{states}; records in {self.out / 'runs'}"])
 
 
@@ -89,6 +100,8 @@ def sweep(
     workers: int | None = None,
     retries: int = 1,
     report: Callable[[str], None] = print,
+    executor: str = "local",
+    gpus_per_run: float | None = None,
 ) -> SweepResult:
     """Run what is missing of an experiment.
 
@@ -97,6 +110,8 @@ def sweep(
         workers: Runs at a time; by default one for each GPU, or each core without one.
         retries: How often a run that dies without a record is started again.
         report: Gets one line for each thing worth saying.
+        executor: Where the runs are done: a name of `EXECUTORS`.
+        gpus_per_run: Share of a GPU that a run gets; 0 trains on the processor.
 
     Raises:
         UserError: The experiment or the shard set is wrong, or another process runs this sweep.
@@ -114,7 +129,15 @@ def sweep(
     )
     try:
         with FileLock(out / "sweeps" / f".{experiment.name}.lock", timeout=0):
-            return run_missing(runs, out, workers=workers, retries=retries, report=report)
+            return run_missing(
+                runs,
+                out,
+                workers=workers,
+                retries=retries,
+                report=report,
+                executor=executor,
+                gpus_per_run=gpus_per_run,
+            )
     except Timeout:
         raise UserError(
             f"{out}: sweep {experiment.name!r} is already running in another process; wait for it "
@@ -136,8 +159,12 @@ def run_missing(
     workers: int | None,
     retries: int,
     report: Callable[[str], None],
+    executor: str = "local",
+    gpus_per_run: float | None = None,
 ) -> SweepResult:
     """Run those of some runs that have no record yet; the arguments are those of `sweep`."""
+    if executor not in EXECUTORS:
+        raise unknown_name("executor", executor, EXECUTORS)
     over = {name for name in runs if _is_over(out, name)}
     jobs = [
         Job(
@@ -145,7 +172,7 @@ def run_missing(
             config=run.config,
             folder=run_folder(out, name),
             identity=run.identity,
-            tokens=sum(run.samples.values()) * run.config.max_seq_len,
+            tokens=run.tokens,
         )
         for name, run in runs.items()
         if name not in over
@@ -154,21 +181,57 @@ def run_missing(
         report(f"{len(over)} of {len(runs)} runs have their record already")
     # Longest first: the last runs to end are then short, and no core waits long.
     jobs.sort(key=lambda job: -job.tokens)
-    with SweepProgress({job.name: job.tokens for job in jobs}, report) as progress:
-        died = run_jobs(jobs, workers=workers, retries=retries, progress=progress)
+    tokens = {job.name: job.tokens for job in jobs}
+    with SweepProgress(tokens, report, lambda name: _ending(out, name)) as progress:
+        died = EXECUTORS[executor](
+            jobs,
+            workers=workers,
+            retries=retries,
+            progress=progress,
+            gpus_per_run=gpus_per_run,
+        )
+    for name, reason in died.items():
+        write_record(run_folder(out, name), _died(name, runs[name], reason))
     return SweepResult(
         out=out,
-        records=[
-            read_record(run_folder(out, name) / RESULT)
-            for name in runs
-            if (run_folder(out, name) / RESULT).is_file()
-        ],
+        records=[read_record(run_folder(out, name) / RESULT) for name in runs],
         skipped=len(over),
-        died=died,
     )
 
 
 def _is_over(out: Path, run_id: str) -> bool:
-    """Tell whether a run needs no further try: a failed one does."""
+    """Tell whether a run needs no further try: what died or lacked memory or data does."""
     path = run_folder(out, run_id) / RESULT
-    return path.is_file() and read_record(path).status != "failed"
+    return path.is_file() and read_record(path).status in ("finished", "diverged")
+
+
+def _ending(out: Path, run_id: str) -> str:
+    record = read_record(run_folder(out, run_id) / RESULT)
+    return record.status if record.error is None else f"{record.status}: {record.error}"
+
+
+def _died(name: str, run: PlannedRun, reason: str) -> RunRecord:
+    """Make the record of a run that could not make its own."""
+    shardset = find_shardset(run.config)
+    return RunRecord(
+        run_id=name,
+        seed=run.seed,
+        status="died",
+        error=reason,
+        parameters=0,
+        token_budget=run.tokens,
+        seen_tokens=0,
+        domains={},
+        seconds=0,
+        train_seconds=0,
+        tokens_per_second=0,
+        device="",
+        precision="",
+        shardset_sha256=shardset.content_sha256 if shardset else "",
+        versions={},
+        started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        **run.identity,
+    )
+
+
+EXECUTORS = {"local": local.run_jobs, "ray": on_ray.run_jobs}
