@@ -22,7 +22,8 @@ from fit.noise import Noise, estimate_noise
 from fit.objective import Target, target
 from fit.record import Cost, FitRecord, LawScore, Mixture
 from fit.runs import Runs
-from fit.solve import Question, Solution, name_binding, solve
+from fit.solution import Question, Solution, name_binding
+from fit.solve import solve
 from fit.tables import Table, join, mixtures_of, read_table
 from fit.versions import versions
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from contracts.config import format_tokens
 from contracts.experiment import Objective
+from fit.advice import Advice
 from fit.arrays import Floats
 from fit.exact_shares import exact_shares
 from fit.noise import Noise
@@ -24,7 +25,7 @@ from fit.record import (
 )
 from fit.responses import responses
 from fit.runs import BASE, Runs
-from fit.solve import Answer, GainOver, Question, ScaleFit, Solution
+from fit.solution import Answer, Question, ScaleFit, Solution
 
 
 def describe(
@@ -57,7 +58,7 @@ def describe(
         scales=tuple(_scale(fit, noise) for fit in solution.scales),
         mixtures=tuple(_mixture(answer, runs.domains) for answer in solution.answers),
         reach=_reach(solution, question.target),
-        gains=tuple(_gain(gain, runs.domains) for gain in solution.gains),
+        gains=_gains(solution.answers[len(solution.scales) - 1], runs.domains),
         recommended=recommendation,
         laws=tuple(laws),
         warnings=(*warnings, *solution.warnings),
@@ -71,26 +72,38 @@ def describe(
 
 
 def recommend(solution: Solution) -> Recommendation:
-    """Say whether the measured gain is worth acting on."""
-    largest = solution.scales[-1]
-    gain = solution.gains[0]
-    if len(largest.law.silent()) == len(largest.runs.domains):
-        return Recommendation(
-            action="keep what you have",
-            reason="No domain's tokens measurably change the objective at the largest scale.",
-        )
-    amount = f"{gain.gain:.4g} lower objective than the {gain.over} mixture{_at(largest)}"
-    if gain.sure is None:
-        action = "change" if gain.gain > 0 else "keep what you have"
-        return Recommendation(action=action, reason=f"Predicted {amount}; the noise is unknown.")
-    assert gain.interval is not None
-    span = f"90 % interval {gain.interval[0]:.4g} to {gain.interval[1]:.4g}"
-    if gain.sure and gain.gain > 0:
-        return Recommendation(action="change", reason=f"Predicted {amount} ({span}).")
+    """Say whether the measured gain is worth acting on, and how far to go."""
+    largest, advice = solution.scales[-1], solution.advice
+    silent = len(largest.law.silent()) == len(largest.runs.domains)
+    change = advice.change and not silent
     return Recommendation(
-        action="keep what you have",
-        reason=f"Predicted {amount} ({span}), which is within the noise of choosing a mixture.",
+        action="change" if change else "keep what you have",
+        reason=(
+            "No domain's tokens measurably change the objective at the largest scale."
+            if silent
+            else _reason(advice, _at(largest))
+        ),
+        current=_shares(solution.current, largest.runs.domains),
+        part=advice.part if change else 0.0,
+        gain=advice.gain,
+        interval=_pair(advice.interval),
+        optimism=advice.optimism,
     )
+
+
+def _reason(advice: Advice, at: str) -> str:
+    if advice.interval is None:
+        sign = "lower" if advice.gain > 0 else "higher"
+        amount = f"{abs(advice.gain):.4g} {sign} objective than the current mixture{at}"
+        return f"Predicted {amount}; the noise is unknown."
+    span = f"90 % interval {advice.interval[0]:.4g} to {advice.interval[1]:.4g}"
+    amount = f"{advice.gain:.4g} lower objective than the current mixture{at} ({span})"
+    if not advice.part:
+        return f"The best mixture found{at} promises no more than noise alone would promise."
+    step = f"A step of {advice.part:.0%} from the current mixture towards the best one"
+    if advice.change:
+        return f"{step} is predicted to give {amount}."
+    return f"{step} is predicted to give {amount}, which is within the noise."
 
 
 def _at(fit: ScaleFit) -> str:
@@ -99,17 +112,21 @@ def _at(fit: ScaleFit) -> str:
 
 def _mixture(answer: Answer, domains: Sequence[str]) -> Mixture:
     budget = round(answer.budget) if answer.budget > 1 else None
-    shares = exact_shares(dict(zip(domains, answer.shares.tolist(), strict=True)))
     interval = answer.interval
     return Mixture(
         kind="measured" if answer.kind == "measured" else "projected",
         token_budget=budget,
-        proportions={name: float(text) for name, text in shares.items()},
+        proportions=_exact(answer.shares, domains),
         quantities=None if budget is None else _quantities(answer.shares, domains, budget),
         intervals=None
         if interval is None
         else {d: (float(interval[0, i]), float(interval[1, i])) for i, d in enumerate(domains)},
+        average=_shares(answer.average, domains),
+        recommended=_exact(answer.recommended, domains),
         predicted_objective=answer.objective,
+        objective_interval=_pair(answer.objective_interval),
+        predicted_by=answer.judge,
+        gains=_gains(answer, domains),
         binding=answer.binding,
     )
 
@@ -173,11 +190,26 @@ def _reach(solution: Solution, target: Target) -> Reach:
     )
 
 
-def _gain(gain: GainOver, domains: Sequence[str]) -> Gain:
-    interval = gain.interval
-    return Gain(
-        over=gain.over,
-        proportions=dict(zip(domains, gain.shares.tolist(), strict=True)),
-        gain=gain.gain,
-        interval=None if interval is None else (float(interval[0]), float(interval[1])),
+def _gains(answer: Answer, domains: Sequence[str]) -> tuple[Gain, ...]:
+    return tuple(
+        Gain(
+            over=gain.over,
+            proportions=_shares(gain.shares, domains),
+            gain=gain.gain,
+            interval=_pair(gain.interval),
+        )
+        for gain in answer.gains
     )
+
+
+def _shares(shares: Floats, domains: Sequence[str]) -> dict[str, float]:
+    return dict(zip(domains, shares.tolist(), strict=True))
+
+
+def _exact(shares: Floats, domains: Sequence[str]) -> dict[str, float]:
+    texts = exact_shares(_shares(shares, domains))
+    return {name: float(text) for name, text in texts.items()}
+
+
+def _pair(bounds: Floats | None) -> tuple[float, float] | None:
+    return None if bounds is None else (float(bounds[0]), float(bounds[1]))

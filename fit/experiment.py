@@ -20,7 +20,8 @@ from fit.describe import describe
 from fit.record import Cost, FitRecord, write_fit
 from fit.report import report
 from fit.runs import bits_per_nat, runs_from_records
-from fit.solve import Question, solve
+from fit.solution import Question
+from fit.solve import solve
 from fit.versions import versions
 
 

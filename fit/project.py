@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
+from fit.advice import average_at, step
+from fit.arrays import Floats
 from fit.carry import Measured, carry
 from fit.exact_shares import exact_shares
-from fit.feasible import feasible_set
+from fit.feasible import Feasible, feasible_set
 from fit.law import FittedLaw
 from fit.laws import law_named
 from fit.objective import target
 from fit.record import FitRecord, Mixture, Reach
-from fit.solve import name_binding
+from fit.solution import name_binding
 
 
 def project(record: FitRecord, token_budget: int) -> Mixture:
     """Carry a fit's measured optima to a token budget, under the fit's constraints.
 
+    A budget that the fit itself answered for gets that answer.
+
     Raises:
         UserError: The constraints allow no mixture at this budget.
     """
-    feasible = feasible_set(
-        record.constraints,
-        record.domains,
-        token_budget=token_budget,
-        available=record.available_tokens,
-    )
+    for mixture in record.mixtures:
+        if mixture.token_budget == token_budget:
+            return mixture
+    feasible = allowed(record, token_budget)
     reach = record.reach
     predicted = None
     if reach.how == "law":
@@ -33,17 +35,69 @@ def project(record: FitRecord, token_budget: int) -> Mixture:
         shares, predicted = optimum.tokens / token_budget, optimum.objective
     else:
         shares = carry(_measured(reach), token_budget, feasible)
-    last = record.scales[-1]
-    exact = exact_shares(dict(zip(record.domains, shares.tolist(), strict=True)))
+    average = _average(record, token_budget, shares)
     return Mixture(
         kind="projected",
         token_budget=token_budget,
-        proportions={name: float(text) for name, text in exact.items()},
+        proportions=_exact(record, shares),
         quantities=None,
         intervals=None,
+        average=dict(zip(record.domains, average.tolist(), strict=True)),
+        recommended=_exact(record, _recommended(record, average, feasible)),
         predicted_objective=predicted,
-        binding=name_binding(feasible, shares, last.silent, last.unclear),
+        predicted_by=None if predicted is None else record.law,
+        binding=binding(record, shares, feasible),
     )
+
+
+def allowed(record: FitRecord, token_budget: int) -> Feasible:
+    """The mixtures that a fit's constraints allow at a token budget.
+
+    Raises:
+        UserError: There is none.
+    """
+    return feasible_set(
+        record.constraints,
+        record.domains,
+        token_budget=token_budget,
+        available=record.available_tokens,
+    )
+
+
+def binding(record: FitRecord, shares: Floats, feasible: Feasible) -> dict[str, str]:
+    """Name the rule that holds each domain which is held."""
+    last = record.scales[-1]
+    return name_binding(feasible, shares, last.silent, last.unclear)
+
+
+def _average(record: FitRecord, token_budget: int, shares: Floats) -> Floats:
+    known = [m for m in record.mixtures if m.average is not None and m.token_budget]
+    if not known:
+        return shares
+    known.sort(key=lambda m: m.token_budget or 0)
+    return average_at(
+        token_budget,
+        shares,
+        [m.token_budget or 0 for m in known],
+        np.array([[m.proportions[d] for d in record.domains] for m in known]),
+        np.array([[(m.average or {})[d] for d in record.domains] for m in known]),
+    )
+
+
+def _recommended(record: FitRecord, average: Floats, feasible: Feasible) -> Floats:
+    said = record.recommended
+    current = said.current or dict.fromkeys(record.domains, 1 / len(record.domains))
+    return step(
+        said.part if said.action == "change" else 0.0,
+        average,
+        np.array([current[name] for name in record.domains]),
+        feasible,
+    )
+
+
+def _exact(record: FitRecord, shares: Floats) -> dict[str, float]:
+    texts = exact_shares(dict(zip(record.domains, shares.tolist(), strict=True)))
+    return {name: float(text) for name, text in texts.items()}
 
 
 def _measured(reach: Reach) -> Measured:

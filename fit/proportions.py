@@ -12,14 +12,16 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from contracts.atomic import atomic_path, atomic_write
 from contracts.config import format_tokens
 from contracts.errors import UserError
 from fit.exact_shares import exact_shares
-from fit.record import read_fit
+from fit.record import FitRecord, read_fit
 from fit.yaml_spans import Node, parse_spans
 
+Estimate = Literal["recommended", "optimum"]
 STREAMS = ("train_loader", "dataset", "streams")
 _MARK = "# mixscale proportions:"
 # What Streaming does not allow beside a proportion: amounts that are not shares.
@@ -38,6 +40,8 @@ class ApplyResult:
     """By domain of the fit."""
     binding: dict[str, str]
     """Domains at a bound, with the rule."""
+    advice: str
+    """The fit's advice in one line."""
     backup: Path | None
     written: bool
 
@@ -51,8 +55,12 @@ def apply(
     dry_run: bool = False,
     backup: bool = True,
     streams: Mapping[str, str] | None = None,
+    estimate: Estimate = "recommended",
 ) -> ApplyResult:
     """Write a fit's mixture at a token budget into the streams of a run.
+
+    The recommended mixture is the one the experiment started from where the advice is to keep it,
+    else a step from it towards the optimum, as long as the noise of the runs allows.
 
     Args:
         fit: `fit.json` or its folder.
@@ -62,6 +70,7 @@ def apply(
         dry_run: Change no file.
         backup: Keep the replaced file beside it, as `<name>.bak`.
         streams: Stream name of each domain whose stream is called otherwise.
+        estimate: `recommended`, or `optimum` for the law's best mixture whatever the noise.
 
     Raises:
         UserError: The fit or the YAML cannot be read, they do not match, or the constraints allow
@@ -71,6 +80,9 @@ def apply(
 
     record = read_fit(fit)
     mixture = project(record, tokens)
+    shares = mixture.proportions
+    if estimate == "recommended" and mixture.recommended is not None:
+        shares = mixture.recommended
     source = Path(run_yaml)
     try:
         before = source.read_bytes().decode("utf-8")
@@ -79,10 +91,9 @@ def apply(
     except UnicodeDecodeError as error:
         raise UserError(f"{source}: not UTF-8 text (byte {error.start})") from error
     provenance = f"fit {record.fit_id}, law {record.law}, for {format_tokens(tokens)} tokens"
+    provenance += f", {_meaning(record, estimate)}"
     try:
-        after = with_proportions(
-            before, mixture.proportions, provenance=provenance, streams=streams
-        )
+        after = with_proportions(before, shares, provenance=provenance, streams=streams)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     path = source if output is None else Path(output)
@@ -90,11 +101,29 @@ def apply(
     return ApplyResult(
         path=path,
         diff=_diff(before, after, str(source), str(path)),
-        proportions=mixture.proportions,
-        binding=mixture.binding,
+        proportions=shares,
+        binding=_binding(record, shares, tokens),
+        advice=f"{record.recommended.action}. {record.recommended.reason}",
         backup=kept,
         written=not dry_run,
     )
+
+
+def _meaning(record: FitRecord, estimate: Estimate) -> str:
+    if estimate == "optimum":
+        return "the optimum itself"
+    if record.recommended.action == "change":
+        return f"a step of {record.recommended.part:.0%} towards the optimum"
+    return "the current mixture kept"
+
+
+def _binding(record: FitRecord, shares: Mapping[str, float], tokens: int) -> dict[str, str]:
+    import numpy as np
+
+    from fit.project import allowed, binding
+
+    values = np.array([shares[name] for name in record.domains])
+    return binding(record, values, allowed(record, tokens))
 
 
 def with_proportions(

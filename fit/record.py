@@ -15,6 +15,18 @@ FIT = "fit.json"
 Interval = tuple[float, float]
 
 
+class Gain(Config):
+    """How much lower the objective is predicted to get than with another mixture."""
+
+    over: str
+    """`current` (the base mixture), `uniform` or `natural` (shares by available tokens)."""
+    proportions: dict[str, float]
+    gain: float
+    """Less the optimism of a mixture chosen by the same noisy runs."""
+    interval: Interval | None
+    """90 %."""
+
+
 class Mixture(Config):
     """The best allowed mixture at one token budget."""
 
@@ -28,22 +40,22 @@ class Mixture(Config):
     """Tokens by domain."""
     intervals: dict[str, Interval] | None
     """90 % interval of each share."""
+    average: dict[str, float] | None = None
+    """Mean of the optima of redrawn experiments, which the recommended mixture leans on."""
+    recommended: dict[str, float] | None = None
+    """What to train on: the current mixture, or a step from it as long as the evidence allows."""
     predicted_objective: float | None
+    """Of `proportions`; null where no law can tell."""
+    objective_interval: Interval | None = None
+    """90 % interval of the prediction."""
+    predicted_by: str | None = None
+    """The law that predicts the objective at this budget."""
+    gains: tuple[Gain, ...] = ()
+    """Over other mixtures at this budget."""
     binding: dict[str, str]
     """Domains at a bound: `floor`, `ceiling`, `fixed`, `max_epochs`; `no measurable response` for
     a domain left at its floor because its tokens do not measurably help; `too noisy to tell` for
     one that keeps its share because the runs cannot say."""
-
-
-class Gain(Config):
-    """How much lower the objective gets than with another mixture, at the largest scale."""
-
-    over: str
-    """`current` (the base mixture), `uniform` or `natural` (shares by available tokens)."""
-    proportions: dict[str, float]
-    gain: float
-    interval: Interval | None
-    """90 %."""
 
 
 class Point(Config):
@@ -105,6 +117,16 @@ class Recommendation(Config):
 
     action: Literal["change", "keep what you have"]
     reason: str
+    current: dict[str, float] | None = None
+    """The mixture in use: the one the design starts from, or uniform."""
+    part: float = Field(default=1.0, ge=0, le=1)
+    """How far to go from the current mixture towards the mean of the redrawn optima."""
+    gain: float | None = None
+    """Predicted gain of that step at the largest measured scale."""
+    interval: Interval | None = None
+    """90 %."""
+    optimism: float | None = None
+    """What the choice by noisy runs adds to the optimum's predicted gain; taken off the gains."""
 
 
 class Reach(Config):
@@ -153,6 +175,7 @@ class FitRecord(Config):
     mixtures: tuple[Mixture, ...]
     reach: Reach
     gains: tuple[Gain, ...]
+    """At the largest measured scale."""
     recommended: Recommendation
     laws: tuple[LawScore, ...] = ()
     """Held-out errors of the laws compared, the chosen one first."""

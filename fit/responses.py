@@ -8,7 +8,7 @@ from fit.arrays import Floats
 from fit.interval import interval
 from fit.record import Point, Response
 from fit.runs import BASE
-from fit.solve import ScaleFit
+from fit.solution import ScaleFit
 
 _GRID = 15
 

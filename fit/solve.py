@@ -2,106 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from contracts.config import format_tokens
 from contracts.errors import UserError
-from contracts.experiment import Constraints
-from fit.arrays import Bools, Floats
-from fit.carry import Measured, carry, carry_draws, kept_trend, slopes
+from fit.advice import advise, step
+from fit.arrays import Floats
+from fit.carry import Measured, carry, carry_draws, slopes
 from fit.feasible import Feasible, feasible_set
+from fit.gain import Judge, gain_over, optimism
 from fit.interval import interval
-from fit.law import Draws, FittedLaw, Law, Optimum
+from fit.law import Draws, FittedLaw, Law
+from fit.laws import law_named
 from fit.noise import Noise
-from fit.objective import Target
+from fit.remarks import far_remarks, intervals_sentence, reach_remarks, silence, trends
 from fit.runs import Runs
+from fit.solution import Answer, Question, ScaleFit, Solution, name_binding
 
-SILENT = "no measurable response"
-UNCLEAR = "too noisy to tell"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What the fit is asked."""
-
-    target: Target
-    constraints: Constraints
-    budgets: tuple[int, ...]
-    """Token budgets to carry the mixture to."""
-    available: Mapping[str, int] = field(default_factory=dict)
-    current: Floats | None = None
-    """(domains,) the mixture in use now."""
-    draws: int = 1000
-    seed: int = 0
+CURRENT = "current"
+FAR_LAW = "joint"
+_FAR_DRAWS = 60
+_FEW = 200
+"""Draws where each optimum is a solve of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScaleFit:
-    """A fitted law with its optimum at one scale."""
+class Plan:
+    """What every answer takes into account."""
 
-    scale: float
-    runs: Runs
-    target: Target
-    law: FittedLaw
-    feasible: Feasible
-    optimum: Optimum
-    draws: Draws | None
-    draw_shares: Floats | None
-    """(draws, domains)."""
-
-    @property
-    def shares(self) -> Floats:
-        """(domains,) optimal shares."""
-        return self.optimum.tokens / self.optimum.tokens.sum()
-
-    @property
-    def free(self) -> Bools:
-        """(domains,) off the bounds and with a measurable response."""
-        bound = self.feasible.binding(self.shares)
-        still = {*self.law.silent(), *self.law.unclear()}
-        return np.array([d not in bound and d not in still for d in self.runs.domains])
+    question: Question
+    others: dict[str, Floats]
+    """Mixtures that gains are stated over, `current` first."""
+    part: float
+    """How far to go from the current mixture."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One mixture of the result."""
+class Far:
+    """What carries a mixture to budgets that were not measured."""
 
-    kind: str
-    budget: float
-    shares: Floats
-    interval: Floats | None
-    """(2, domains)."""
-    objective: float | None
-    binding: dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GainOver:
-    """The objective saved at the largest scale against another mixture."""
-
-    over: str
-    shares: Floats
-    gain: float
-    interval: Floats | None
-    """(2,)."""
-    sure: bool | None
-    """Whether 95 % of repeated experiments would gain too; None when the noise is unknown."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Solution:
-    """Everything that a fit found."""
-
-    scales: tuple[ScaleFit, ...]
+    fits: tuple[ScaleFit, ...]
     measured: Measured
     spans_scales: bool
-    """Whether one law holds at every budget, so that nothing had to be projected."""
-    answers: tuple[Answer, ...]
-    gains: tuple[GainOver, ...]
-    warnings: tuple[str, ...]
 
 
 def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
@@ -110,23 +55,34 @@ def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
     Raises:
         UserError: The runs do not suit the law, or no mixture is allowed at a measured scale.
     """
+    if (question.constraints.groups or question.constraints.max_kl) and question.draws > _FEW:
+        question = replace(question, draws=_FEW)
     fits = _fit_scales(runs, law, noise, question)
     measured = _measured(fits)
-    carried = [] if law.spans_scales else _trends(measured, runs.domains)
-    answers = [_measured_answer(fit) for fit in fits]
-    warnings = [_intervals_sentence(fits, law, noise, question), *_silence(fits), *carried]
+    others = _other_mixtures(question, runs.domains)
+    last = fits[-1]
+    advice = advise(last.judge, last.shares, last.draw_shares, others[CURRENT], last.feasible)
+    part = advice.part if advice.change else 0.0
+    plan = Plan(question=question, others=others, part=part)
+    carried = [] if law.spans_scales else trends(measured, runs.domains)
+    answers = [_measured_answer(fit, plan) for fit in fits]
+    warnings = [intervals_sentence(fits, law, noise, question), *silence(fits), *carried]
+    reach = Far(fits=fits, measured=measured, spans_scales=law.spans_scales)
+    judges = far_judges(runs, law, noise, question, fits)
     for budget in question.budgets:
         try:
-            answers.append(_projected_answer(fits, measured, budget, question, law.spans_scales))
+            answers.append(_projected_answer(reach, budget, judges(budget), plan))
         except UserError as error:
             warnings.append(f"No mixture for {format_tokens(budget)} tokens: {error}")
-    warnings += _reach_warnings(fits, question.budgets, law.spans_scales)
+    warnings += reach_remarks(fits, question.budgets, law.spans_scales)
+    warnings += far_remarks(answers, law)
     return Solution(
         scales=fits,
         measured=measured,
         spans_scales=law.spans_scales,
         answers=tuple(answers),
-        gains=_gains(fits[-1], question),
+        current=others[CURRENT],
+        advice=advice,
         warnings=tuple(sentence for sentence in warnings if sentence),
     )
 
@@ -142,7 +98,7 @@ def _fit_scales(runs: Runs, law: Law, noise: Noise, question: Question) -> tuple
         laws = [(scale, runs.at(scale), whole) for scale in runs.scales]
         draws = [_draws(whole, rng, question.draws)] * len(laws)
     return tuple(
-        _fit_scale(scale, part, fitted, drawn, question)
+        _fit_scale(law.name, scale, part, fitted, drawn, question)
         for (scale, part, fitted), drawn in zip(laws, draws, strict=True)
     )
 
@@ -152,7 +108,7 @@ def _draws(law: FittedLaw, rng: np.random.Generator, count: int) -> Draws | None
 
 
 def _fit_scale(
-    scale: float, runs: Runs, law: FittedLaw, draws: Draws | None, question: Question
+    name: str, scale: float, runs: Runs, law: FittedLaw, draws: Draws | None, question: Question
 ) -> ScaleFit:
     feasible = feasible_set(
         question.constraints,
@@ -161,6 +117,7 @@ def _fit_scale(
         available=question.available,
     )
     return ScaleFit(
+        name=name,
         scale=scale,
         runs=runs,
         target=question.target,
@@ -170,6 +127,25 @@ def _fit_scale(
         draws=draws,
         draw_shares=None if draws is None else draws.optima(feasible, scale) / scale,
     )
+
+
+def far_judges(
+    runs: Runs, law: Law, noise: Noise, question: Question, fits: Sequence[ScaleFit]
+) -> Callable[[float], Judge | None]:
+    """Give the predictor of the objective at a budget that was not measured.
+
+    A law that is fitted to each scale does not say how the objective goes on. There `joint`, fitted
+    to the same runs, predicts it, if they lie at two scales or more; else nothing does.
+    """
+    name, fitted, draws = law.name, fits[-1].law, fits[-1].draws
+    if not law.spans_scales:
+        if len(fits) < 2 or not question.budgets:
+            return lambda budget: None
+        name = FAR_LAW
+        fitted = law_named(FAR_LAW).fit(runs, question.target, noise)
+        rng = np.random.default_rng([question.seed, 1])
+        draws = _draws(fitted, rng, min(question.draws, _FAR_DRAWS))
+    return lambda budget: Judge(name=name, law=fitted, draws=draws, budget=float(budget))
 
 
 def _measured(fits: Sequence[ScaleFit]) -> Measured:
@@ -194,166 +170,67 @@ def _draw_shares(fits: Sequence[ScaleFit]) -> Floats | None:
     return np.stack([part for part in parts if part is not None], 1)
 
 
-def _measured_answer(fit: ScaleFit) -> Answer:
-    return Answer(
-        kind="measured",
-        budget=fit.scale,
-        shares=fit.shares,
-        interval=_interval(fit.draw_shares),
-        objective=fit.optimum.objective,
-        binding=name_binding(fit.feasible, fit.shares, fit.law.silent(), fit.law.unclear()),
-    )
+def _measured_answer(fit: ScaleFit, plan: Plan) -> Answer:
+    return _answer("measured", fit.judge, fit, fit.shares, fit.draw_shares, fit.feasible, plan)
 
 
-def _projected_answer(
-    fits: Sequence[ScaleFit],
-    measured: Measured,
-    budget: int,
-    question: Question,
-    spans_scales: bool,
-) -> Answer:
-    last = fits[-1]
+def _projected_answer(reach: Far, budget: int, judge: Judge | None, plan: Plan) -> Answer:
+    last, question = reach.fits[-1], plan.question
     feasible = feasible_set(
         question.constraints, last.runs.domains, token_budget=budget, available=question.available
     )
-    objective = None
-    if spans_scales:
-        optimum = last.law.optimum(feasible, budget)
-        shares, objective = optimum.tokens / budget, optimum.objective
+    if reach.spans_scales:
+        shares = last.law.optimum(feasible, budget).tokens / budget
         drawn = None if last.draws is None else last.draws.optima(feasible, budget) / budget
     else:
-        shares, draws = carry(measured, budget, feasible), _draw_shares(fits)
-        drawn = None if draws is None else carry_draws(measured, draws, budget, feasible)
+        shares, draws = carry(reach.measured, budget, feasible), _draw_shares(reach.fits)
+        drawn = None if draws is None else carry_draws(reach.measured, draws, budget, feasible)
+    return _answer("projected", judge, last, shares, drawn, feasible, plan, float(budget))
+
+
+def _answer(
+    kind: str,
+    judge: Judge | None,
+    fit: ScaleFit,
+    shares: Floats,
+    drawn: Floats | None,
+    feasible: Feasible,
+    plan: Plan,
+    budget: float | None = None,
+) -> Answer:
+    average = shares if drawn is None else drawn.mean(0)
+    objective, bounds, gains = None, None, ()
+    if judge is not None:
+        objective = float(judge.objective(shares[None])[0])
+        values = judge.drawn(shares[None])
+        bounds = None if values is None else interval(values)
+        # Another law than the one that chose the mixture is no friend of its luck.
+        own = judge.law is fit.law
+        luck = optimism(judge, drawn if own else None, plan.others[CURRENT])
+        gains = tuple(
+            gain_over(judge, shares, name, other, luck) for name, other in plan.others.items()
+        )
     return Answer(
-        kind="projected",
-        budget=budget,
+        kind=kind,
+        budget=fit.scale if budget is None else budget,
         shares=shares,
-        interval=_interval(drawn),
+        interval=None if drawn is None else interval(drawn),
+        average=average,
+        recommended=step(plan.part, average, plan.others[CURRENT], feasible),
         objective=objective,
-        binding=name_binding(feasible, shares, last.law.silent(), last.law.unclear()),
+        objective_interval=bounds,
+        judge=None if judge is None else judge.name,
+        gains=gains,
+        binding=name_binding(feasible, shares, fit.law.silent(), fit.law.unclear()),
     )
 
 
-def name_binding(
-    feasible: Feasible, shares: Floats, silent: Sequence[str], unclear: Sequence[str]
-) -> dict[str, str]:
-    """Name what holds each domain that is held, silence before the floor."""
-    bound = {
-        domain: SILENT if reason == "floor" and domain in silent else reason
-        for domain, reason in feasible.binding(shares).items()
-    }
-    return dict.fromkeys(unclear, UNCLEAR) | bound
-
-
-def _interval(draws: Floats | None) -> Floats | None:
-    return None if draws is None else interval(draws)
-
-
-def _gains(fit: ScaleFit, question: Question) -> tuple[GainOver, ...]:
-    domains = fit.runs.domains
-    others = {"current": question.current, "uniform": np.full(len(domains), 1 / len(domains))}
+def _other_mixtures(question: Question, domains: Sequence[str]) -> dict[str, Floats]:
+    """Mixtures that gains are stated over, the one in use first."""
+    uniform = np.full(len(domains), 1 / len(domains))
+    others = {CURRENT: uniform if question.current is None else question.current}
+    others["uniform"] = uniform
     if question.available and all(domain in question.available for domain in domains):
         sizes = np.array([question.available[domain] for domain in domains], dtype=np.float64)
         others["natural"] = sizes / sizes.sum()
-    return tuple(_gain(fit, name, shares) for name, shares in others.items() if shares is not None)
-
-
-def _gain(fit: ScaleFit, name: str, shares: Floats) -> GainOver:
-    other, best = shares * fit.scale, fit.optimum.tokens
-    gain = float(fit.law.objective(other[None])[0] - fit.law.objective(best[None])[0])
-    if fit.draws is None or fit.draw_shares is None:
-        return GainOver(over=name, shares=shares, gain=gain, interval=None, sure=None)
-    before = fit.draws.objective(other[None])
-    spread = before - fit.draws.objective(best[None])
-    # The optimum of one draw judged by another: choosing on noise is then not rewarded.
-    crossed = before - fit.draws.objective(np.roll(fit.draw_shares, 1, axis=0) * fit.scale)
-    return GainOver(
-        over=name,
-        shares=shares,
-        gain=gain,
-        interval=interval(spread),
-        sure=bool(interval(crossed)[0] > 0),
-    )
-
-
-def _silence(fits: Sequence[ScaleFit]) -> list[str]:
-    sentences = []
-    for fit in fits:
-        names = fit.law.silent()
-        at = f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""
-        if names:
-            sentences.append(
-                f"No measurable response{at} to {', '.join(names)}: more of it did not lower the "
-                "objective by more than the noise, so it stays at its smallest allowed share."
-            )
-        if fit.law.unclear():
-            sentences.append(
-                f"Too noisy to tell{at} for {', '.join(fit.law.unclear())}: the response may be as "
-                "large as that of other domains or nothing, so the share of the base run is kept. "
-                "More seeds, or more tokens a run, would tell."
-            )
-    return sentences
-
-
-def _trends(measured: Measured, domains: Sequence[str]) -> list[str]:
-    if len(measured.totals) < 2:
-        return []
-    sentences = []
-    still = [d for d, moves in zip(domains, measured.moving, strict=True) if not moves]
-    if still:
-        sentences.append(
-            f"No trend over scales for {', '.join(still)}: off its bounds at fewer than two "
-            "scales, or at a bound at the largest one. A projection keeps the share of the largest "
-            "scale."
-        )
-    kept = kept_trend(measured)
-    if kept == 0:
-        sentences.append(
-            "From scale to scale the optimum moves by no more than its noise, so a projection "
-            "keeps the mean of the measured shares. More seeds, or scales further apart, could "
-            "show a trend."
-        )
-    elif kept < 1:
-        sentences.append(
-            f"A projection follows {kept:.0%} of the measured trend over scales; the rest is "
-            "what its noise alone would explain."
-        )
-    return sentences
-
-
-def _intervals_sentence(
-    fits: Sequence[ScaleFit], law: Law, noise: Noise, question: Question
-) -> str:
-    if not question.draws:
-        return ""
-    if fits[-1].draws is None and noise.source != "unknown":
-        return f"Law {law.name} gives no intervals."
-    if law.needs_base:
-        return noise.sentence
-    return "Intervals come from refitting the law with noise as large as its residuals added."
-
-
-def _reach_warnings(
-    fits: Sequence[ScaleFit], budgets: Sequence[int], spans_scales: bool
-) -> list[str]:
-    if not budgets:
-        return []
-    sentences = []
-    if len(fits) == 1 and spans_scales:
-        sentences.append(
-            "One scale was measured: the law's exponents, and with them how the shares move with "
-            "the budget, rest on the mixtures alone."
-        )
-    elif len(fits) == 1:
-        sentences.append(
-            "One scale was measured: larger budgets get the same shares. A second scale would show "
-            "how they move."
-        )
-    largest = fits[-1].scale
-    if max(budgets) > 100 * largest > 100:
-        sentences.append(
-            f"{format_tokens(max(budgets))} tokens are {max(budgets) / largest:.0f} times the "
-            f"largest measured scale ({format_tokens(largest)}): read that projection as a "
-            "direction."
-        )
-    return sentences
+    return others

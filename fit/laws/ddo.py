@@ -5,15 +5,17 @@ AutoScale, arXiv 2407.20177, sec. 3 with algorithm 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from contracts.errors import UserError
 from fit.arrays import Bools, Floats
+from fit.conflict import find_conflict
+from fit.convex import minimise
 from fit.curve import EXACT_NOISE, Curves, fit_curves
-from fit.feasible import Feasible
+from fit.feasible import Feasible, scale_into_bounds
 from fit.law import Law, Optimum
 from fit.noise import Noise
 from fit.objective import Target
@@ -99,7 +101,11 @@ class DdoLaw:
             tokens=tokens,
             objective=float(self.objective(tokens[None])[0]),
             exact=True,
-            how="convex, solved by its optimality conditions",
+            how=(
+                "convex, solved by its optimality conditions"
+                if feasible.plain
+                else "convex, solved by sequential quadratic programming"
+            ),
         )
 
     def draws(self, rng: np.random.Generator, count: int) -> DdoDraws | None:
@@ -281,6 +287,8 @@ def _optimum(
     curves: Curves, responses: Responses, points: Points, feasible: Feasible, total: float
 ) -> Floats:
     """(..., domains) tokens; domains whose response is unclear keep their share of the base run."""
+    if not feasible.plain:
+        return _optima_in_groups(curves, responses, points, feasible, total)
     low, high = feasible.low * total, feasible.high * total
     kept = np.clip(points.base_tokens / points.base_tokens.sum() * total, low, high)
     held_low = np.where(responses.unclear, kept, low)
@@ -295,6 +303,51 @@ def _optimum(
         np.where(possible[..., None], held_high, high),
         total,
     )
+
+
+def _optima_in_groups(
+    curves: Curves, responses: Responses, points: Points, feasible: Feasible, total: float
+) -> Floats:
+    """(..., domains) tokens where groups or a divergence bind domains together, one by one."""
+    shape = curves.a.shape
+    rows = zip(
+        *(part.reshape(-1, shape[-1]) for part in (curves.a, curves.b)),
+        responses.answers.reshape(-1, shape[-1]),
+        responses.unclear.reshape(-1, shape[-1]),
+        strict=True,
+    )
+    base = points.base_tokens / total
+    found = []
+    held: dict[bytes, Feasible] = {}
+    for a, b, answers, unclear in rows:
+        key = unclear.tobytes()
+        if key not in held:
+            held[key] = _holding(unclear, points, feasible)
+        found.append(_optimum_in_groups(a, np.where(answers, b, 0.0), base, held[key]))
+    return np.array(found).reshape(shape) * total
+
+
+def _holding(unclear: Bools, points: Points, feasible: Feasible) -> Feasible:
+    """The allowed mixtures that leave unclear domains their share, if there are any."""
+    share = np.clip(points.base_tokens / points.base_tokens.sum(), feasible.low, feasible.high)
+    part = replace(
+        feasible,
+        low=np.where(unclear, share, feasible.low),
+        high=np.where(unclear, share, feasible.high),
+    )
+    return part if unclear.any() and find_conflict(part) is None else feasible
+
+
+def _optimum_in_groups(a: Floats, b: Floats, base: Floats, feasible: Feasible) -> Floats:
+    """(domains,) shares that minimise `sum (a + p / base)^(-b)`; those with b = 0 stay small."""
+    idle = np.where(b > 0, 0.0, 1e-6 * (b / base).max(initial=1.0))
+
+    def value(shares: Floats) -> tuple[float, Floats]:
+        x = a + shares / base
+        slope = -b / base * x ** (-b - 1) + idle
+        return float((np.where(b > 0, x**-b, 0.0) + idle * shares).sum()), slope
+
+    return minimise(value, feasible, scale_into_bounds(base / base.sum(), feasible)).shares
 
 
 LAW = Law(
