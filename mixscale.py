@@ -323,9 +323,40 @@ def train(run: Path, out: Path | None, as_json: bool) -> None:
         _print_json({"folder": str(folder), **record.model_dump(mode="json")})
     else:
         _print_table(render(record))
-        click.echo(f"{record.status}; wrote {folder}")
+        reason = "" if record.error is None else f": {record.error}"
+        click.echo(f"{record.status}{reason}; wrote {folder}")
     if record.status != "finished":
         sys.exit(1)
+
+
+@cli.command()
+@click.argument("source", metavar="CHECKPOINT", type=_FILE)
+@click.option("--out", type=_FILE, required=True, help="New folder for the model.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Type of the weights in the file.",
+)
+@json_option
+def export(source: Path, out: Path, precision: str, as_json: bool) -> None:
+    """Write a trained model as a Hugging Face folder: config, safetensors, tokenizer.
+
+    CHECKPOINT is a checkpoint of Composer, a folder of them (the latest is taken), or runs/<run id>
+    of a run with `save_folder`.
+
+    \b
+    Example:
+      mixscale export checkpoints/latest-rank0.pt --out model
+    """
+    from train.export import Precision, export_checkpoint
+
+    checkpoint = export_checkpoint(source, out, cast("Precision", precision))
+    if as_json:
+        _print_json({"checkpoint": str(checkpoint), "folder": str(out)})
+    else:
+        click.echo(f"wrote {out} from {checkpoint}")
 
 
 @cli.command()

@@ -29,7 +29,7 @@ from ingest.inputs import file_key, find_changes, read_inputs, record_inputs
 from ingest.pack import StreamTask, pack_streams
 from ingest.prepare import choose_encoder, prepare_tokenizer
 from ingest.progress import say, stage
-from ingest.recover import RecoverTask, recover_unit
+from ingest.recover import RecoverTask, lacks_tokens, recover_unit
 from ingest.rules import make_routing, make_rules
 from ingest.sources import Unit, cut_units, find_sources
 from ingest.strict import refuse_faults
@@ -39,7 +39,7 @@ from ingest.unit import UNROUTED_RANK, Reading, ReadTask, UnitSummary, read_unit
 from ingest.workspace import DOCUMENTS, Workspace
 from shards.mds import MdsOptions, TokenFile
 
-UNIT_VERSION = 1
+UNIT_VERSION = 2
 """Changes whenever the same input would give other unit results."""
 
 
@@ -129,6 +129,7 @@ class _Job:
             rules=make_rules(self.corpus),
             routing=make_routing(self.corpus),
             skip_repeats=self.corpus.duplicates.scope != "none",
+            near=self.corpus.duplicates.near,
         )
         tokenizer = prepare_tokenizer(
             self.corpus, folder, self.work, self.units, reading, shown=self.shown
@@ -142,6 +143,7 @@ class _Job:
             refuse_faults(tasks, _first_rows(tasks, summaries))
         self.work.begin_final(_digest([self._settings(), [task.stem.name for task in tasks]]))
         decisions = self._decide(tasks, summaries)
+        summaries = self._read_again(tasks, summaries, decisions)
         counts = tally([task.rows_path for task in tasks], decisions, len(self._domains))
         _refuse_too_little(self.corpus, counts)
         self.work.clear_output()
@@ -180,25 +182,25 @@ class _Job:
         shardset = read_shardset(self.work.out)
         if shardset.versions.get("encoder") != tasks[0].encoder.name:
             return
-        known = {
-            (key, unit["start"]): unit
-            for key, file in read_inputs(self.work).items()
-            for unit in file["units"]
-        }
+        units = [
+            (key, unit) for key, file in read_inputs(self.work).items() for unit in file["units"]
+        ]
+        known = {(key, unit["start"]): (number, unit) for number, (key, unit) in enumerate(units)}
         found = [(task, known.get((file_key(task.unit), task.unit.start))) for task in tasks]
         recover_tasks = [
             RecoverTask(
                 read=task,
-                digest=unit["digest"],
+                digest=known_unit[1]["digest"],
                 documents=tuple(
                     self.work.out / DOCUMENTS / name / _part_name(part)
-                    for name, part in unit["documents"].items()
+                    for name, part in known_unit[1]["documents"].items()
                 ),
+                signatures=self.work.signatures(known_unit[0]),
                 out=self.work.out,
                 sequence_length=self.corpus.sequence_length,
             )
-            for task, unit in found
-            if unit is not None and unit["documents"]
+            for task, known_unit in found
+            if known_unit is not None and known_unit[1]["documents"]
         ]
         with stage("recovering", len(recover_tasks), "units", shown=self.shown) as advance:
             self.run(recover_unit, recover_tasks, lambda *_: advance(1))
@@ -216,11 +218,27 @@ class _Job:
             priority=tuple(best_first.index(name) for name in self._domains),
             share=split.share,
             documents=split.validation_documents or 0,
+            near=duplicates.near,
         )
         folder = self.work.final / "decisions"
         folder.mkdir(exist_ok=True)
         rows = [summary.rows for summary in summaries]
-        return decide([task.rows_path for task in tasks], rows, policy, folder)
+        return decide(
+            [task.rows_path for task in tasks],
+            rows,
+            policy,
+            folder,
+            [task.signatures_path for task in tasks],
+        )
+
+    def _read_again(
+        self, tasks: Sequence[ReadTask], summaries: Sequence[UnitSummary], decisions: Decisions
+    ) -> Sequence[UnitSummary]:
+        """Read the units of which near duplicates come back whose tokens were not recovered."""
+        incomplete = [n for n, task in enumerate(tasks) if lacks_tokens(task, n, decisions)]
+        for number in incomplete:
+            tasks[number].mark.unlink()
+        return self._read(tasks) if incomplete else summaries
 
     def _finish_units(
         self,
@@ -326,6 +344,9 @@ class _FinishTasks:
             documents=self._document_paths(number),
             token_files=cut,
             first_tokens={s: int(first_tokens[s[0], int(s[1])]) for s in self.counts.streams()},
+            near=task.reading.near,
+            signatures_path=task.signatures_path,
+            signatures=self.work.signatures(number),
             mark=self.work.final / "units" / f"{number}.json",
         )
 

@@ -10,13 +10,22 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from contracts.config import Config, TokenCount, load_config
 from contracts.errors import UserError, unknown_name
 from ingest.filters import parse_filter
-from ingest.layouts import LAYOUTS
+from ingest.layouts import LAYOUTS, Layout
 
 Format = Literal["auto", "jsonl", "json", "parquet", "arrow", "text"]
 DOMAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 UNROUTED = "unrouted"
 """Where the rows of records go that belong to no domain."""
-RESERVED = (UNROUTED, "documents", "remainders", "tokenizer", "runs", "sweeps", "fits")
+RESERVED = (
+    UNROUTED,
+    "documents",
+    "remainders",
+    "signatures",
+    "tokenizer",
+    "runs",
+    "sweeps",
+    "fits",
+)
 """Other things in a shard set have these names."""
 
 
@@ -85,13 +94,49 @@ class Route(Config):
     format: Format = "auto"
 
 
+class Near(Config):
+    """When two texts count as nearly the same."""
+
+    threshold: float = Field(default=0.8, gt=0, le=1)
+    """Share of the runs of words that two texts must have in common (Jaccard similarity)."""
+    words: int = Field(default=5, ge=1, le=64)
+    """Words in a run."""
+    permutations: int = Field(default=128, ge=16, le=1024)
+    """Numbers in a signature: more of them estimate the similarity better, and take more room."""
+
+    def bands(self) -> tuple[int, int]:
+        """Choose how many bands of how many numbers find pairs at the threshold almost surely.
+
+        Two texts of similarity s share a band with probability `1 - (1 - s**rows)**bands`
+        (Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, section 3.4.2). The longest
+        bands are taken with which that is at least 0.95 at the threshold.
+        """
+        for rows in range(self.permutations, 1, -1):
+            bands = self.permutations // rows
+            if 1 - (1 - self.threshold**rows) ** bands >= 0.95:
+                return bands, rows
+        return self.permutations, 1
+
+
+def _near_by_switch(value: Any) -> Any:
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
 class Duplicates(Config):
-    """What happens to documents with exactly the same text."""
+    """What happens to documents of the same text, or nearly the same."""
 
     scope: Literal["corpus", "domain", "none"] = "corpus"
     """Where only one copy stays: in all domains together, in each domain, or nowhere."""
     priority: tuple[str, ...] = ()
     """Domains that win a text also found elsewhere, best first; the others follow in order."""
+    near: Annotated[Near | None, BeforeValidator(_near_by_switch)] = None
+    """Leave out texts that are nearly the same too."""
+
+    @model_validator(mode="after")
+    def _near_has_a_scope(self) -> Duplicates:
+        if self.near is not None and self.scope == "none":
+            raise ValueError("`near` needs `scope: corpus` or `scope: domain`")
+        return self
 
 
 class Split(Config):
@@ -214,15 +259,15 @@ def domain_names(corpus: Corpus) -> tuple[str, ...]:
 def _with_preset(corpus: Corpus, where: str) -> Corpus:
     layout = LAYOUTS[str(corpus.preset)]
     known = layout.paths or dict.fromkeys(layout.routes.values(), ())
-    chosen = corpus.domains or dict.fromkeys(known, Domain())
+    chosen = corpus.domains or dict.fromkeys(layout.default or known, Domain())
     for name, domain in chosen.items():
         if name not in known and not domain.paths:
             raise unknown_name(f"{where}: domains", name, known)
     root = str(corpus.root).rstrip("/")
     domains = {
-        name: domain
-        if domain.paths
-        else domain.model_copy(update={"paths": tuple(f"{root}/{p}" for p in known[name])})
+        name: _with_layout(domain, layout, tuple(f"{root}/{p}" for p in known[name]))
+        if name in known
+        else domain
         for name, domain in chosen.items()
     }
     route = corpus.route
@@ -231,6 +276,13 @@ def _with_preset(corpus: Corpus, where: str) -> Corpus:
         paths = tuple(f"{root}/{pattern}" for pattern in layout.route_paths)
         route = Route(paths=paths, field=layout.route_field, domains=routes)
     return corpus.model_copy(update={"domains": domains, "route": route})
+
+
+def _with_layout(domain: Domain, layout: Layout, paths: tuple[str, ...]) -> Domain:
+    """Fill in what the settings of a published domain leave open."""
+    own = domain.model_fields_set
+    update = {key: value for key, value in layout.settings.items() if key not in own}
+    return domain.model_copy(update=update | ({} if domain.paths else {"paths": paths}))
 
 
 def _check_domains(corpus: Corpus, where: str) -> None:

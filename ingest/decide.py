@@ -12,7 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ingest.unit import DUPLICATE, HAS_TEXT, KEPT, read_rows
+from ingest.corpus import Near
+from ingest.near import find_near, follow, gather, rank_of
+from ingest.signatures import Signatures
+from ingest.unit import DUPLICATE, HAS_TEXT, KEPT, NEAR_DUPLICATE, map_signatures, read_rows
 
 Scope = Literal["corpus", "domain", "none"]
 BUCKET_ROWS = 1 << 22
@@ -31,6 +34,8 @@ class Policy:
     """Share of the texts held out for validation, or nothing when `documents` counts."""
     documents: int
     """Documents of each domain held out for validation."""
+    near: Near | None = None
+    """When two texts count as nearly the same; nothing when they may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +52,11 @@ class Decisions:
         return int(self.starts[-1])
 
     def status(self) -> NDArray[np.uint8]:
-        """Whether a row with text is kept or a duplicate; other rows keep their unit's word."""
+        """Whether a row with text is kept or a copy; other rows keep their unit's word."""
         return self._map("status", np.uint8)
 
     def copy_of(self) -> NDArray[np.int64]:
-        """The row with the same text that stays, or -1."""
+        """The row with the same text, or nearly the same, that stays; or -1."""
         return self._map("copy_of", np.int64)
 
     def validation(self) -> NDArray[np.bool_]:
@@ -72,7 +77,11 @@ class Decisions:
 
 
 def decide(
-    unit_rows: Sequence[Path], counts: Sequence[int], policy: Policy, folder: Path
+    unit_rows: Sequence[Path],
+    counts: Sequence[int],
+    policy: Policy,
+    folder: Path,
+    unit_signatures: Sequence[Path] = (),
 ) -> Decisions:
     """Decide about all rows.
 
@@ -81,6 +90,7 @@ def decide(
         counts: How many rows each has.
         policy: How copies and splits are chosen.
         folder: An empty folder for the answer.
+        unit_signatures: The signatures of every unit, when the policy asks for them.
     """
     starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     decisions = Decisions(folder=folder, starts=starts)
@@ -93,6 +103,8 @@ def decide(
         buckets = max(1, -(-decisions.rows // BUCKET_ROWS))
         for bucket in range(buckets):
             _find_copies(unit_rows, decisions, policy, bucket, buckets)
+    if policy.near is not None:
+        _find_near_copies(unit_rows, unit_signatures, decisions, policy, policy.near)
     _choose_validation(unit_rows, decisions, policy)
     return decisions
 
@@ -144,6 +156,36 @@ def _repeated(values: NDArray[np.uint64]) -> NDArray[np.intp]:
     repeated[1:] |= same
     repeated[:-1] |= same
     return order[repeated]
+
+
+def _find_near_copies(
+    unit_rows: Sequence[Path],
+    unit_signatures: Sequence[Path],
+    decisions: Decisions,
+    policy: Policy,
+    near: Near,
+) -> None:
+    """Mark the near duplicates among the texts that no exact copy has taken out."""
+    status, copy_of = decisions.status(), decisions.copy_of()
+
+    def parts() -> Iterator[tuple[Any, Any, Any, Signatures]]:
+        priority = np.asarray(policy.priority, np.int64)
+        tables = _tables(unit_rows, decisions.starts)
+        for (first, table), path in zip(tables, unit_signatures, strict=True):
+            signed = np.flatnonzero(_numpy(table, "status") == KEPT)
+            chosen = status[first : first + len(table)][signed] == KEPT
+            rows = signed[chosen]
+            domain = _numpy(table, "domain").astype(np.int64)[rows]
+            scopes = domain + 1 if policy.scope == "domain" else np.zeros_like(domain)
+            signatures = map_signatures(path, near)[chosen]
+            yield rows + first, rank_of(priority[domain], rows + first), scopes, signatures
+
+    count = int(np.count_nonzero(status == KEPT))
+    candidates = gather(decisions.folder / "near", near, count, parts())
+    for losers, winners in find_near(candidates):
+        status[losers] = NEAR_DUPLICATE
+        copy_of[losers] = winners
+    follow(copy_of)
 
 
 def _choose_validation(unit_rows: Sequence[Path], decisions: Decisions, policy: Policy) -> None:

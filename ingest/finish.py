@@ -16,11 +16,11 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from contracts.atomic import atomic_path
-from ingest.corpus import UNROUTED
+from contracts.atomic import atomic_path, atomic_write
+from ingest.corpus import UNROUTED, Near
 from ingest.decide import Decisions
 from ingest.scratch import read_mark, scratch_path, write_mark
-from ingest.unit import KEPT, STATUS, map_tokens, read_rows
+from ingest.unit import KEPT, NEAR_DUPLICATE, STATUS, map_signatures, map_tokens, read_rows
 from shards.schema import DOCUMENTS
 
 pc: Any = pyarrow.compute  # makes its functions at run time, where no type checker sees them
@@ -70,6 +70,11 @@ class FinishTask:
     """By domain number and whether it is validation: where those tokens go."""
     first_tokens: Mapping[tuple[int, bool], int]
     """Where in its stream the unit's first token of that kind lies."""
+    near: Near | None
+    """How texts are signed, when they are."""
+    signatures_path: Path
+    signatures: Path
+    """Gets the signatures of the texts that no exact copy has taken out."""
     mark: Path
     """Appears when all is written."""
 
@@ -81,6 +86,8 @@ def finish_unit(task: FinishTask) -> None:
     rows = read_rows(task.rows_path)
     _write_documents(task, rows)
     _write_tokens(task, rows)
+    if task.near is not None:
+        _write_signatures(task, rows, task.near)
     write_mark(task.mark, {}, list(task.token_files.values()))
 
 
@@ -214,6 +221,16 @@ def _write_tokens(task: FinishTask, rows: pa.Table) -> None:
             for stream, output in outputs.items():
                 mask = np.repeat(np.asarray(chosen == stream[0] * 2 + stream[1]), counts)
                 output.write(ids[mask].data)
+
+
+def _write_signatures(task: FinishTask, rows: pa.Table, near: Near) -> None:
+    signed = np.flatnonzero(rows.column("status").to_numpy() == KEPT)
+    status = np.asarray(task.decisions.status()[_row_range(task)])[signed]
+    chosen = np.flatnonzero((status == KEPT) | (status == NEAR_DUPLICATE))
+    signatures = map_signatures(task.signatures_path, near)
+    with atomic_write(task.signatures, "wb") as output:
+        for start in range(0, len(chosen), _SLICE_ROWS):
+            output.write(signatures[chosen[start : start + _SLICE_ROWS]].data)
 
 
 def _token_slices(

@@ -14,11 +14,29 @@ class Layout:
 
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Globs below the root by domain."""
+    default: tuple[str, ...] = ()
+    """The domains that are read when none are named; all when there are none here."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings of every domain that differ from the usual ones."""
     route_paths: tuple[str, ...] = ()
     """Globs below the root of the files that hold all domains."""
     route_field: str = ""
     routes: Mapping[str, str] = field(default_factory=dict)
     """From the value of the field to the domain."""
+
+
+def _by_partition() -> dict[str, tuple[str, ...]]:
+    """Name the partitions of RedPajama-V2, one by one and `head` with `middle` as published."""
+    found: dict[str, tuple[str, ...]] = {}
+    for language in ("en", "de", "fr", "es", "it"):
+        for name in ("head", "middle", "tail", "head_middle"):
+            buckets = ("head", "middle") if name == "head_middle" else (name,)
+            found[f"{language}_{name}"] = tuple(
+                f"documents/*/*/{language}_{bucket}.{ending}"
+                for bucket in buckets
+                for ending in ("json.gz", "json.zst", "json")
+            )
+    return found
 
 
 def _folder(name: str, depth: str = "*") -> tuple[str, ...]:
@@ -37,6 +55,13 @@ LAYOUTS: dict[str, Layout] = {
             "stackexchange": _folder("stackexchange"),
             "wikipedia": _folder("wikipedia"),
         }
+    ),
+    # Together Computer 2023, RedPajama-Data-V2: documents/<snapshot>/<shard>/<language>_<bucket>.
+    # JSON Lines in spite of the ending.
+    "redpajama-v2": Layout(
+        paths=_by_partition(),
+        default=("en_head_middle",),
+        settings={"text": "raw_content", "format": "jsonl"},
     ),
     # Soboleva et al. 2023, SlimPajama-627B: train/chunk*/*.jsonl.zst, the domain in each record.
     "slimpajama": Layout(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +14,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ingest.decide import Decisions
 from ingest.scratch import read_mark, scratch_path, write_mark
-from ingest.unit import DUPLICATE, KEPT, ROWS, STATUS, UNROUTED_RANK, ReadTask, UnitSummary
+from ingest.unit import (
+    DUPLICATE,
+    KEPT,
+    NEAR_DUPLICATE,
+    ROWS,
+    STATUS,
+    UNROUTED_RANK,
+    ReadTask,
+    UnitSummary,
+    read_rows,
+)
 from ingest.workspace import Workspace
 from shards.compression import decompress
 from shards.mds import read_entries, shard_basename
@@ -35,6 +47,8 @@ class RecoverTask:
     """Of its input bytes."""
     documents: tuple[Path, ...]
     """Its Parquet files."""
+    signatures: Path
+    """Those of its texts, when the texts are signed."""
     out: Path
     sequence_length: int
 
@@ -42,8 +56,8 @@ class RecoverTask:
 def recover_unit(task: RecoverTask) -> None:
     """Write what reading the unit would have given, but for the tokens of duplicates.
 
-    No later build needs those: a copy that lost to an earlier record loses also when there are
-    more records.
+    An exact copy that lost to an earlier record loses also when there are more records. A near
+    duplicate may come back: then the unit is read again.
     """
     if read_mark(task.read.mark) is not None:
         return
@@ -54,12 +68,33 @@ def recover_unit(task: RecoverTask) -> None:
     with scratch_path(task.read.tokens_path) as path, path.open("wb") as stream:
         for ids in _token_slices(documents, task):
             stream.write(ids.data)
+    with scratch_path(task.read.signatures_path) as path:
+        if task.read.reading.near is None:
+            path.touch()
+        else:
+            shutil.copyfile(task.signatures, path)
     summary = UnitSummary(
         rows=rows.num_rows,
         tokens=int(documents.column("tokens").to_numpy().sum()),
         digest=task.digest,
     )
-    write_mark(task.read.mark, asdict(summary), [task.read.rows_path, task.read.tokens_path])
+    write_mark(task.read.mark, asdict(summary), task.read.files)
+
+
+def lacks_tokens(task: ReadTask, number: int, decisions: Decisions) -> bool:
+    """Tell whether a unit's results miss the tokens of a record that is kept.
+
+    Args:
+        task: The unit.
+        number: Its number among all units.
+        decisions: About the records of all units.
+    """
+    if task.reading.near is None:
+        return False
+    here = slice(int(decisions.starts[number]), int(decisions.starts[number + 1]))
+    # A kept text has its end-of-text token at least.
+    tokens = read_rows(task.rows_path).column("tokens").to_numpy()
+    return bool(((decisions.status()[here] == KEPT) & (tokens == 0)).any())
 
 
 def _documents(task: RecoverTask) -> pa.Table:
@@ -76,7 +111,9 @@ def _rows(documents: pa.Table, task: RecoverTask) -> pa.Table:
     status = np.array([STATUS.index(s) for s in documents.column("status").to_pylist()], np.uint8)
     # Where the other copy is comes anew from the comparison of all units.
     details = documents.column("detail").to_pylist()
-    detail = [None if s == DUPLICATE else d for s, d in zip(status, details, strict=True)]
+    copies = (DUPLICATE, NEAR_DUPLICATE)
+    detail = [None if s in copies else d for s, d in zip(status.tolist(), details, strict=True)]
+    status[status == NEAR_DUPLICATE] = KEPT
     columns: dict[str, Any] = {
         "domain": [ranks.get(name, UNROUTED_RANK) for name in names],
         "high": halves[:, 0],

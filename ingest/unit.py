@@ -13,17 +13,21 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
+from ingest.corpus import Near
 from ingest.encode import Encoder, EncoderSpec, load_encoder
 from ingest.faults import Fault
 from ingest.jsonl import is_blank
 from ingest.records import record_blocks
 from ingest.rules import Routing, Rule, cut_window, find_text
 from ingest.scratch import read_mark, scratch_path, write_mark
+from ingest.signatures import DTYPE as SIGNATURE_DTYPE
+from ingest.signatures import Signatures, sign
 from ingest.sources import Unit
 
-STATUS = ("kept", "duplicate", "too_short", "filtered", "empty", "malformed")
+STATUS = ("kept", "duplicate", "too_short", "filtered", "empty", "malformed", "near_duplicate")
 """The status of a row is its place here, until the documents are written."""
 KEPT, DUPLICATE, TOO_SHORT, FILTERED = range(4)
+NEAR_DUPLICATE = STATUS.index("near_duplicate")
 HAS_TEXT = (KEPT, DUPLICATE)
 UNROUTED_RANK = -1
 
@@ -55,6 +59,8 @@ class Reading:
     routing: Routing | None
     skip_repeats: bool
     """Texts repeated inside the unit and domain need no tokens: they are duplicates anyway."""
+    near: Near | None = None
+    """How texts are signed, when they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +84,18 @@ class ReadTask:
         return self.stem.with_suffix(".tokens")
 
     @property
+    def signatures_path(self) -> Path:
+        """The signatures of the same rows; empty when none are asked for."""
+        return self.stem.with_suffix(".signatures")
+
+    @property
+    def files(self) -> list[Path]:
+        """All results."""
+        return [self.rows_path, self.tokens_path, self.signatures_path]
+
+    @property
     def mark(self) -> Path:
-        """Says that both other files are whole."""
+        """Says that all other files are whole."""
         return self.stem.with_suffix(".json")
 
 
@@ -122,17 +138,22 @@ def read_unit(task: ReadTask) -> UnitSummary:
         return UnitSummary(**done)
     encoder = load_encoder(task.encoder)
     with ExitStack() as stack:
-        rows_path = stack.enter_context(scratch_path(task.rows_path))
-        tokens_path = stack.enter_context(scratch_path(task.tokens_path))
-        with rows_path.open("wb") as rows, tokens_path.open("wb") as tokens:
-            summary = _write_results(task, encoder, rows, tokens)
+        rows, tokens, signatures = (
+            stack.enter_context(stack.enter_context(scratch_path(path)).open("wb"))
+            for path in task.files
+        )
+        summary = _write_results(task, encoder, rows, tokens, signatures)
     task.unit.file.refuse_change()
-    write_mark(task.mark, asdict(summary), [task.rows_path, task.tokens_path])
+    write_mark(task.mark, asdict(summary), task.files)
     return summary
 
 
 def _write_results(
-    task: ReadTask, encoder: Encoder, rows: IO[bytes], tokens: IO[bytes]
+    task: ReadTask,
+    encoder: Encoder,
+    rows: IO[bytes],
+    tokens: IO[bytes],
+    signatures: IO[bytes],
 ) -> UnitSummary:
     digest = input_digest(task.unit)
     total = UnitSummary(rows=0, tokens=0, digest=digest)
@@ -140,6 +161,8 @@ def _write_results(
         for block in judged_blocks(task.unit, task.reading):
             ids, counts = encoder(block.texts)
             tokens.write(ids.data)
+            if task.reading.near is not None:
+                signatures.write(sign(block.texts, task.reading.near).data)
             batch = _record_batch(block, counts)
             writer.write_batch(batch)
             total = UnitSummary(
@@ -265,6 +288,13 @@ def map_tokens(path: Path, dtype: str) -> NDArray[Any]:
     if path.stat().st_size == 0:
         return np.empty(0, dtype)
     return np.memmap(path, dtype, mode="r")
+
+
+def map_signatures(path: Path, near: Near) -> Signatures:
+    """Map the signatures of a unit into memory, (texts, permutations)."""
+    if path.stat().st_size == 0:
+        return np.empty((0, near.permutations), SIGNATURE_DTYPE)
+    return np.memmap(path, SIGNATURE_DTYPE, mode="r").reshape(-1, near.permutations)
 
 
 def input_digest(unit: Unit) -> str:

@@ -14,7 +14,7 @@ from contracts.errors import UserError
 from contracts.shardset import FILE_NAME, SPLITS
 
 BUILD_FOLDER = ".build"
-DOCUMENTS, REMAINDERS = "documents", "remainders"
+DOCUMENTS, REMAINDERS, SIGNATURES = "documents", "remainders", "signatures"
 INPUTS = "inputs.json"
 _KEY_FILE = "key"
 
@@ -99,13 +99,18 @@ class Workspace:
             return
         (self.out / FILE_NAME).unlink(missing_ok=True)
         for path in self.out.iterdir():
-            if path.is_dir() and (path.name in (DOCUMENTS, REMAINDERS) or _is_domain(path)):
+            ours = path.name in (DOCUMENTS, REMAINDERS, SIGNATURES)
+            if path.is_dir() and (ours or _is_domain(path)):
                 shutil.rmtree(path)
         cleared.touch()
 
     def remainder(self, domain: str, split: str) -> Path:
         """Name the file with the tokens of a stream that are in no shard, which growing needs."""
         return self.out / REMAINDERS / f"{domain}.{split}.tokens"
+
+    def signatures(self, unit: int) -> Path:
+        """Name the file with the signatures of one unit's texts, which growing needs."""
+        return self.out / SIGNATURES / f"{unit:05}.u32"
 
     def clean(self) -> None:
         """Remove what only the build itself needed."""

@@ -6,8 +6,8 @@ import pyarrow as pa
 
 STATUSES = {
     "kept": "in the shards of its domain and split",
-    "duplicate": "the same text as a record that was kept",
-    "near_duplicate": "nearly the same text as a record that was kept",
+    "duplicate": "the same text as an earlier record, or one of a better domain",
+    "near_duplicate": "nearly the same text as an earlier record, or one of a better domain",
     "too_short": "fewer characters than the domain's minimum",
     "filtered": "left out by a filter of the corpus config",
     "empty": "no text, or a text without characters",
@@ -27,7 +27,8 @@ DOCUMENT_COLUMNS = {
     "bytes": "UTF-8 bytes of the text",
     "tokens": "tokens with the end-of-text token; 0 when not kept",
     "status": "what became of the record: " + ", ".join(STATUSES),
-    "detail": "why, or where the record it repeats is; null when there is nothing to say",
+    "detail": "why; of a duplicate, file and row of the record that stays; null when there is"
+    " nothing to say",
     "first_sample": "sample of its stream in which the document starts, from 0; null when not kept;"
     " the number of samples when it starts in the remainder",
     "first_offset": "token of that sample at which it starts, from 0; null when not kept",

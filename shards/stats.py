@@ -34,6 +34,8 @@ class DomainRow(NamedTuple):
     tokens_p95: float | None
     tokens_max: int | None
     duplicates: int
+    near_duplicates: int
+    """Of the duplicates."""
     rejects: int
     shards: int
     shard_bytes: int
@@ -81,6 +83,7 @@ _NUMBERS = (
     "median",
     "95%",
     "duplicates",
+    "near",
     "rejects",
     "shards",
 )
@@ -98,6 +101,7 @@ def _cells(row: DomainRow, train_tokens: int) -> tuple[str, ...]:
         "" if row.tokens_p50 is None else f"{row.tokens_p50:,.0f}",
         "" if row.tokens_p95 is None else f"{row.tokens_p95:,.0f}",
         _count(row.duplicates),
+        _count(row.near_duplicates),
         _count(row.rejects),
         _count(row.shards),
     )
@@ -126,6 +130,7 @@ _ADDED = (
     "chars",
     "bytes",
     "duplicates",
+    "near_duplicates",
     "rejects",
     "shards",
     "shard_bytes",

@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 from collections.abc import Callable
@@ -230,6 +231,50 @@ def test_route_sends_records_to_their_domains(
     unrouted = built.documents("unrouted")
     assert [row["status"] for row in unrouted] == ["filtered"] * 30 + ["malformed", "filtered"]
     assert len(built.all_documents()) == 92
+
+
+def test_redpajama_v2_documents(
+    tmp_path: Path, write_corpus: Callable, read_built: Callable
+) -> None:
+    texts: dict[tuple[str, int], str] = {}
+    for number, bucket in enumerate(["head", "middle", "tail"]):
+        name = f"documents/2023-06/000{number}/en_{bucket}.json.gz"
+        path = tmp_path / "v2" / name
+        path.parent.mkdir(parents=True)
+        records = []
+        for n in range(40 * number, 40 * number + 40):
+            texts[name, n % 40 + 1] = sentence(n)
+            # The fields of the published files.
+            records.append(
+                {
+                    "url": f"https://example.org/{n}",
+                    "date_download": "2023-02-01T00:00:00Z",
+                    "digest": f"sha1:{n:032}",
+                    "length": len(sentence(n)),
+                    "nlines": 1,
+                    "source_domain": "example.org",
+                    "title": str(n),
+                    "raw_content": sentence(n),
+                    "language": "en",
+                    "language_score": 0.5 + n % 40 / 100,
+                    "perplexity": 300.5,
+                    "bucket": bucket,
+                }
+            )
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        path.write_bytes(gzip.compress(lines.encode()))
+    domains = {"en_head_middle": {"filters": "language_score >= 0.6"}, "en_tail": {}}
+    quiet(
+        write_corpus(preset="redpajama-v2", root="v2", domains=domains), tmp_path / "out", workers=2
+    )
+    built = read_built(tmp_path / "out")
+    built.check_stream("en_head_middle", "train", texts)
+    built.check_stream("en_tail", "train", texts)
+    rows = built.documents("en_head_middle")
+    assert [row["status"] for row in rows].count("filtered") == 20
+    meta = json.loads(rows[-1]["meta"])
+    assert (meta["bucket"], meta["source_domain"]) == ("middle", "example.org")
+    assert "raw_content" not in meta
 
 
 def test_tokenizer_loads_in_transformers(two_domains: Callable, tmp_path: Path) -> None:

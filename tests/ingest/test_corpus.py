@@ -67,3 +67,17 @@ def test_mistakes_are_explained(tmp_path: Path, text: str, message: str) -> None
 def test_missing_keys_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="sequence_length: missing"):
         read_corpus(write(tmp_path, "domains: {a: {paths: x}}\ntokenizer: gpt2\n"))
+
+
+def test_partitions_of_redpajama_v2_are_chosen_by_name(tmp_path: Path) -> None:
+    preset = "preset: redpajama-v2\nroot: data\n"
+    corpus = read_corpus(write(tmp_path, preset + REST))
+    assert list(corpus.domains) == ["en_head_middle"]
+    chosen = "domains: {de_tail: {}, en_head: {text: title}, own: {paths: x.jsonl}}\n"
+    corpus = read_corpus(write(tmp_path, preset + chosen + REST))
+    assert corpus.domains["de_tail"].paths[0] == "data/documents/*/*/de_tail.json.gz"
+    assert corpus.domains["de_tail"].text == "raw_content"
+    assert corpus.domains["en_head"].text == "title"
+    assert corpus.domains["own"].text == "text"
+    with pytest.raises(UserError, match="domains: unknown value 'ru_head'"):
+        read_corpus(write(tmp_path, preset + "domains: {ru_head: {}}\n" + REST))
