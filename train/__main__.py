@@ -10,7 +10,10 @@ from train.single import train_file
 
 if __name__ == "__main__":
     try:
-        train_file(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+        record, _ = train_file(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+        if record.status != "finished":
+            print(f"{record.status}: {record.error}", file=sys.stderr)
+            sys.exit(1)
     except IndexError:
         print("usage: composer -n GPUS -m train run.yaml [OUT]", file=sys.stderr)
         sys.exit(2)

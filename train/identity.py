@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -15,6 +16,9 @@ _NOT_THE_EXPERIMENT = {
     "save_num_checkpoints_to_keep", "save_overwrite", "autoresume",
 }  # fmt: skip
 """Keys that change where a run reports to, not what it computes."""
+
+
+_MODEL_PLACE = "pretrained_model_name_or_path"
 
 
 def run_id(config: RunConfig, content: str, name: str = "run") -> str:
@@ -31,7 +35,11 @@ def run_id(config: RunConfig, content: str, name: str = "run") -> str:
         for stream in loader["dataset"]["streams"].values():
             for place in ("local", "remote"):
                 stream.pop(place, None)
-    relevant["tokenizer"] = {}
+    # Its files are in `content`; tokens added to them make the model larger.
+    relevant["tokenizer"] = relevant["tokenizer"]["kwargs"]
+    for section, key in ((relevant, "load_path"), (relevant["model"], _MODEL_PLACE)):
+        if section.get(key) and Path(section[key]).exists():
+            section[key] = _content_of_files(Path(section[key]))
     text = json.dumps([relevant, content], sort_keys=True)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
@@ -54,3 +62,21 @@ def content_of(config: RunConfig) -> str:
     streams = config.train_loader.dataset.streams
     places = {name: stream.model_dump(mode="json") for name, stream in streams.items()}
     return hashlib.sha256(json.dumps(places, sort_keys=True).encode()).hexdigest()
+
+
+def _content_of_files(place: Path) -> str:
+    """Hash a checkpoint, or the files of a model's folder."""
+    if place.is_file():
+        return _sha256(place.resolve(), place.stat().st_mtime_ns)
+    files = sorted(path for path in place.iterdir() if path.is_file())
+    return " ".join(f"{path.name}:{_sha256(path, path.stat().st_mtime_ns)}" for path in files)
+
+
+@functools.cache
+def _sha256(path: Path, changed: int) -> str:
+    """Hash a file once for all runs of a sweep; `changed` is when it was written."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(2**24):
+            digest.update(block)
+    return digest.hexdigest()

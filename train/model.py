@@ -20,11 +20,10 @@ from contracts.errors import UserError, unknown_name
 from train.config import MASKED, ModelConfig, TokenizerConfig
 from train.loss import TokenLoss
 
-_DROPOUTS = (
-    "resid_pdrop", "embd_pdrop", "attn_pdrop", "hidden_dropout", "attention_dropout",
-    "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
-)  # fmt: skip
 _CONTEXT_LENGTHS = ("n_positions", "max_position_embeddings")
+_POSITIONS_AFTER_PADDING = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm",
+                            "xlm-roberta", "xlm-roberta-xl")  # fmt: skip
+"""Model types that number positions from one more than the id of the padding token."""
 
 
 def load_tokenizer(config: TokenizerConfig) -> PreTrainedTokenizerFast:
@@ -50,23 +49,54 @@ def model_config(
     Raises:
         UserError: The model or an override is unknown.
     """
-    loaded = _base_config(config)
-    defaults: dict[str, Any] = {}
-    if not config.pretrained:
-        defaults = {"vocab_size": len(tokenizer), "use_cache": False}
-        defaults |= {name: sequence_length for name in _CONTEXT_LENGTHS if hasattr(loaded, name)}
-        defaults |= {name: 0.0 for name in _DROPOUTS if hasattr(loaded, name)}
-        defaults |= {
-            f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id")
-            for kind in ("bos", "eos", "pad")
-        }
-    for name, value in {**defaults, **config.config_overrides}.items():
-        if not hasattr(loaded, name):
-            known = [key for key in loaded.to_dict() if not key.startswith("_")]
+    base = _base_config(config)
+    for name in config.config_overrides:
+        if not hasattr(base, name):
+            known = [key for key in base.to_dict() if not key.startswith("_")]
             raise unknown_name("model.config_overrides", name, known)
-        setattr(loaded, name, value)
-    _check_sizes(loaded, sequence_length, tokenizer)
-    return loaded
+    defaults = {} if config.pretrained else _proxy_defaults(base, sequence_length, tokenizer)
+    made = _with_values(config, base, {**defaults, **config.config_overrides})
+    _check_sizes(made, sequence_length, tokenizer)
+    return made
+
+
+def _proxy_defaults(
+    base: PretrainedConfig, sequence_length: int, tokenizer: PreTrainedTokenizerFast
+) -> dict[str, Any]:
+    """Choose what suits small proxy runs: no dropout, and sizes that follow the data."""
+    positions = sequence_length
+    if base.model_type in _POSITIONS_AFTER_PADDING:
+        if tokenizer.pad_token_id is None:
+            raise UserError(
+                f"tokenizer: it has no padding token, which {base.model_type!r} counts positions "
+                "from; add `kwargs: {pad_token: <pad>}` under `tokenizer`"
+            )
+        positions += tokenizer.pad_token_id + 1
+    values: dict[str, Any] = {"vocab_size": len(tokenizer), "use_cache": False}
+    values |= dict.fromkeys(_CONTEXT_LENGTHS, positions)
+    values |= {
+        name: 0.0
+        for name, value in base.to_dict().items()
+        if isinstance(value, float) and ("dropout" in name or name.endswith("pdrop"))
+    }
+    values |= {
+        f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")
+    }
+    return {name: value for name, value in values.items() if hasattr(base, name)}
+
+
+def _with_values(
+    config: ModelConfig, base: PretrainedConfig, values: dict[str, Any]
+) -> PretrainedConfig:
+    """Change a transformers config; one that comes from a model type is made anew.
+
+    Its constructor derives some values from others (Llama's `head_dim` from `hidden_size`).
+    """
+    if _is_model_type(config):
+        return AutoConfig.for_model(config.pretrained_model_name_or_path, **values)
+    for name, value in values.items():
+        setattr(base, name, value)
+    return base
 
 
 def build_model(
@@ -108,9 +138,14 @@ def build_model(
     )
 
 
+def _is_model_type(config: ModelConfig) -> bool:
+    name = config.pretrained_model_name_or_path
+    return not config.pretrained and not Path(name).exists() and name in CONFIG_MAPPING
+
+
 def _base_config(config: ModelConfig) -> PretrainedConfig:
     name = config.pretrained_model_name_or_path
-    if not config.pretrained and not Path(name).exists() and name in CONFIG_MAPPING:
+    if _is_model_type(config):
         return AutoConfig.for_model(name)
     try:
         return AutoConfig.from_pretrained(name, trust_remote_code=config.trust_remote_code)
