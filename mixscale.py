@@ -113,6 +113,12 @@ def cli() -> None:
     help="Where the work is done.",
 )
 @click.option("--strict", is_flag=True, help="Stop at a record that cannot be read.")
+@click.option(
+    "--upload",
+    "remote",
+    metavar="ADDRESS",
+    help="Copy the shard set there afterwards: s3://…, gs://…, oci://…, azure://…, a folder.",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @json_option
 def build(
@@ -121,6 +127,7 @@ def build(
     workers: int | None,
     executor: str,
     strict: bool,
+    remote: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -130,19 +137,39 @@ def build(
     counted and kept as a row of `documents`; nothing is lost silently.
 
     \b
-    Example:
+    Examples:
       mixscale build corpus.yaml --out shardset
+      mixscale build corpus.yaml --out shardset --upload s3://bucket/shardset
     """
     from ingest.build import build as build_shardset
+
+    if remote is not None:
+        from shards.upload import check_address
+
+        # An address that cannot be written to is better known before the work than after it.
+        check_address(remote)
 
     shardset = build_shardset(
         corpus, out, workers=workers, executor=executor, strict=strict, progress=not quiet
     )
+    files = _upload(out, remote)
     if as_json:
-        _print_json({"shardset": str(out), **shardset.model_dump(mode="json")})
+        _print_json(
+            {"shardset": str(out), "uploaded_files": files, **shardset.model_dump(mode="json")}
+        )
         return
     _show_domains(out)
     click.echo(f"wrote {out} ({shardset.sequence_length} tokens a sample)")
+    if files is not None:
+        click.echo(f"copied to {remote}: {files} files" if files else f"{remote} has it already")
+
+
+def _upload(out: Path, remote: str | None) -> int | None:
+    if remote is None:
+        return None
+    from shards.upload import upload
+
+    return upload(out, remote)
 
 
 @cli.command()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +16,8 @@ from contracts.errors import UserError
 
 FILE_NAME = "shardset.json"
 FORMAT = 1
+UNFINISHED = "unfinished"
+"""Stands in the place of the format where a copy is being made."""
 TRAIN, VALIDATION = "train", "validation"
 SPLITS = (TRAIN, VALIDATION)
 
@@ -64,6 +69,21 @@ class ShardSet(Config):
     """Versions of the libraries whose output the bytes depend on."""
     content_sha256: str
     """Hash over the streams and the tokenizer: equal for equal content, wherever it lies."""
+    files_sha256: str = ""
+    """Hash of `files.sha256`, which lists the hashes of all files but shards and index."""
+    sha256: str = ""
+    """Hash over everything else in this file; `sealed` fills it in."""
+
+    def sealed(self) -> ShardSet:
+        """Give the summary with its own hash, by which a damaged file is recognised."""
+        values = self.model_dump(mode="json", exclude={"sha256"})
+        text = json.dumps(values, sort_keys=True)
+        return self.model_copy(update={"sha256": hashlib.sha256(text.encode()).hexdigest()})
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The folders of the streams, relative to the shard set."""
+        return tuple(f"{name}/{split}" for name, splits in self.domains.items() for split in splits)
 
     @property
     def domain_names(self) -> tuple[str, ...]:
@@ -91,6 +111,11 @@ def read_shardset(folder: str | Path) -> ShardSet:
             "make or finish it with `mixscale build corpus.yaml --out " + str(root) + "`"
         )
     values = read_json(path, "build the shard set again")
+    if values.get("format") == UNFINISHED:
+        raise UserError(
+            f"{root}: not a finished shard set, but a copy that was not finished; "
+            "the command that made it goes on where it stopped"
+        )
     if values.get("format") != FORMAT:
         raise UserError(
             f"{path}: shard set format {values.get('format')!r}; this version reads {FORMAT}"
@@ -98,8 +123,25 @@ def read_shardset(folder: str | Path) -> ShardSet:
     return validate(values, ShardSet, str(path))
 
 
+def content_sha256(tokenizer_sha256: str, domains: Mapping[str, Mapping[Any, SplitSummary]]) -> str:
+    """Hash the streams and the tokenizer, by their own hashes."""
+    digest = hashlib.sha256(f"{tokenizer_sha256}  tokenizer\n".encode())
+    for name, splits in domains.items():
+        for split, summary in splits.items():
+            digest.update(f"{summary.sha256}  {name}/{split}\n".encode())
+    return digest.hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """Hash the files of a tokenizer: SHA-256 over one line of file SHA-256 and name for each."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n".encode())
+    return digest.hexdigest()
+
+
 def write_shardset(folder: str | Path, shardset: ShardSet) -> Path:
-    """Write `shardset.json` atomically; its presence says that the build is whole."""
+    """Write `shardset.json` atomically, sealed; its presence says that the build is whole."""
     path = Path(folder) / FILE_NAME
-    write_json(path, shardset.model_dump(mode="json"))
+    write_json(path, shardset.sealed().model_dump(mode="json"))
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -17,13 +16,14 @@ from contracts.shardset import (
     SPLITS,
     ShardSet,
     SplitSummary,
+    content_sha256,
     read_shardset,
     write_shardset,
 )
 from ingest.corpus import UNROUTED, Corpus, domain_names, read_corpus
 from ingest.decide import Decisions, Policy, decide
 from ingest.encode import EncoderSpec
-from ingest.execute import Runner, open_runner
+from ingest.execute import Runner, explained, open_runner
 from ingest.finish import FinishTask, UnitPlaces, finish_unit
 from ingest.inputs import file_key, find_changes, read_inputs, record_inputs
 from ingest.pack import StreamTask, pack_streams
@@ -37,7 +37,8 @@ from ingest.tally import Stream, Tally, tally
 from ingest.tokenizer import TokenizerFiles
 from ingest.unit import UNROUTED_RANK, Reading, ReadTask, UnitSummary, read_unit
 from ingest.workspace import DOCUMENTS, Workspace
-from shards.mds import MdsOptions, TokenFile
+from shards.checksums import checksum_problems, write_checksums
+from shards.mds import MdsOptions, TokenFile, stream_sha256
 
 UNIT_VERSION = 2
 """Changes whenever the same input would give other unit results."""
@@ -78,7 +79,7 @@ def build(
         shardset = _finished(work, corpus, units, shown=progress)
         if shardset is not None:
             return shardset
-    with work.claimed(), open_runner(executor, workers, work.out) as run:
+    with explained(), work.claimed(), open_runner(executor, workers, work.out) as run:
         job = _Job(corpus=corpus, work=work, units=units, run=run, shown=progress)
         return job.build(folder, strict=strict)
 
@@ -152,6 +153,8 @@ class _Job:
         parts = [_part_numbers(self._domains, row) for row in counts.parts().tolist()]
         record_inputs(self.work, tasks, summaries, parts)
         shardset = self._summarize(tokenizer, spec, streams)
+        listed = write_checksums(self.work.out, shardset.streams)
+        shardset = shardset.model_copy(update={"files_sha256": listed}).sealed()
         write_shardset(self.work.out, shardset)
         _complete(self.work)
         return shardset
@@ -180,6 +183,7 @@ class _Job:
     def _recover(self, tasks: Sequence[ReadTask]) -> None:
         """Take the results of all units that a finished shard set holds out of it again."""
         shardset = read_shardset(self.work.out)
+        _refuse_damage(self.work, shardset)
         if shardset.versions.get("encoder") != tasks[0].encoder.name:
             return
         units = [
@@ -303,7 +307,7 @@ class _Job:
             domains=streams,  # pyright: ignore[reportArgumentType]  # the keys are SPLITS
             config=self._settings(),
             versions={"encoder": spec.name, spec.name: _version(spec.name)},
-            content_sha256=_content_sha256(tokenizer, streams),
+            content_sha256=content_sha256(tokenizer.sha256, streams),
         )
 
 
@@ -404,12 +408,24 @@ def _refuse_too_little(corpus: Corpus, counts: Tally) -> None:
         )
 
 
-def _content_sha256(tokenizer: TokenizerFiles, streams: dict[str, dict[str, SplitSummary]]) -> str:
-    digest = hashlib.sha256(f"{tokenizer.sha256}  tokenizer\n".encode())
-    for name, splits in streams.items():
-        for split, summary in splits.items():
-            digest.update(f"{summary.sha256}  {name}/{split}\n".encode())
-    return digest.hexdigest()
+def _refuse_damage(work: Workspace, shardset: ShardSet) -> None:
+    """Make sure that a shard set is what was built, before anything is taken out of it.
+
+    Raises:
+        UserError: It is not.
+    """
+    found = checksum_problems(work.out, shardset.files_sha256, shardset.streams)
+    problems = [f"{name}: {message}" for name, message in found]
+    for stream in shardset.streams:
+        domain, split = stream.split("/")
+        summary = shardset.domains[domain][split]  # pyright: ignore[reportArgumentType]
+        if not problems and stream_sha256(work.out / stream) != summary.sha256:
+            problems.append(f"{stream}: the shards are not the ones that were built")
+    if problems:
+        raise UserError(
+            f"{work.out}: cannot grow, because it is damaged:\n  " + "\n  ".join(problems) + "\n"
+            "put back what was changed, or build into another folder"
+        )
 
 
 def _digest(value: Any) -> str:

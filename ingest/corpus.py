@@ -200,7 +200,7 @@ class Shards(Config):
 
     size_limit: int = Field(default=1 << 26, gt=0, lt=1 << 32)
     compression: str | None = None
-    hashes: tuple[str, ...] = ()
+    hashes: tuple[str, ...] = ("xxh64",)
 
 
 class Corpus(Config):

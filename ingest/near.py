@@ -108,7 +108,8 @@ def _band_keys(signatures: Signatures, scopes: Ints, near: Near) -> NDArray[np.u
     keys = np.empty((bands, len(signatures)), np.uint64)
     says_something = have_words(signatures)
     for band in range(bands):
-        key = scopes.astype(np.uint64)
+        # Multiplied, because the numbers below change the low half only.
+        key = scopes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         for column in range(band * rows, (band + 1) * rows):
             # FNV-1a, a number at a time.
             key = (key ^ signatures[:, column]) * np.uint64(0x100000001B3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from contracts.atomic import write_json
 from contracts.errors import UserError
-from contracts.shardset import TokenizerSummary
+from contracts.shardset import TokenizerSummary, folder_sha256
 
 MODEL_FILE, SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
 FOLDER = "tokenizer"
@@ -67,7 +66,7 @@ def read_tokenizer(folder: Path, eos_token: str | None = None) -> TokenizerFiles
         vocab_size=max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
         eos_token=eos_token,
         eos_token_id=eos_token_id,
-        sha256=_sha256(folder),
+        sha256=folder_sha256(folder),
     )
 
 
@@ -161,10 +160,3 @@ def _read_settings(folder: Path) -> dict[str, Any]:
             except ValueError as error:
                 raise UserError(f"{path}: not JSON ({error})") from error
     return settings
-
-
-def _sha256(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n".encode())
-    return digest.hexdigest()

@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.atomic import TEMPORARY_PREFIX
-from contracts.shardset import ShardSet, read_shardset
+from contracts.shardset import FILE_NAME as SHARDSET
+from contracts.shardset import ShardSet, content_sha256, folder_sha256, read_shardset
+from shards.checksums import checksum_problems
 from shards.index import FILE_NAME, is_current, open_views
 from shards.integrity import (
     ShardReport,
@@ -68,7 +70,12 @@ def verify(folder: str | Path, *, progress: bool = True) -> VerifyReport:
     """
     root = Path(folder)
     shardset = read_shardset(root)
-    problems = [*_index_problems(root), *_unlisted_streams(root, shardset)]
+    problems = [
+        *_summary_problems(root, shardset),
+        *_file_problems(root, shardset),
+        *_index_problems(root),
+        *_unlisted_streams(root, shardset),
+    ]
     damaged = list(_parquet_problems(root))
     problems += damaged
     with open_views(root) as connection, _bar(progress) as bar:
@@ -137,6 +144,25 @@ def _last_tokens(connection: duckdb.DuckDBPyConnection | None, domain: str, spli
     if connection is None:
         return np.array([], np.int64)
     return last_tokens(connection, domain, split)
+
+
+def _summary_problems(root: Path, shardset: ShardSet) -> Iterator[Problem]:
+    """Check the hashes in shardset.json that are made of others."""
+    tokenizer = shardset.tokenizer
+    if shardset.sealed().sha256 != shardset.sha256:
+        yield Problem(SHARDSET, "damaged: its own hash is not the one that was written")
+    if content_sha256(tokenizer.sha256, shardset.domains) != shardset.content_sha256:
+        yield Problem(SHARDSET, "content_sha256 is not the hash over its streams and tokenizer")
+    folder = root / tokenizer.path
+    if not folder.is_dir():
+        yield Problem(tokenizer.path, "no such folder")
+    elif folder_sha256(folder) != tokenizer.sha256:
+        yield Problem(tokenizer.path, "is not the tokenizer that the shards were made with")
+
+
+def _file_problems(root: Path, shardset: ShardSet) -> Iterator[Problem]:
+    for name, message in checksum_problems(root, shardset.files_sha256, shardset.streams):
+        yield Problem(name, message)
 
 
 def _index_problems(root: Path) -> Iterator[Problem]:

@@ -1,19 +1,26 @@
-"""Kills builds at random moments: the same command must end with the same bytes."""
+"""Stops builds at random moments: the same command must end with the same bytes."""
 
 import contextlib
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from contracts.errors import UserError
+from contracts.shardset import read_shardset
 from ingest.build import build
+from ingest.unit import ReadTask, read_unit
 from ingest.workspace import BUILD_FOLDER
+from shards.checksums import checksum_problems
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("MIXSCALE_KILLS", "32"))
@@ -31,7 +38,8 @@ LAUNCHER = (
     + """
 import os
 import sys
-import ingest.finish, shards.index, awkward, gigatoken, tokenizers
+import ingest.finish, ingest.shingles, shards.index, awkward, gigatoken, rensa, tokenizers
+ingest.shingles._kinds()
 
 if __name__ == "__main__":
     print("ready", flush=True)
@@ -49,16 +57,28 @@ WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "
 
 
 @pytest.fixture
-def corpus(tmp_path: Path, write_corpus: Callable, write_lines: Callable) -> Path:
+def texts() -> dict[str, list[str]]:
+    """The texts of three files, with copies and near copies among them."""
     rng = random.Random(11)
-    for name in ("a", "b"):
-        texts = [" ".join(rng.choices(WORDS, k=120)) for _ in range(120)]
-        texts += rng.choices(texts, k=12)
-        write_lines(f"{name}/1.jsonl", [{"text": text} for text in texts])
+    found = {}
+    for name in ("a/1", "b/1", "a/0"):
+        words = [rng.choices(WORDS, k=120) for _ in range(100)]
+        found[name] = [" ".join(text) for text in [*words, *rng.choices(words, k=12)]]
+        found[name] += [" ".join(["other", *text[1:]]) for text in rng.choices(words, k=12)]
+    return found
+
+
+@pytest.fixture
+def corpus(
+    tmp_path: Path, write_corpus: Callable, write_lines: Callable, texts: dict[str, list[str]]
+) -> Path:
+    for name in ("a/1", "b/1"):
+        write_lines(f"{name}.jsonl", [{"text": text} for text in texts[name]])
     return write_corpus(
         domains={"a": {"paths": "a/*"}, "b": {"paths": "b/*"}},
         tokenizer={"train": {"vocab_size": 280}},
         split={"validation": 0.2},
+        duplicates={"near": {"words": 3}},
         shards={"size_limit": 30_000},
     )
 
@@ -102,34 +122,74 @@ def launcher() -> Iterator[Launcher]:
     launcher.stop()
 
 
-def looks_whole(out: Path) -> bool:
-    """Whether the folder claims to be a finished shard set."""
-    return (out / "shardset.json").exists()
+def holds(out: Path, files: int) -> bool:
+    """Whether the folder claims to be a finished shard set of so many input files."""
+    if not (out / "shardset.json").exists():
+        return False
+    # What claims to be whole is whole, before the same command runs once more.
+    shardset = read_shardset(out)
+    assert not list(checksum_problems(out, shardset.files_sha256, shardset.streams))
+    return len(json.loads((out / "inputs.json").read_text())["files"]) == files
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_builds_end_with_the_same_bytes(
     corpus: Path, tmp_path: Path, launcher: Launcher, read_tree: Callable, workers: int
 ) -> None:
-    reference = tmp_path / "reference"
+    kill_until_done(launcher, corpus, tmp_path, None, workers, read_tree)
+
+
+def test_killed_growth_ends_with_the_same_bytes(
+    corpus: Path,
+    tmp_path: Path,
+    launcher: Launcher,
+    read_tree: Callable,
+    write_lines: Callable,
+    texts: dict[str, list[str]],
+) -> None:
+    old = tmp_path / "old"
+    launcher.start(corpus, old, 1)
+    assert launcher.wait() == 0
+    write_lines("a/0.jsonl", [{"text": text} for text in texts["a/0"]])
+    kill_until_done(launcher, corpus, tmp_path, old, 2, read_tree)
+
+
+def kill_until_done(
+    launcher: Launcher,
+    corpus: Path,
+    folder: Path,
+    old: Path | None,
+    workers: int,
+    read_tree: Callable,
+) -> None:
+    """Kill builds, which begin with nothing or with an old shard set, a third of all times."""
+    reference = begin(folder / "reference", old)
     started = time.monotonic()
     launcher.start(corpus, reference, workers)
     assert launcher.wait() == 0
     seconds = time.monotonic() - started
     expected = read_tree(reference)
+    files = len(json.loads((reference / "inputs.json").read_text())["files"])
     rng = random.Random(workers)
     kills = folders = 0
-    while kills < KILLS // 2:
-        out = tmp_path / f"out-{folders}"
+    out = begin(folder / "out-0", old)
+    while kills < -(-KILLS // 3):
         pid = launcher.start(corpus, out, workers)
         time.sleep(rng.uniform(0, seconds * 0.7))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         kills += launcher.wait() == signal.SIGKILL
-        if looks_whole(out):
+        if holds(out, files):
             finish_and_compare(launcher, corpus, out, expected, read_tree)
             folders += 1
-    finish_and_compare(launcher, corpus, tmp_path / f"out-{folders}", expected, read_tree)
+            out = begin(folder / f"out-{folders}", old)
+    finish_and_compare(launcher, corpus, out, expected, read_tree)
+    print(f"{kills} kills, {folders + 1} shard sets", file=sys.stderr)
+
+
+def begin(out: Path, old: Path | None) -> Path:
+    """Put the old shard set there, when there is one."""
+    return out if old is None else shutil.copytree(old, out)
 
 
 def finish_and_compare(
@@ -191,5 +251,62 @@ run(*sys.argv[1:])
         check=False,
     )
     assert "UserError: cannot write on: " in ended.stderr
-    assert not looks_whole(out)
-    assert build(corpus, out, workers=1, progress=False).domains["a"]["train"].documents > 90
+    assert not (out / "shardset.json").exists()
+    assert build(corpus, out, workers=1, progress=False).domains["a"]["train"].documents > 60
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, with room for a little."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may make a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_is_explained_and_resumed(
+    corpus: Path, tmp_path: Path, small_disk: Path, read_tree: Callable, workers: int
+) -> None:
+    build(corpus, tmp_path / "reference", workers=1, progress=False)
+    out = small_disk / "out"
+    failures = 0
+    # A little more room each time, so that the disk is full in every stage.
+    for size in [*range(64, 2048, 128), 65536]:
+        room = f"remount,size={size}k"
+        subprocess.run(["mount", "-o", room, str(small_disk)], check=True)
+        try:
+            build(corpus, out, workers=workers, progress=False)
+        except UserError as error:
+            assert "No space left on device" in str(error)  # noqa: PT017  # others are none
+            failures += 1
+    assert failures > 3
+    assert read_tree(out) == read_tree(tmp_path / "reference")
+
+
+def test_an_input_that_vanishes_stops_the_build_and_is_said(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = tmp_path / "moved"
+    path = tmp_path / "b" / "1.jsonl"
+
+    def vanishing(task: ReadTask) -> Any:
+        if task.unit.file.address == str(path) and path.exists():
+            path.rename(moved)
+        return read_unit(task)
+
+    monkeypatch.setattr("ingest.build.read_unit", vanishing)
+    with pytest.raises(UserError, match=r"b/1\.jsonl: cannot read: No such file or directory"):
+        build(corpus, tmp_path / "out", workers=1, progress=False)
+    assert not (tmp_path / "out" / "shardset.json").exists()
+    with pytest.raises(UserError, match=r"domains\.b\.paths: no file matches b/\*"):
+        build(corpus, tmp_path / "out", workers=1, progress=False)
+    moved.rename(path)
+    build(corpus, tmp_path / "out", workers=1, progress=False)
+    path.unlink()
+    (tmp_path / "b" / "2.jsonl").write_text('{"text": "another"}\n')
+    with pytest.raises(UserError, match=r"input gone: b:b/1\.jsonl\n  input added: b:b/2\.jsonl"):
+        build(corpus, tmp_path / "out", workers=1, progress=False)

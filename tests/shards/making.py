@@ -23,7 +23,16 @@ from contracts.run_record import (
     write_record,
     write_sweep,
 )
-from contracts.shardset import SPLITS, ShardSet, SplitSummary, TokenizerSummary, write_shardset
+from contracts.shardset import (
+    SPLITS,
+    ShardSet,
+    SplitSummary,
+    TokenizerSummary,
+    content_sha256,
+    folder_sha256,
+    write_shardset,
+)
+from shards.checksums import write_checksums
 from shards.index import rebuild_index
 from shards.mds import (
     MdsOptions,
@@ -136,9 +145,19 @@ def make_shardset(
             )
             for split in SPLITS
         }
-    shardset = _summary(streams, sequence_length, vocab_size)
-    write_shardset(folder, shardset)
+    (folder / "tokenizer").mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer" / "tokenizer.json").write_text("{}")
+    shardset = _summary(folder, streams, sequence_length, vocab_size)
+    shardset = with_checksums(folder, shardset)
     rebuild_index(folder)
+    return shardset
+
+
+def with_checksums(folder: Path, shardset: ShardSet) -> ShardSet:
+    """Hash the files as they are now, and write `shardset.json` again."""
+    listed = write_checksums(folder, shardset.streams)
+    shardset = shardset.model_copy(update={"files_sha256": listed}).sealed()
+    write_shardset(folder, shardset)
     return shardset
 
 
@@ -240,16 +259,15 @@ def _make_stream(
 
 
 def _summary(
-    streams: dict[str, dict[Any, SplitSummary]], sequence_length: int, vocab_size: int
+    folder: Path, streams: dict[str, dict[Any, SplitSummary]], sequence_length: int, vocab_size: int
 ) -> ShardSet:
     tokenizer = TokenizerSummary(
         path="tokenizer",
         vocab_size=vocab_size,
         eos_token="<|endoftext|>",
         eos_token_id=EOS,
-        sha256=hashlib.sha256(b"no tokenizer").hexdigest(),
+        sha256=folder_sha256(folder / "tokenizer"),
     )
-    hashes = [summary.sha256 for splits in streams.values() for summary in splits.values()]
     return ShardSet(
         mixscale_version="0",
         sequence_length=sequence_length,
@@ -257,7 +275,7 @@ def _summary(
         domains=streams,
         config={"sequence_length": sequence_length},
         versions={"numpy": np.__version__},
-        content_sha256=hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        content_sha256=content_sha256(tokenizer.sha256, streams),
     )
 
 

@@ -26,7 +26,7 @@ def test_the_copy_is_whole_and_streams(made: Path, tmp_path: Path) -> None:
     here = {
         name: data
         for name, data in files(made).items()
-        if name.split("/")[0] not in ("runs", "sweeps", "fits")
+        if name.split("/")[0] not in ("runs", "sweeps", "fits", ".uploads")
     }
     assert files(remote) == here
     assert count == len(here)
@@ -51,6 +51,39 @@ def test_a_copy_that_fails_is_not_taken_for_whole(made: Path, tmp_path: Path) ->
     with pytest.raises(OSError, match=r"shard\.00001\.mds"):
         upload(made, str(remote))
     with pytest.raises(UserError, match="not a finished shard set"):
+        read_shardset(remote)
+
+
+def test_a_copy_goes_on_where_it_stopped(copied: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    hindrance = remote / "github" / "train" / "index.json" / "index.json"
+    hindrance.mkdir(parents=True)
+    with pytest.raises(OSError, match=r"index\.json"):
+        upload(copied, f"file://{remote}")
+    with pytest.raises(UserError, match="a copy that was not finished"):
+        read_shardset(remote)
+    before = {p: p.stat().st_mtime_ns for p in remote.rglob("*.mds")}
+    hindrance.rmdir()
+    hindrance.parent.rmdir()
+    count = upload(copied, f"file://{remote}")
+    assert 0 < count < len(files(remote)) - len(before)
+    assert {p: p.stat().st_mtime_ns for p in remote.rglob("*.mds")} == before
+    assert verify(remote, progress=False).sound
+    assert upload(copied, f"file://{remote}") == 0
+
+
+def test_only_what_changed_is_copied_again(copied: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    upload(copied, str(remote))
+    (copied / "documents/arxiv/00000.parquet").touch()
+    assert upload(copied, str(remote)) == 1
+    # The old copy counts as unfinished until the new one is whole.
+    (copied / "documents/arxiv/00000.parquet").touch()
+    (remote / "documents/arxiv/00000.parquet").unlink()
+    (remote / "documents/arxiv/00000.parquet/00000.parquet").mkdir(parents=True)
+    with pytest.raises(OSError, match="parquet"):
+        upload(copied, str(remote))
+    with pytest.raises(UserError, match="a copy that was not finished"):
         read_shardset(remote)
 
 

@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import UserError
+from contracts.shardset import read_shardset
+from ingest.build import build
+from shards.index import open_index
 from shards.mds import MdsOptions, finish_stream, read_entries
 from shards.schema import DOCUMENTS
 from shards.verify import verify
-from tests.shards.making import make_shardset
+from tests.shards.making import make_shardset, with_checksums
 
 SHARD = "arxiv/train/shard.00001.mds"
 
@@ -333,7 +336,79 @@ def test_records_that_belong_to_no_domain_are_fine(copied: Path) -> None:
         row | {"domain": "unrouted"} for row in table.to_pylist() if row["status"] == "filtered"
     ]
     pq.write_table(type(table).from_pylist(rows, schema=DOCUMENTS), path)
+    assert problems(copied) == [
+        "documents/unrouted/part.parquet: extra file, not in files.sha256",
+    ]
+    with_checksums(copied, read_shardset(copied))
     assert problems(copied) == []
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shard set with every kind of file that a build leaves."""
+    folder = tmp_path_factory.mktemp("grown")
+    lines = [
+        json.dumps({"text": f"{n}: " + " ".join(f"w{(n * k) % 97}" for k in range(30))})
+        for n in range(60)
+    ]
+    (folder / "a.jsonl").write_text("\n".join([*lines, *lines[:3], "broken", ""]))
+    corpus = folder / "corpus.yaml"
+    corpus.write_text(
+        "domains: {a: {paths: a.jsonl}}\ntokenizer: {train: {vocab_size: 280}}\n"
+        "sequence_length: 64\nsplit: {validation: 0.2}\nduplicates: {near: true}\n"
+        "shards: {size_limit: 3000}\n"
+    )
+    build(corpus, folder / "out", workers=1, progress=False)
+    assert problems(folder / "out") == []
+    return folder / "out"
+
+
+def what_is_said(folder: Path) -> list[str]:
+    """The problems, or the one message about a shardset.json that cannot be read at all."""
+    try:
+        return problems(folder)
+    except UserError as error:
+        return str(error).replace(f"{folder}/", "").splitlines()
+
+
+def test_a_flipped_bit_in_any_file_is_found_there(grown: Path) -> None:
+    rng = random.Random(17)
+    files = sorted(p for p in grown.rglob("*") if p.is_file() and p.name != "index.duckdb")
+    kinds = {path.relative_to(grown).parts[0] for path in files}
+    assert kinds == {
+        *("a", "documents", "files.sha256", "inputs.json", "remainders"),
+        *("shardset.json", "signatures", "tokenizer"),
+    }
+    for path in [*files, *rng.choices(files, k=20)]:
+        whole = path.read_bytes()
+        if not whole:
+            continue
+        data = bytearray(whole)
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        path.write_bytes(data)
+        name = path.relative_to(grown).as_posix()
+        assert any(line.startswith(f"{name}: ") for line in what_is_said(grown)), name
+        path.write_bytes(whole)
+    assert problems(grown) == []
+
+
+def test_a_damaged_index_is_noticed_or_answers_rightly(grown: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(grown, tmp_path / "copy")
+    rng = random.Random(17)
+    whole = (copy / "index.duckdb").read_bytes()
+    query = "SELECT domain, split, records, documents, tokens FROM domains"
+
+    def answer() -> list[tuple[Any, ...]]:
+        with open_index(copy) as connection:
+            return connection.execute(query).fetchall()
+
+    expected = answer()
+    for _ in range(8):
+        data = bytearray(whole)
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        (copy / "index.duckdb").write_bytes(data)
+        assert all(line.startswith("index.duckdb: ") for line in problems(copy))
+        assert answer() == expected
 
 
 def test_an_unfinished_shard_set_is_refused(copied: Path) -> None:
