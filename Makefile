@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types pytest redpajama-mini constraints docs clean
+.PHONY: demo test lint types pytest test-kills memory redpajama-mini constraints docs clean
 
 demo: $(VENV)/installed  ## the main job, offline, on text found on this machine (10 minutes)
 	$(BIN)/mixscale demo --out mixscale-demo
@@ -20,6 +20,12 @@ types: $(VENV)/installed-dev
 
 pytest: $(VENV)/installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+test-kills: $(VENV)/installed-dev  ## 200 builds and growths killed at random moments
+	MIXSCALE_KILLS=200 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/ingest/test_kills.py -k kill
+
+memory: $(VENV)/installed-dev  ## peak memory of builds that are hard on it, at most 1.5 GiB
+	$(BIN)/python -m benchmarks.memory
 
 redpajama-mini: $(VENV)/installed  ## the same job on RedPajama-layout data in ../shared
 	VENV=$(VENV) bash examples/redpajama-mini/run.sh
