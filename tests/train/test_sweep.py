@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from contracts.errors import UserError
 from contracts.experiment import read_experiment
 from contracts.run_record import RunRecord, read_sweep, sweep_records
-from train.sweep import identified
+from train.sweep import identified, sweep
 
 EXPERIMENT = """\
 name: tiny
@@ -128,11 +131,50 @@ def test_diverged_runs_do_not_stop_the_others(shardset: Path, tmp_path: Path) ->
     assert {record.status for record in results(tmp_path)} == {"diverged"}
 
 
+def test_runs_that_fail_say_how_and_are_tried_again(shardset: Path, tmp_path: Path) -> None:
+    """A missing shard, a killed run: the others finish, and later these do."""
+    data = tmp_path / "shardset"
+    shutil.copytree(shardset, data)
+    experiment = write(tmp_path, data)
+    mixtures = {
+        "some": {"code": 0.5, "prose": 0.3, "tables": 0.2},
+        "most": {"code": 0.3, "prose": 0.1, "tables": 0.6},
+        "none": {"code": 0.5, "prose": 0.5},
+    }
+    design = f"  type: explicit\n  scales: [3840]\n  mixtures: {mixtures}\n"
+    text = experiment.read_text().replace("  type: ddo\n  scales: [1920, 3840]\n", design)
+    experiment.write_text(text)
+    (shard,) = (data / "tables" / "train").glob("*.mds")
+    shard.rename(tmp_path / "elsewhere.mds")
+    killer = threading.Thread(target=_kill_one_run, args=(tmp_path, "none"))
+    killer.start()
+    lines: list[str] = []
+    result = sweep(experiment, workers=2, retries=0, report=lines.append)
+    killer.join()
+    states = {record.mixture: record.status for record in result.records}
+    assert states == {"some": "data_error", "most": "data_error", "none": "died"}
+    assert [record.status for record in results(tmp_path)] == list(states.values())
+    summary = result.text()
+    assert re.search(r"domain 'tables': cannot read .*tables/train/shard", summary)
+    assert "died: killed by SIGKILL" in summary
+    assert "2 data_error, 1 died; records in" in summary
+    assert sum("data_error: domain 'tables': cannot read" in line for line in lines) == 2
+
+    (tmp_path / "elsewhere.mds").rename(shard)
+    assert sweep(experiment, workers=2, report=lines.append).states == {"finished": 3}
+
+
+def test_a_model_too_large_for_the_memory(shardset: Path, tmp_path: Path) -> None:
+    experiment = write(tmp_path, shardset)
+    text = experiment.read_text().replace("scales: [1920, 3840]", "scales: [1920]")
+    # A petabyte of weights in one layer.
+    experiment.write_text(text.replace("n_layer: 1", f"n_layer: 1, n_inner: {2**44}"))
+    result = sweep(experiment, workers=2, report=lambda line: None)
+    assert result.states == {"out_of_memory": 7}
+    assert "a smaller one computes the same in less memory" in str(result.records[0].error)
+
+
 def test_two_sweeps_at_once_are_refused(shardset: Path, tmp_path: Path) -> None:
-    from filelock import FileLock
-
-    from train.sweep import sweep
-
     experiment = write(tmp_path, shardset)
     (tmp_path / "out" / "sweeps").mkdir(parents=True)
     with (
@@ -158,23 +200,23 @@ def _wait_for_results(folder: Path, count: int) -> None:
     pytest.fail(f"no {count} results in time")
 
 
-def _working_on(folder: Path) -> list[int]:
-    """Find the processes that write the log of a run below `folder`."""
+def _working_on(folder: Path, name: str = "") -> list[int]:
+    """Find the processes that write the log of a run below `folder` whose name holds `name`."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             target = os.readlink(process / "fd" / "1")
         except OSError:
             continue
-        if target.startswith(str(folder)) and target.endswith("log.txt"):
+        if target.startswith(str(folder)) and name in target and target.endswith("log.txt"):
             found.append(int(process.name))
     return found
 
 
-def _kill_one_run(folder: Path) -> None:
+def _kill_one_run(folder: Path, name: str = "") -> None:
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        for number in _working_on(folder):
+        for number in _working_on(folder, name):
             os.kill(number, signal.SIGKILL)
             return
         time.sleep(0.01)
