@@ -139,9 +139,9 @@ class StopWatch(Callback):
 
 
 class ProgressReport(Callback):
-    """Tells a listener how many tokens are done, a few times a second at most."""
+    """Tells a listener how many tokens are done, every so often."""
 
-    def __init__(self, listener: Callable[[int], None], interval_seconds: float = 0.5) -> None:
+    def __init__(self, listener: Callable[[int], None], interval_seconds: float) -> None:
         self.listener = listener
         self.interval = interval_seconds
         self._next = 0.0

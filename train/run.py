@@ -87,6 +87,7 @@ def train(
     *,
     identity: dict[str, Any] | None = None,
     listener: Callable[[int], None] | None = None,
+    listener_interval: float = 0.5,
 ) -> RunRecord:
     """Train one model, evaluate it, write its record into `folder`.
 
@@ -94,7 +95,8 @@ def train(
         config: The run.
         folder: `runs/<run_id>`; gets `run.yaml` first, `result.json` last.
         identity: Fields of the record that say what the run is for (sweep, role, domain and so on).
-        listener: Called with the tokens done, a few times a second.
+        listener: Called with the tokens done, after batches.
+        listener_interval: Seconds between two of these calls, at least.
 
     Returns:
         The record. Its status is `finished`; or `diverged`, `out_of_memory` or `data_error`, with
@@ -106,7 +108,8 @@ def train(
     """
     target = Path(folder)
     started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    outcome = _attempt(config, target, listener)
+    reporter = None if listener is None else ProgressReport(listener, listener_interval)
+    outcome = _attempt(config, target, reporter)
     record = _record(config, outcome, target.name, started, identity or {})
     if dist.get_global_rank() == 0:
         write_record(target, record)
@@ -123,7 +126,7 @@ def write_run_yaml(folder: Path, config: RunConfig) -> Path:
     return path
 
 
-def _build(config: RunConfig, listener: Callable[[int], None] | None) -> _Parts:
+def _build(config: RunConfig, reporter: ProgressReport | None) -> _Parts:
     device = choose_device()
     _check_batches(config)
     _check_checkpoint(config)
@@ -142,8 +145,8 @@ def _build(config: RunConfig, listener: Callable[[int], None] | None) -> _Parts:
     counter = TokenCounter(dataset, config.max_seq_len)
     evaluation, watch = EvaluationLog(), StopWatch()
     recorders: list[Callback] = [counter, evaluation, watch, DivergenceGuard()]
-    if listener is not None:
-        recorders.append(ProgressReport(listener))
+    if reporter is not None:
+        recorders.append(reporter)
     trainer = Trainer(
         model=model,
         train_dataloader=loader,
@@ -208,12 +211,13 @@ def _check_left_to_do(config: RunConfig, trainer: Trainer) -> None:
         )
 
 
-def _attempt(config: RunConfig, folder: Path, listener: Callable[[int], None] | None) -> _Outcome:
+def _attempt(config: RunConfig, folder: Path, reporter: ProgressReport | None) -> _Outcome:
     """Make the run's parts and train, until it ends or something goes wrong."""
-    parts = None
-    status, reason = "finished", None
+    parts: _Parts | None = None
+    status: Status = "finished"
+    reason: str | None = None
     try:
-        parts = _build(config, listener)
+        parts = _build(config, reporter)
         _write_run_yaml_once(folder, config)
         _fit(parts)
     except Exception as error:
