@@ -66,6 +66,7 @@ def connected(cores: int | None = None) -> Iterator[None]:
 
 def _connect(cores: int | None) -> None:
     import ray
+    from ray.exceptions import RayError
 
     address = os.environ.get("RAY_ADDRESS", "")
     if "://" in address:
@@ -82,7 +83,7 @@ def _connect(cores: int | None) -> None:
         except ValueError:
             # Ray has found a cluster to connect to, whose size is not ours to set.
             ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         raise UserError(f"cannot connect to Ray at {address or 'this machine'}: {error}") from error
 
 
@@ -187,6 +188,13 @@ def fetch(reference: Any) -> Any:
         if not reasons:
             raise
         raise Lost(reasons[0]) from error
+
+
+def look_again(folder: Path) -> None:
+    """Make a network file system notice what another machine has just written to a folder."""
+    # It may remember for half a minute that a file was missing; opening the folder ends that.
+    for place in (folder.parent, folder):
+        os.listdir(place)
 
 
 class Losses:

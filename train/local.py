@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, Pipe, wait
@@ -39,15 +39,23 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Running:
+class Running:
+    """A run and its process."""
+
     job: Job
     slot: int
     process: BaseProcess
     messages: Connection
+    """Brings the tokens done, and ends with the process."""
 
 
 def run_jobs(
-    jobs: Sequence[Job], *, workers: int | None, retries: int, progress: SweepProgress
+    jobs: Sequence[Job],
+    *,
+    workers: int | None,
+    retries: int,
+    progress: SweepProgress,
+    gpus_per_run: float | None = None,
 ) -> dict[str, str]:
     """Run all jobs, several at a time, each in its own process.
 
@@ -60,11 +68,12 @@ def run_jobs(
     """
     if not jobs:
         return {}
-    slots = _slots(workers, len(jobs))
-    context = _fork_server()
+    slots = _slots(workers, len(jobs), gpus_per_run)
+    context = fork_server()
+    environment = {"CUDA_VISIBLE_DEVICES": ""} if gpus_per_run == 0 else {}
     waiting = deque((job, 0) for job in jobs)
     free = deque(slots)
-    running: dict[str, _Running] = {}
+    running: dict[str, Running] = {}
     tries: dict[str, int] = {}
     died: dict[str, str] = {}
     try:
@@ -72,19 +81,20 @@ def run_jobs(
             while waiting and free:
                 job, attempt = waiting.popleft()
                 tries[job.name] = attempt
-                running[job.name] = _start(context, job, free.popleft(), len(slots))
+                slot = free.popleft()
+                running[job.name] = start(context, job, slot, len(slots), environment)
                 progress.start(job.name)
             for name in _ended(running, progress):
                 ended = running.pop(name)
                 free.append(ended.slot)
-                reason = _reason(ended)
-                if reason is not None and tries[name] < retries:
-                    progress.retry(name, reason)
+                why = reason(ended)
+                if why is not None and tries[name] < retries:
+                    progress.retry(name, why)
                     waiting.append((ended.job, tries[name] + 1))
                     continue
-                progress.end(name, reason)
-                if reason is not None:
-                    died[name] = reason
+                progress.end(name, why)
+                if why is not None:
+                    died[name] = why
     finally:
         for left in running.values():
             left.process.terminate()
@@ -93,7 +103,7 @@ def run_jobs(
     return died
 
 
-def _fork_server() -> ForkServerContext:
+def fork_server() -> ForkServerContext:
     """Get the fork server that has loaded Composer."""
     # A process has one fork server. One that a build has started before lacks Composer, and every
     # run would load it anew; Python offers no public way to replace it.
@@ -105,38 +115,69 @@ def _fork_server() -> ForkServerContext:
     return context
 
 
-def _slots(workers: int | None, jobs: int) -> list[int]:
+def _slots(workers: int | None, jobs: int, gpus_per_run: float | None) -> list[int]:
+    if gpus_per_run is not None:
+        check_gpus_per_run(gpus_per_run, _gpu_count())
     if workers is None:
-        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        count = len(gpus.split(",")) if gpus else _gpu_count()
-        workers = count or len(os.sched_getaffinity(0))
+        share = 1.0 if gpus_per_run is None else gpus_per_run
+        on_gpus = int(_gpu_count() / share) if share else 0
+        workers = on_gpus or len(os.sched_getaffinity(0))
     if workers < 1:
         raise UserError(f"workers: {workers}; expected at least 1")
     return list(range(min(workers, jobs)))
 
 
+def check_gpus_per_run(share: float, gpus: float) -> None:
+    """Refuse a share of a GPU that a run cannot get.
+
+    Raises:
+        UserError: It is no share, or there is no GPU.
+    """
+    if not 0 <= share <= 1:
+        raise UserError(f"gpus_per_run: {share}; expected a share of one GPU, from 0 to 1")
+    if share and not gpus:
+        raise UserError(f"gpus_per_run: {share}, but there is no GPU; 0 trains on the processor")
+
+
 def _gpu_count() -> int:
     """Count GPUs without importing torch, which would slow down the start."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len(visible.split(",")) if visible else 0
     return sum(1 for path in Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _start(context: ForkServerContext, job: Job, slot: int, slots: int) -> _Running:
+def start(
+    context: ForkServerContext, job: Job, slot: int, slots: int, environment: Mapping[str, str]
+) -> Running:
+    """Start a run in a fresh process.
+
+    Args:
+        context: From `fork_server`.
+        job: The run.
+        slot: Which share of the machine it may use.
+        slots: How many shares there are.
+        environment: Variables for the new process, which otherwise has those of the fork server.
+    """
     ours, theirs = Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, slot, slots, theirs))
+    process = context.Process(target=_work, args=(job, slot, slots, theirs, environment))
     process.start()
     # Only the child may hold this end: its death then closes the pipe.
     theirs.close()
-    return _Running(job=job, slot=slot, process=process, messages=ours)
+    return Running(job=job, slot=slot, process=process, messages=ours)
 
 
-def _work(job: Job, slot: int, slots: int, messages: Connection) -> None:
+def _work(
+    job: Job, slot: int, slots: int, messages: Connection, environment: Mapping[str, str]
+) -> None:
     """Train in the new process. Only there: loading Composer would hold up the sweep itself."""
+    os.environ.update(environment)
     from train.worker import work
 
     work(job, slot, slots, messages)
 
 
-def _ended(running: dict[str, _Running], progress: SweepProgress) -> list[str]:
+def _ended(running: dict[str, Running], progress: SweepProgress) -> list[str]:
     """Pass on what the runs report; return those whose process has ended."""
     wait([item.messages for item in running.values()], timeout=1.0)
     ended = []
@@ -151,7 +192,7 @@ def _ended(running: dict[str, _Running], progress: SweepProgress) -> list[str]:
     return ended
 
 
-def _reason(ended: _Running) -> str | None:
+def reason(ended: Running) -> str | None:
     """Say why a run left no record; None when it did."""
     ended.process.join()
     code = ended.process.exitcode

@@ -80,7 +80,8 @@ def _redirect_output(job: Job) -> None:
 def _take_share(slot: int, slots: int) -> None:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
+        names = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = names.split(",")[slot % gpus]
         return
     cores = sorted(os.sched_getaffinity(0))
     mine = [core for number, core in enumerate(cores) if number % slots == slot % len(cores)]
