@@ -79,6 +79,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), help="How many at a time; one for each core or GPU."
 )
+executor_option = click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Work on this machine, or on the Ray cluster of RAY_ADDRESS or `ray start`.",
+)
 out_option = click.option(
     "--out", type=_FILE, help="Folder with runs/, sweeps/ and fits/, if not the shard set."
 )
@@ -105,13 +112,7 @@ def cli() -> None:
 @click.argument("corpus", type=_FILE)
 @click.option("--out", type=_FILE, required=True, help="Folder of the shard set.")
 @workers_option
-@click.option(
-    "--executor",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Where the work is done.",
-)
+@executor_option
 @click.option("--strict", is_flag=True, help="Stop at a record that cannot be read.")
 @click.option(
     "--upload",
@@ -140,6 +141,7 @@ def build(
     Examples:
       mixscale build corpus.yaml --out shardset
       mixscale build corpus.yaml --out shardset --upload s3://bucket/shardset
+      RAY_ADDRESS=head:6379 mixscale build corpus.yaml --out /shared/shardset --executor ray
     """
     from ingest.build import build as build_shardset
 
@@ -306,21 +308,36 @@ def plan(experiment: Path, workers: int | None, no_calibrate: bool, as_json: boo
 @cli.command()
 @click.argument("experiment", type=_FILE)
 @workers_option
+@executor_option
+@click.option(
+    "--gpus-per-run",
+    type=click.FloatRange(0, 1),
+    help="Share of a GPU for each run, as 0.25: four runs on one GPU; 0: train on the processor.",
+)
 @json_option
-def sweep(experiment: Path, workers: int | None, as_json: bool) -> None:
+def sweep(
+    experiment: Path,
+    workers: int | None,
+    executor: str,
+    gpus_per_run: float | None,
+    as_json: bool,
+) -> None:
     """Run the proxy runs of EXPERIMENT that have no record yet.
 
     Interrupted or killed, the same command runs what is missing. Exit status 1 when a run left
     no result.
 
     \b
-    Example:
+    Examples:
       mixscale sweep experiment.yaml --workers 2
+      RAY_ADDRESS=head:6379 mixscale sweep experiment.yaml --executor ray --gpus-per-run 0.25
     """
     from train.sweep import render
     from train.sweep import sweep as run_sweep
 
-    result = run_sweep(experiment, workers=workers, report=_say)
+    result = run_sweep(
+        experiment, workers=workers, report=_say, executor=executor, gpus_per_run=gpus_per_run
+    )
     if as_json:
         _print_json(result.as_json())
     else:
