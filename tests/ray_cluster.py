@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -85,7 +86,16 @@ def children(process: int) -> list[int]:
     """List the children of a process, whichever of its threads started them."""
     found = []
     for tasks in Path(f"/proc/{process}/task").glob("*/children"):
-        found += [int(child) for child in tasks.read_text().split()]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(child) for child in tasks.read_text().split()]
+    return found
+
+
+def below(node: Any) -> list[int]:
+    """List all processes of a node's workers."""
+    found = children(raylet(node))
+    for process in found:
+        found += children(process)
     return found
 
 
