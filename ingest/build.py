@@ -135,7 +135,7 @@ class _Job:
         tokenizer = prepare_tokenizer(
             self.corpus, folder, self.work, self.units, reading, shown=self.shown
         )
-        spec = choose_encoder(tokenizer, self.units, reading, shown=self.shown)
+        spec = choose_encoder(tokenizer, self.units, reading, self.run, shown=self.shown)
         tasks = self._read_tasks(reading, tokenizer, spec)
         if self.work.is_whole():
             self._recover(tasks)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -20,7 +21,7 @@ from contracts.errors import UserError, unknown_name
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_PRELOADED = "ingest.finish", "ingest.unit", "shards.mds", "awkward", "gigatoken"
+_PRELOADED = "ingest.finish", "ingest.unit", "shards.mds", "gigatoken"
 
 
 class Runner(Protocol):
@@ -99,6 +100,8 @@ def _context() -> BaseContext:
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(_PRELOADED))
+        # It imports them now, while this process prepares the work.
+        forkserver.ensure_running()
         return context
     return multiprocessing.get_context("spawn")
 

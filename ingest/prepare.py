@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from contracts.errors import UserError
 from ingest.corpus import Corpus, TokenizerConfig, TrainTokenizer
 from ingest.encode import FAST, REFERENCE, EncoderSpec, differs
+from ingest.execute import Runner
 from ingest.progress import say
 from ingest.scratch import read_mark, write_mark
 from ingest.sources import Unit
@@ -90,6 +92,7 @@ def choose_encoder(
     tokenizer: TokenizerFiles,
     units: Sequence[Unit],
     reading: Reading,
+    run: Runner,
     *,
     shown: bool,
 ) -> EncoderSpec:
@@ -100,26 +103,53 @@ def choose_encoder(
         eos_token_id=tokenizer.eos_token_id,
         dtype=token_dtype(tokenizer.vocab_size).str,
     )
-    texts = [text.encode() for text in (*_NASTY, f"x{tokenizer.eos_token}y {tokenizer.eos_token}")]
-    for group in _groups(units):
-        texts += sample_texts(group, reading, _CHECKED_BYTES, _CHECKED_UNITS)
-    reason = _reason_against(spec, texts)
+    eos = tokenizer.eos_token
+    nasty = tuple(text.encode() for text in (*_NASTY, f"x{eos}y {eos}"))
+    tasks = [_CheckTask(spec=spec, texts=nasty, units=(), reading=reading)]
+    tasks += [
+        _CheckTask(spec=spec, texts=(), units=_spread(group, _CHECKED_UNITS), reading=reading)
+        for group in _groups(units)
+    ]
+    reason = next(filter(None, run(_reason_against, tasks, lambda *_: None)), None)
     if reason is None:
         return spec
     warnings.warn(f"gigatoken is not used: {reason}; tokenizers is slower", stacklevel=2)
     say(f"tokenizer: {reason}; using the slower reference encoder (tokenizers)", shown=shown)
-    return EncoderSpec(**{**vars(spec), "name": REFERENCE})
+    return replace(spec, name=REFERENCE)
 
 
-def sample_texts(
-    units: Sequence[Unit], reading: Reading, size: int, most_units: int
-) -> list[bytes]:
-    """Take about `size` bytes of text from the heads of at most so many units, evenly spaced."""
-    step = -(-len(units) // most_units)
-    chosen = units[::step]
+@dataclass(frozen=True, kw_only=True)
+class _CheckTask:
+    """Some of the texts that both encoders must agree on: given, and from the heads of units."""
+
+    spec: EncoderSpec
+    texts: tuple[bytes, ...]
+    units: tuple[Unit, ...]
+    reading: Reading
+
+
+def _reason_against(task: _CheckTask) -> str | None:
+    texts = [*task.texts, *sample_texts(task.units, task.reading, _CHECKED_BYTES)]
+    try:
+        number = differs(task.spec, texts)
+    except Exception as error:  # whatever a tokenizer that it does not know makes it raise
+        return f"gigatoken cannot use this tokenizer ({error})"
+    if number is None:
+        return None
+    shown = texts[number][:60].decode("utf-8", "replace")
+    return f"gigatoken gives other ids than tokenizers, for example in {shown!r}"
+
+
+def _spread(units: Sequence[Unit], most: int) -> tuple[Unit, ...]:
+    """Take at most so many units, evenly spaced."""
+    return tuple(units[:: -(-len(units) // most)])
+
+
+def sample_texts(units: Sequence[Unit], reading: Reading, size: int) -> list[bytes]:
+    """Take about `size` bytes of text, the same from the head of every unit."""
     texts: list[bytes] = []
-    for unit in chosen:
-        texts += _head(unit, reading, size // len(chosen))
+    for unit in units:
+        texts += _head(unit, reading, size // len(units))
     return texts
 
 
@@ -145,17 +175,6 @@ def _groups(units: Sequence[Unit]) -> list[list[Unit]]:
     return list(groups.values())
 
 
-def _reason_against(spec: EncoderSpec, texts: Sequence[bytes]) -> str | None:
-    try:
-        number = differs(spec, texts)
-    except Exception as error:  # whatever a tokenizer that it does not know makes it raise
-        return f"gigatoken cannot use this tokenizer ({error})"
-    if number is None:
-        return None
-    shown = texts[number][:60].decode("utf-8", "replace")
-    return f"gigatoken gives other ids than tokenizers, for example in {shown!r}"
-
-
 def _make(
     config: TokenizerConfig,
     folder: Path,
@@ -172,7 +191,9 @@ def _make(
     groups = _groups(units)
     size = config.train.sample_bytes // len(groups)
     texts = (
-        text for group in groups for text in sample_texts(group, reading, size, _TRAINED_UNITS)
+        text
+        for group in groups
+        for text in sample_texts(_spread(group, _TRAINED_UNITS), reading, size)
     )
     _train(config.train, config.eos_token or END_OF_TEXT, texts, target)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,24 +52,29 @@ def read_tokenizer(folder: Path, eos_token: str | None = None) -> TokenizerFiles
     Raises:
         UserError: The files are damaged or name no end-of-text token.
     """
-    from tokenizers import Tokenizer
-
     path = folder / MODEL_FILE
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        vocabulary = _vocabulary(path.read_text(encoding="utf-8"))
     except Exception as error:  # tokenizers raises plain Exception
         raise UserError(f"{path}: not a tokenizer.json ({error})") from error
-    eos_token = eos_token or _named_eos(folder, tokenizer)
-    eos_token_id = tokenizer.token_to_id(eos_token)
-    if eos_token_id is None:
+    eos_token = eos_token or _named_eos(folder, vocabulary)
+    if eos_token not in vocabulary:
         raise UserError(f"{path}: the end-of-text token {eos_token!r} is not in the vocabulary")
     return TokenizerFiles(
         folder=folder,
-        vocab_size=max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
+        vocab_size=max(vocabulary.values()) + 1,
         eos_token=eos_token,
-        eos_token_id=eos_token_id,
+        eos_token_id=vocabulary[eos_token],
         sha256=folder_sha256(folder),
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _vocabulary(model: str) -> dict[str, int]:
+    """Read the ids of all tokens, which is slow, so that it is done once in a build."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(model).get_vocab(with_added_tokens=True)
 
 
 def install_tokenizer(name: str, base: Path, folder: Path, eos_token: str | None) -> TokenizerFiles:
@@ -124,14 +131,14 @@ def _from_transformers(name: str, folder: Path) -> None:
         raise UserError(f"tokenizer: {name!r} has no fast tokenizer (tokenizer.json)")
 
 
-def _named_eos(folder: Path, tokenizer: Any) -> str:
+def _named_eos(folder: Path, vocabulary: Mapping[str, int]) -> str:
     named = _read_settings(folder).get("eos_token")
     if isinstance(named, dict):
         named = named.get("content")
     if isinstance(named, str):
         return named
     for token in _USUAL_EOS:
-        if tokenizer.token_to_id(token) is not None:
+        if token in vocabulary:
             return token
     raise UserError(
         f"{folder}: the tokenizer names no end-of-text token and has none of {list(_USUAL_EOS)}; "
