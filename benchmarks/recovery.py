@@ -6,9 +6,10 @@ python -m benchmarks.recovery [--laws joint,ddo] [--trials 100]
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +30,10 @@ from fit.noise import estimate_noise
 from fit.objective import target
 from fit.optimum import separable_optimum
 from fit.runs import BASE, MIXTURE, Runs
+from fit.solution import Question
+from fit.solve import solve
+
+Truth = Callable[[Floats], Floats]
 
 TOTAL = 1e9
 DDO_DOMAINS = 5
@@ -110,8 +115,6 @@ def ddo_trial(rng: np.random.Generator, noise: float, seeds: int = 2) -> Trial:
 
 def with_losses(runs: Runs, losses: Floats) -> Runs:
     """The same runs with other losses."""
-    from dataclasses import replace
-
     return replace(runs, losses=losses)
 
 
@@ -189,7 +192,7 @@ def swarm_runs(names: tuple[str, ...], shares: Floats, losses: Floats) -> Runs:
 
 def attempt(trial: Trial, law: str, rng: np.random.Generator, draws: int) -> Outcome:
     """Fit a law to a trial; compare its optimum and intervals with the truth."""
-    runs, scale = trial.runs, float(trial.runs.scale[0])
+    scale = float(trial.runs.scale[0])
     fitted = fit_trial(trial, law)
     drawn = fitted.draws(rng, draws)
     assert drawn is not None
@@ -243,6 +246,64 @@ def report(name: str, outcomes: list[Outcome], seconds: float) -> None:
     )
 
 
+def far_trial(rng: np.random.Generator, shape: str, noise: float) -> tuple[Runs, Truth]:
+    """A DDO design at two scales, with losses of one of two shapes, and the true losses."""
+    n, scales = SWARM_DOMAINS, (4e6, 1.6e7)
+    cross = np.exp(rng.normal(0, 0.5, (n, n)) + 2 * np.eye(n))
+    floor, power = rng.uniform(1, 2, n), rng.uniform(0.15, 0.35, n)
+
+    def joint(tokens: Floats) -> Floats:
+        return floor + 2 * ((tokens / 4e6) ** 0.8 @ cross.T) ** -power
+
+    def apart(tokens: Floats) -> Floats:
+        own = 1.5 * (tokens / 4e6 + 0.1) ** -power
+        return floor + own - 0.03 * np.log1p(tokens @ cross.T / 4e6)
+
+    truth = joint if shape == "joint" else apart
+    parts = [ddo_design(n, 2, scale) for scale in scales]
+    tokens = np.concatenate([part.tokens for part in parts])
+    losses = truth(tokens)
+    names = parts[0].domains
+    runs = Runs(
+        domains=names,
+        validation=names,
+        tokens=tokens,
+        losses=losses + noise * rng.normal(size=losses.shape),
+        errors=None,
+        scale=np.concatenate([part.scale for part in parts]),
+        changed=tuple(name for part in parts for name in part.changed),
+        labels=tuple(f"{label}@{k}" for k, part in enumerate(parts) for label in part.labels),
+    )
+    return runs, truth
+
+
+def far_rates(law: str, shape: str, count: int, noise: float = 0.004) -> None:
+    """Print how often objective and gain at 16 and 64 times the largest scale are as stated."""
+    inside: dict[str, list[bool]] = {}
+    for number in range(count):
+        runs, truth = far_trial(np.random.default_rng([number, 5]), shape, noise)
+        aim = target(Objective(), runs.validation)
+        budgets = (256_000_000, 1_024_000_000)
+        question = Question(target=aim, constraints=Constraints(), budgets=budgets, draws=200)
+        found = solve(runs, law_named(law), estimate_noise(runs, aim), question)
+        for answer in found.answers:
+            value = truth(answer.shares[None] * answer.budget).mean()
+            gain = truth(found.current[None] * answer.budget).mean() - value
+            times = f"{answer.budget / 1.6e7:g} x"
+            assert answer.objective_interval is not None
+            assert answer.gains[0].interval is not None
+            for name, true, (low, high) in (
+                (f"objective at {times}", value, answer.objective_interval),
+                (f"gain at {times}", gain, answer.gains[0].interval),
+            ):
+                inside.setdefault(name, []).append(low <= true <= high)
+            inside.setdefault(f"harm at {times}", []).append(gain < 0)
+    for name, held in inside.items():
+        rate = np.mean(held)
+        error = np.sqrt(max(rate * (1 - rate), 0.02) / len(held))
+        print(f"{law}, truth {shape}: {name}: {rate:.2f} +- {error:.2f}", flush=True)
+
+
 CASES = {
     "ddo, 1 seed, noise 0.003": ("ddo", 0.003, 1),
     "ddo, 2 seeds, noise 0.0005": ("ddo", 0.0005, 2),
@@ -261,7 +322,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--laws", default="ddo,joint,loglinear,bimix,linear,quadratic")
     parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--far", action="store_true", help="predictions at unmeasured budgets")
     arguments = parser.parse_args()
+    if arguments.far:
+        for law, shape in itertools.product(("ddo", "joint"), ("joint", "apart")):
+            far_rates(law, shape, arguments.trials)
+        return
     for name, (law, noise, seeds) in CASES.items():
         if law not in arguments.laws.split(",") or (law == "ddo" and seeds == 1):
             continue

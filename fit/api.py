@@ -22,6 +22,7 @@ from fit.noise import Noise, estimate_noise
 from fit.objective import Target, target
 from fit.record import Cost, FitRecord, LawScore, Mixture
 from fit.runs import Runs
+from fit.settings import TableSettings, shares_of
 from fit.solution import Question, Solution, name_binding
 from fit.solve import solve
 from fit.tables import Table, join, mixtures_of, read_table
@@ -172,26 +173,28 @@ def fit_runs(
     runs: Runs,
     *,
     law: str,
-    objective: Objective,
-    constraints: Constraints,
-    targets: tuple[int, ...],
+    settings: TableSettings,
     bootstrap: int,
+    seed: int | None,
     name: str,
     warnings: Sequence[str],
     content: str,
 ) -> TableFit:
     """Fit and describe runs that came from tables."""
-    chosen = choose(runs, law, objective)
+    chosen = choose(runs, law, settings.objective)
+    available = settings.available_tokens
     question = Question(
         target=chosen.target,
-        constraints=constraints,
-        budgets=tuple(sorted(targets)),
+        constraints=settings.constraints,
+        budgets=tuple(sorted(set(settings.targets))),
+        available=available,
+        current=np.array(shares_of(settings.current, runs.domains, available)),
         draws=bootstrap,
-        seed=int(content[:8], 16),
+        seed=int(content[:8], 16) if seed is None else seed,
     )
     solution = solve(runs, chosen.law, chosen.noise, question)
     fit_id = f"{name}-{chosen.name}-{content[:8]}"
-    record = _record(chosen, solution, question, fit_id, objective, warnings)
+    record = _record(chosen, solution, question, fit_id, settings.objective, warnings)
     return TableFit(law=chosen, record=record)
 
 

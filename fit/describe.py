@@ -176,14 +176,15 @@ def _reach(solution: Solution, target: Target) -> Reach:
     measured = solution.measured
     error = measured.slope_error
     several = len(measured.totals) > 1
-    whole = solution.spans_scales
+    whole, far = solution.spans_scales, solution.far
     return Reach(
         how="law" if whole else "autoscale" if several else "same shares",
         totals=tuple(measured.totals.tolist()),
         shares=tuple(tuple(row) for row in measured.shares.tolist()),
         free=tuple(tuple(row) for row in measured.free.tolist()),
         slope_error=None if error is None else tuple(error.tolist()),
-        parameters=solution.scales[-1].law.parameters() if whole else None,
+        law=None if far is None else far.name,
+        parameters=None if far is None else far.law.parameters(),
         bits_per_nat=(
             tuple(target.bits_per_nat.tolist()) if target.metric == "bits_per_byte" else None
         ),

@@ -7,12 +7,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from contracts.errors import UserError
-from contracts.experiment import DdoDesign, Experiment, SwarmDesign, read_experiment
+from contracts.experiment import BaseMixture, DdoDesign, Experiment, SwarmDesign, read_experiment
 from contracts.run_record import RunRecord, read_sweep, sweep_records
 from fit.api import choose
 from fit.arrays import Floats
@@ -20,6 +19,7 @@ from fit.describe import describe
 from fit.record import Cost, FitRecord, write_fit
 from fit.report import report
 from fit.runs import bits_per_nat, runs_from_records
+from fit.settings import shares_of
 from fit.solution import Question
 from fit.solve import solve
 from fit.versions import versions
@@ -34,13 +34,16 @@ class Gathered:
     warnings: tuple[str, ...]
 
 
-def fit_experiment(experiment_yaml: Path, *, law: str = "auto", bootstrap: int = 1000) -> Path:
+def fit_experiment(
+    experiment_yaml: Path, *, law: str = "auto", bootstrap: int = 1000, seed: int | None = None
+) -> Path:
     """Fit a law to an experiment's runs and carry the mixture to its targets.
 
     Args:
         experiment_yaml: The experiment.
         law: Name of a law, or `auto`.
         bootstrap: Resamples behind the intervals; 0 for none.
+        seed: Of the resamples; made from the content of the runs when absent.
 
     Returns:
         The folder `<out>/fits/<fit_id>` with `fit.json`, `report.html` and the figures.
@@ -51,7 +54,7 @@ def fit_experiment(experiment_yaml: Path, *, law: str = "auto", bootstrap: int =
     experiment = read_experiment(experiment_yaml)
     out = Path(str(experiment.out))
     gathered = gather(out, experiment.name)
-    record = fit_records(experiment, gathered, law=law, bootstrap=bootstrap)
+    record = fit_records(experiment, gathered, law=law, bootstrap=bootstrap, seed=seed)
     folder = out / "fits" / record.fit_id
     write_fit(folder, record)
     report(folder)
@@ -85,7 +88,12 @@ def gather(out: Path, name: str) -> Gathered:
 
 
 def fit_records(
-    experiment: Experiment, gathered: Gathered, *, law: str, bootstrap: int
+    experiment: Experiment,
+    gathered: Gathered,
+    *,
+    law: str,
+    bootstrap: int,
+    seed: int | None = None,
 ) -> FitRecord:
     """Fit without touching files.
 
@@ -97,7 +105,7 @@ def fit_records(
     bits = bits_per_nat(records, runs.validation)
     chosen = choose(runs, law, experiment.objective, bits)
     available = {name: t.available_tokens for name, t in records[0].domains.items()}
-    content = _content(experiment, records, law, bootstrap)
+    content = _content(experiment, records, law, bootstrap, seed)
     question = Question(
         target=chosen.target,
         constraints=experiment.constraints,
@@ -105,7 +113,7 @@ def fit_records(
         available=available,
         current=_current(experiment, runs.domains, available),
         draws=bootstrap,
-        seed=int(content[:8], 16),
+        seed=int(content[:8], 16) if seed is None else seed,
     )
     return describe(
         solve(runs, chosen.law, chosen.noise, question),
@@ -127,29 +135,25 @@ def fit_records(
     )
 
 
-def _content(experiment: Experiment, records: Sequence[RunRecord], law: str, bootstrap: int) -> str:
+def _content(
+    experiment: Experiment, records: Sequence[RunRecord], law: str, bootstrap: int, seed: int | None
+) -> str:
     """Hash what the result depends on, and nothing about where it lies."""
     settings = experiment.model_dump(mode="json", exclude={"shardset", "out"})
     losses = [[r.run_id, [e.loss_nats for e in r.evaluation.values()]] for r in records]
-    whole = [settings, losses, law, bootstrap, versions()["mixscale"]]
+    whole = [settings, losses, law, bootstrap, seed, versions()["mixscale"]]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
-def _current(
-    experiment: Experiment, domains: Sequence[str], available: dict[str, int]
-) -> Floats | None:
+def _current(experiment: Experiment, domains: Sequence[str], available: dict[str, int]) -> Floats:
     """(domains,) the mixture the design starts from."""
     design = experiment.design
-    base: Any = "uniform"
+    base: BaseMixture = "uniform"
     if isinstance(design, DdoDesign):
         base = design.base
     elif isinstance(design, SwarmDesign):
         base = design.prior
-    if base == "uniform":
-        return np.full(len(domains), 1 / len(domains))
-    sizes = available if base == "natural" else base
-    shares = np.array([sizes.get(domain, 0.0) for domain in domains], dtype=np.float64)
-    return shares / shares.sum()
+    return np.array(shares_of(base, domains, available))
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

@@ -8,12 +8,13 @@ from fit.advice import average_at, step
 from fit.arrays import Floats
 from fit.carry import Measured, carry
 from fit.exact_shares import exact_shares
-from fit.feasible import Feasible, feasible_set
-from fit.law import FittedLaw
+from fit.feasible import Feasible, feasible_set, scale_into_bounds
+from fit.gain import Judge
 from fit.laws import law_named
 from fit.objective import target
 from fit.record import FitRecord, Mixture, Reach
 from fit.solution import name_binding
+from fit.temper import borne_out
 
 
 def project(record: FitRecord, token_budget: int) -> Mixture:
@@ -28,13 +29,13 @@ def project(record: FitRecord, token_budget: int) -> Mixture:
         if mixture.token_budget == token_budget:
             return mixture
     feasible = allowed(record, token_budget)
-    reach = record.reach
-    predicted = None
+    reach, judge = record.reach, _judge(record, token_budget)
     if reach.how == "law":
-        optimum = _law(record).optimum(feasible, token_budget)
-        shares, predicted = optimum.tokens / token_budget, optimum.objective
+        assert judge is not None
+        shares = judge.law.optimum(feasible, token_budget).tokens / token_budget
     else:
-        shares = carry(_measured(reach), token_budget, feasible)
+        shares = _tempered(_measured(reach), token_budget, feasible, judge)
+    predicted = None if judge is None else float(judge.objective(shares[None])[0])
     average = _average(record, token_budget, shares)
     return Mixture(
         kind="projected",
@@ -45,7 +46,7 @@ def project(record: FitRecord, token_budget: int) -> Mixture:
         average=dict(zip(record.domains, average.tolist(), strict=True)),
         recommended=_exact(record, _recommended(record, average, feasible)),
         predicted_objective=predicted,
-        predicted_by=None if predicted is None else record.law,
+        predicted_by=None if judge is None else judge.name,
         binding=binding(record, shares, feasible),
     )
 
@@ -110,10 +111,25 @@ def _measured(reach: Reach) -> Measured:
     )
 
 
-def _law(record: FitRecord) -> FittedLaw:
-    """Rebuild a law that spans scales."""
-    load, reach = law_named(record.law).load, record.reach
+def _tempered(
+    measured: Measured, token_budget: int, feasible: Feasible, judge: Judge | None
+) -> Floats:
+    """(domains,) projected shares, as far as the law of all scales bears them out."""
+    shares = carry(measured, token_budget, feasible)
+    if judge is None or token_budget <= measured.totals[-1]:
+        return shares
+    held = scale_into_bounds(measured.shares[-1], feasible)
+    return held + borne_out(judge, held, shares) * (shares - held)
+
+
+def _judge(record: FitRecord, token_budget: int) -> Judge | None:
+    """Rebuild the law that predicts the objective at any budget."""
+    reach = record.reach
+    if reach.law is None or reach.parameters is None:
+        return None
+    load = law_named(reach.law).load
     assert load is not None
-    assert reach.parameters is not None
     bits = None if reach.bits_per_nat is None else np.array(reach.bits_per_nat)
-    return load(reach.parameters, record.domains, target(record.objective, record.validation, bits))
+    aim = target(record.objective, record.validation, bits)
+    law = load(reach.parameters, record.domains, aim)
+    return Judge(name=reach.law, law=law, draws=None, budget=float(token_budget))

@@ -42,6 +42,8 @@ class ApplyResult:
     """Domains at a bound, with the rule."""
     advice: str
     """The fit's advice in one line."""
+    meaning: str
+    """Which mixture was written, in words."""
     backup: Path | None
     written: bool
 
@@ -103,6 +105,7 @@ def apply(
         diff=_diff(before, after, str(source), str(path)),
         proportions=shares,
         binding=_binding(record, shares, tokens),
+        meaning=_meaning(record, estimate),
         advice=f"{record.recommended.action}. {record.recommended.reason}",
         backup=kept,
         written=not dry_run,

@@ -139,8 +139,10 @@ class Reach(Config):
     free: tuple[tuple[bool, ...], ...] = ()
     """(scales, domains): off the bounds."""
     slope_error: tuple[float, ...] | None = None
+    law: str | None = None
+    """The law that predicts the objective at any budget; null where none can."""
     parameters: dict[str, Any] | None = None
-    """Of a law that spans scales."""
+    """Its own, by validation domain."""
     bits_per_nat: tuple[float, ...] | None = None
     """(validation,) for an objective in bits per byte."""
 

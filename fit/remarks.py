@@ -110,11 +110,11 @@ def far_remarks(answers: Sequence[Answer], law: Law) -> list[str]:
         f"Law {law.name} is fitted to each scale: the objective at budgets that were not measured "
         f"is what {far[0].judge}, fitted to the same runs, predicts for the mixture."
     ]
-    worse = [a for a in far if a.gains and a.gains[0].gain <= 0]
-    if worse:
-        budgets = ", ".join(format_tokens(answer.budget) for answer in worse)
+    short = [answer for answer in far if answer.follows < 1]
+    if short:
+        budgets = ", ".join(f"{format_tokens(a.budget)} ({a.follows:.0%})" for a in short)
         sentences.append(
-            f"{worse[0].judge} expects no gain over the current mixture from the projected one at "
-            f"{budgets} tokens: the projection may go too far."
+            f"{far[0].judge} does not bear out the whole projected trend: beyond the part that is "
+            f"followed here it predicts a higher objective. Followed: {budgets}."
         )
     return sentences

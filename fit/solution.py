@@ -91,6 +91,8 @@ class Answer:
     """The law that predicts the objective here."""
     gains: tuple[GainOver, ...]
     binding: dict[str, str]
+    follows: float = 1.0
+    """Part of a projected trend that the law of all scales bears out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,8 @@ class Solution:
     spans_scales: bool
     """Whether one law holds at every budget, so that nothing had to be projected."""
     answers: tuple[Answer, ...]
+    far: Judge | None
+    """What predicts the objective at budgets that were not measured."""
     current: Floats
     """(domains,) the mixture in use: the one the design starts from, or uniform."""
     advice: Advice

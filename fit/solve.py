@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from contracts.errors import UserError
 from fit.advice import advise, step
 from fit.arrays import Floats
 from fit.carry import Measured, carry, carry_draws, slopes
-from fit.feasible import Feasible, feasible_set
+from fit.feasible import Feasible, feasible_set, scale_into_bounds
 from fit.gain import Judge, gain_over, optimism
 from fit.interval import interval
 from fit.law import Draws, FittedLaw, Law
@@ -21,6 +21,7 @@ from fit.noise import Noise
 from fit.remarks import far_remarks, intervals_sentence, reach_remarks, silence, trends
 from fit.runs import Runs
 from fit.solution import Answer, Question, ScaleFit, Solution, name_binding
+from fit.temper import borne_out
 
 CURRENT = "current"
 FAR_LAW = "joint"
@@ -68,10 +69,12 @@ def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
     answers = [_measured_answer(fit, plan) for fit in fits]
     warnings = [intervals_sentence(fits, law, noise, question), *silence(fits), *carried]
     reach = Far(fits=fits, measured=measured, spans_scales=law.spans_scales)
-    judges = far_judges(runs, law, noise, question, fits)
+    far = far_law(runs, law, noise, question, fits)
     for budget in question.budgets:
         try:
-            answers.append(_projected_answer(reach, budget, judges(budget), plan))
+            answers.append(
+                _projected_answer(reach, budget, far and replace(far, budget=float(budget)), plan)
+            )
         except UserError as error:
             warnings.append(f"No mixture for {format_tokens(budget)} tokens: {error}")
     warnings += reach_remarks(fits, question.budgets, law.spans_scales)
@@ -81,6 +84,7 @@ def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
         measured=measured,
         spans_scales=law.spans_scales,
         answers=tuple(answers),
+        far=far,
         current=others[CURRENT],
         advice=advice,
         warnings=tuple(sentence for sentence in warnings if sentence),
@@ -129,23 +133,23 @@ def _fit_scale(
     )
 
 
-def far_judges(
+def far_law(
     runs: Runs, law: Law, noise: Noise, question: Question, fits: Sequence[ScaleFit]
-) -> Callable[[float], Judge | None]:
-    """Give the predictor of the objective at a budget that was not measured.
+) -> Judge | None:
+    """What predicts the objective at budgets that were not measured.
 
     A law that is fitted to each scale does not say how the objective goes on. There `joint`, fitted
     to the same runs, predicts it, if they lie at two scales or more; else nothing does.
     """
-    name, fitted, draws = law.name, fits[-1].law, fits[-1].draws
-    if not law.spans_scales:
-        if len(fits) < 2 or not question.budgets:
-            return lambda budget: None
-        name = FAR_LAW
-        fitted = law_named(FAR_LAW).fit(runs, question.target, noise)
-        rng = np.random.default_rng([question.seed, 1])
-        draws = _draws(fitted, rng, min(question.draws, _FAR_DRAWS))
-    return lambda budget: Judge(name=name, law=fitted, draws=draws, budget=float(budget))
+    last = fits[-1]
+    if law.spans_scales:
+        return last.judge
+    if len(fits) < 2:
+        return None
+    fitted = law_named(FAR_LAW).fit(runs, question.target, noise)
+    rng = np.random.default_rng([question.seed, 1])
+    draws = _draws(fitted, rng, min(question.draws, _FAR_DRAWS)) if question.budgets else None
+    return Judge(name=FAR_LAW, law=fitted, draws=draws, budget=last.scale)
 
 
 def _measured(fits: Sequence[ScaleFit]) -> Measured:
@@ -182,10 +186,19 @@ def _projected_answer(reach: Far, budget: int, judge: Judge | None, plan: Plan) 
     if reach.spans_scales:
         shares = last.law.optimum(feasible, budget).tokens / budget
         drawn = None if last.draws is None else last.draws.optima(feasible, budget) / budget
-    else:
-        shares, draws = carry(reach.measured, budget, feasible), _draw_shares(reach.fits)
-        drawn = None if draws is None else carry_draws(reach.measured, draws, budget, feasible)
-    return _answer("projected", judge, last, shares, drawn, feasible, plan, float(budget))
+        return _answer("projected", judge, last, shares, drawn, feasible, plan, float(budget))
+    shares, draws = carry(reach.measured, budget, feasible), _draw_shares(reach.fits)
+    drawn = None if draws is None else carry_draws(reach.measured, draws, budget, feasible)
+    follows = 1.0
+    if judge is not None and budget > last.scale:
+        held = scale_into_bounds(last.shares, feasible)
+        follows = borne_out(judge, held, shares)
+        shares = held + follows * (shares - held)
+        if drawn is not None and draws is not None:
+            still = scale_into_bounds(draws[:, -1], feasible)
+            drawn = still + follows * (drawn - still)
+    answer = _answer("projected", judge, last, shares, drawn, feasible, plan, float(budget))
+    return replace(answer, follows=follows)
 
 
 def _answer(

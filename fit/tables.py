@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from contracts.atomic import atomic_write
+from contracts.atomic import atomic_write, write_json
 from contracts.errors import UserError
-from contracts.experiment import Constraints, Objective
 from fit.arrays import Bools, Floats
+from fit.record import Mixture
 from fit.runs import BASE, MIXTURE, Runs
+from fit.settings import Options, TableSettings, table_settings
 
 KEYS = ("run_id", "run", "run_index", "index", "id", "name")
 """Columns that name a run, the first found first; the tables are joined on one they share."""
@@ -50,10 +51,10 @@ def fit_tables(
     law: str = "auto",
     predict: Path | None = None,
     out: Path | None = None,
-    bootstrap: int = 200,
-    objective: Objective | None = None,
-    constraints: Constraints | None = None,
-    targets: Sequence[int] = (),
+    bootstrap: int = 1000,
+    seed: int | None = None,
+    settings: TableSettings | Path | None = None,
+    options: Options | None = None,
 ) -> Path:
     """Fit a law to two tables (wide CSV or Parquet), as `fit_experiment` does to run records.
 
@@ -69,42 +70,63 @@ def fit_tables(
         predict: Mixtures to predict the losses of, into `predictions.csv`.
         out: Folder that gets `<fit_id>/`; `fits` beside the losses when absent.
         bootstrap: Resamples behind the intervals.
-        objective, constraints: As in an experiment.
-        targets: Token budgets to carry the mixture to; the table must tell the runs' tokens.
+        seed: Of the resamples; made from the content of the tables when absent.
+        settings: Objective, constraints, token budgets and what else the tables do not hold, or
+            a YAML file with them.
+        options: The same as text, from a command line.
 
     Returns:
-        The folder with `fit.json`, `mixtures.csv`, `report.html`, and `predictions.csv` if asked.
+        The folder with `fit.json`, `mixtures.csv` and `.json`, `report.html`, and
+        `predictions.csv` and `.json` if asked.
 
     Raises:
         UserError: A table cannot be read or does not fit the other, or the law cannot be fitted.
     """
     from fit.api import fit_runs
     from fit.record import write_fit
+    from fit.report import report
 
-    runs, warnings = join(read_mixtures(mixtures), read_table(losses), str(losses))
-    wanted = None if predict is None else read_mixtures(predict)
-    name = "-".join(dict.fromkeys((Path(mixtures).stem, Path(losses).stem)))
+    table = read_table(mixtures)
+    if not isinstance(settings, TableSettings):
+        domains = mixtures_of(table, str(mixtures)).domains
+        settings = table_settings(settings, options or Options(), domains)
+    runs, warnings = join(
+        mixtures_of(table, str(mixtures), settings.run_tokens), read_table(losses), str(losses)
+    )
+    _check_tokens(runs, settings, str(mixtures))
+    wanted = None if predict is None else read_mixtures(predict, settings.run_tokens)
     fitted = fit_runs(
         runs,
         law=law,
-        objective=objective or Objective(),
-        constraints=constraints or Constraints(),
-        targets=tuple(targets),
+        settings=settings,
         bootstrap=bootstrap,
-        name=name,
+        seed=seed,
+        name="-".join(dict.fromkeys((Path(mixtures).stem, Path(losses).stem))),
         warnings=warnings,
-        content=_content(runs, law, bootstrap, objective, constraints, targets),
+        content=_content(runs, law, bootstrap, seed, settings),
     )
     folder = (Path(losses).parent / "fits" if out is None else Path(out)) / fitted.record.fit_id
     if wanted is not None:
         tokens = _matching(wanted, runs, str(predict))
-        _write_predictions(folder, wanted, fitted.losses(tokens), fitted.objective(tokens), runs)
-    _write_mixtures(folder, fitted.record.mixtures, runs.domains)
+        rows = predictions(wanted, fitted.losses(tokens), fitted.objective(tokens), runs)
+        _write_rows(folder, "predictions", rows)
+    _write_rows(folder, "mixtures", mixture_rows(fitted.record.mixtures, runs.domains))
     write_fit(folder, fitted.record)
-    from fit.report import report
-
     report(folder)
     return folder
+
+
+def _check_tokens(runs: Runs, settings: TableSettings, where: str) -> None:
+    """Refuse what only tables that tell the runs' tokens can answer."""
+    asked = settings.constraints
+    if asked.max_epochs is not None and not settings.available_tokens:
+        raise UserError("max_epochs: how many tokens there are of each domain must be given")
+    needing = "targets" if settings.targets else "max_epochs" if asked.max_epochs else ""
+    if needing and runs.scale.max() <= 1:
+        raise UserError(
+            f"{needing}: {where} does not tell the runs' tokens; add a column `tokens`, or give "
+            "the tokens of every run"
+        )
 
 
 def read_table(path: str | Path) -> dict[str, list[Any]]:
@@ -132,13 +154,18 @@ def read_table(path: str | Path) -> dict[str, list[Any]]:
     return {name: table.column(name).to_pylist() for name in table.column_names}
 
 
-def read_mixtures(path: str | Path) -> Mixtures:
+def read_mixtures(path: str | Path, run_tokens: int | None = None) -> Mixtures:
     """Read a table of mixtures; see `mixtures_of`."""
-    return mixtures_of(read_table(path), str(path))
+    return mixtures_of(read_table(path), str(path), run_tokens)
 
 
-def mixtures_of(table: Table, where: str) -> Mixtures:
+def mixtures_of(table: Table, where: str, run_tokens: int | None = None) -> Mixtures:
     """Understand a table of mixtures.
+
+    Args:
+        table: By column.
+        where: For messages.
+        run_tokens: Tokens of every run, where the table does not tell.
 
     Raises:
         UserError: A row is no mixture; the message names it.
@@ -150,6 +177,8 @@ def mixtures_of(table: Table, where: str) -> Mixtures:
         raise UserError(f"{where}: row {row + 1}: a share is missing or negative")
     sums = values.sum(1)
     sizes = _sizes(table, where)
+    if sizes is None and run_tokens is not None:
+        sizes = np.full(len(values), float(run_tokens))
     if (sums >= _LEAST_TOKENS).all():
         tokens, scale = values, sums
     else:
@@ -311,22 +340,36 @@ def _content(runs: Runs, *settings: Any) -> str:
     return digest.hexdigest()
 
 
-def _write_predictions(
-    folder: Path, wanted: Mixtures, losses: Floats, objective: Floats, runs: Runs
-) -> None:
-    with atomic_write(folder / "predictions.csv") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([*wanted.keys, "objective", *(f"loss_{name}" for name in runs.validation)])
-        for i, row in enumerate(losses):
-            names = [column[i] for column in wanted.keys.values()]
-            writer.writerow([*names, f"{objective[i]:.8g}", *(f"{value:.8g}" for value in row)])
+def predictions(
+    wanted: Mixtures, losses: Floats, objective: Floats, runs: Runs
+) -> list[dict[str, Any]]:
+    """A row for each wanted mixture: its names, the objective, every loss."""
+    return [
+        {key: column[i] for key, column in wanted.keys.items()}
+        | {"objective": float(f"{objective[i]:.8g}")}
+        | {f"loss_{v}": float(f"{x:.8g}") for v, x in zip(runs.validation, row, strict=True)}
+        for i, row in enumerate(losses)
+    ]
 
 
-def _write_mixtures(folder: Path, mixtures: Sequence[Any], domains: Sequence[str]) -> None:
-    with atomic_write(folder / "mixtures.csv") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["kind", "token_budget", "objective", *(f"w_{name}" for name in domains)])
-        for mixture in mixtures:
-            shares = [mixture.proportions[name] for name in domains]
-            head = [mixture.kind, mixture.token_budget, mixture.predicted_objective]
-            writer.writerow([*head, *shares])
+def mixture_rows(mixtures: Sequence[Mixture], domains: Sequence[str]) -> list[dict[str, Any]]:
+    """Two rows for each budget: the optimum, then the recommended mixture."""
+    rows = []
+    for mixture in mixtures:
+        both = {"optimum": mixture.proportions, "recommended": mixture.recommended}
+        for name, shares in both.items():
+            if shares is None:
+                continue
+            objective = mixture.predicted_objective if name == "optimum" else None
+            head = {"mixture": name, "kind": mixture.kind, "token_budget": mixture.token_budget}
+            rows.append(head | {"objective": objective} | {f"w_{d}": shares[d] for d in domains})
+    return rows
+
+
+def _write_rows(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the same rows as CSV and as JSON."""
+    with atomic_write(folder / f"{name}.csv") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_json(folder / f"{name}.json", rows)

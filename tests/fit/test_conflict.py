@@ -111,7 +111,7 @@ def test_one_fixed_share_is_one_constraint() -> None:
 
 def test_a_group_of_all_domains_cannot_have_less_than_everything() -> None:
     group = GroupBound(domains=("a", "b"), ceiling=0.5)
-    with pytest.raises(UserError, match="group all ceiling 0.5 cannot hold"):
+    with pytest.raises(UserError, match=r"group all ceiling 0\.5 cannot hold"):
         feasible_set(Constraints(groups={"all": group}, floor=0.0), ("a", "b"))
 
 

@@ -20,7 +20,8 @@ from fit.noise import UNKNOWN_NOISE, estimate_noise
 from fit.objective import target
 from fit.optimum import separable_optimum
 from fit.runs import Runs
-from fit.solve import Question, solve
+from fit.solution import Question
+from fit.solve import solve
 
 TOTAL = 1e9
 
