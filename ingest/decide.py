@@ -68,6 +68,12 @@ class Decisions:
             return np.empty(0, dtype)
         return np.memmap(self.folder / name, dtype, mode="r+", shape=(self.rows,))
 
+    def flush(self) -> None:
+        """Write out what is mapped: other machines read it through a network file system."""
+        for name in ("status", "copy_of", "validation"):
+            with (self.folder / name).open("rb") as stream:
+                os.fsync(stream.fileno())
+
     def reserve(self) -> None:
         """Make the files at full size, because a full disk kills who writes to a mapped file."""
         for name, width in (("status", 1), ("copy_of", 8), ("validation", 1)):
@@ -106,6 +112,7 @@ def decide(
     if policy.near is not None:
         _find_near_copies(unit_rows, unit_signatures, decisions, policy, policy.near)
     _choose_validation(unit_rows, decisions, policy)
+    decisions.flush()
     return decisions
 
 
