@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -18,6 +18,9 @@ from contracts.errors import UserError
 from contracts.experiment import Experiment
 from contracts.run_record import RESULT, RunRecord, read_record, run_folder
 from demo.gather import DOMAINS, gather
+
+if TYPE_CHECKING:
+    from fit.proportions import ApplyResult
 
 _LARGE_RUN_TOKENS = 3_200_000
 Say = Callable[[str], None]
@@ -43,8 +46,8 @@ def tell(out: Path, *, workers: int | None, say: Say) -> dict[str, Any]:
     _build(out, workers, say)
     _sweep(out, workers, say)
     fit_folder = _fit(out, say)
-    _apply(out, fit_folder, say)
-    check = _check(out, workers, say)
+    other = _apply(out, fit_folder, say)
+    check = _check(out, other, workers, say)
     seconds = time.monotonic() - started
     say(f"\nall of it took {seconds:.0f} s and lies in {out}:")
     for name, meaning in _ARTEFACTS.items():
@@ -59,7 +62,7 @@ _ARTEFACTS = {
     "shardset": "the shard set with index, proxy runs, fit",
     "experiment.yaml": "which proxy runs to try, for which token budgets",
     "run.yaml": "the large run with uniform proportions",
-    "run-projected.yaml": "the same with the projected proportions",
+    "run-projected.yaml": "the same with the recommended proportions",
 }
 
 
@@ -128,24 +131,37 @@ def _fit(out: Path, say: Say) -> Path:
     return folder
 
 
-def _apply(out: Path, fit_folder: Path, say: Say) -> None:
-    from fit.proportions import apply
+def _apply(out: Path, fit_folder: Path, say: Say) -> str:
+    """Write the recommended proportions; return what the check compares the uniform run with."""
+    from fit.proportions import Estimate, apply
 
-    budget = format_tokens(_LARGE_RUN_TOKENS)
-    say(f"\n5. Proportions: mixscale apply {fit_folder} --tokens {budget} run.yaml")
-    result = apply(
-        fit_folder, _LARGE_RUN_TOKENS, out / "run.yaml", output=out / "run-projected.yaml"
+    def write(name: str, estimate: Estimate, option: str = "") -> ApplyResult:
+        budget = format_tokens(_LARGE_RUN_TOKENS)
+        say(f"\n5. Proportions: mixscale apply {fit_folder} --tokens {budget} run.yaml{option}")
+        result = apply(
+            fit_folder, _LARGE_RUN_TOKENS, out / "run.yaml", output=out / name, estimate=estimate
+        )
+        say(result.diff)
+        say(f"   advice: {result.advice}")
+        return result
+
+    recommended = write("run-projected.yaml", "recommended")
+    if "+        proportion" in recommended.diff:
+        return "projected"
+    say(
+        "   The uniform run is the recommended one. The check tries the law's optimum all the same."
     )
-    say(result.diff)
+    write("run-optimum.yaml", "optimum", " --estimate optimum")
+    return "optimum"
 
 
-def _check(out: Path, workers: int | None, say: Say) -> dict[str, Any]:
+def _check(out: Path, other: str, workers: int | None, say: Say) -> dict[str, Any]:
     experiment = load_config(out / "experiment.yaml", Experiment)
     say(
         f"6. Check: both runs at {format_tokens(_LARGE_RUN_TOKENS)} tokens; the largest proxy base "
         f"had {format_tokens(max(experiment.design.scales))}"
     )
-    records = _train_both(out, workers, say)
+    records = _train_both(out, other, workers, say)
     losses = {name: _mean_loss(record) for name, record in records.items()}
     errors = {name: _mean_error(record) for name, record in records.items()}
     say("   validation loss, nats per token")
@@ -154,8 +170,8 @@ def _check(out: Path, workers: int | None, say: Say) -> dict[str, Any]:
     for name, record in records.items():
         cells = [record.evaluation[domain].loss_nats for domain in domains] + [losses[name]]
         say("   " + f"{name:>12}" + "".join(f"{cell:12.4f}" for cell in cells))
-    gain = losses["uniform"] - losses["projected"]
-    better = "projected is better" if gain > 0 else "uniform is better"
+    gain = losses["uniform"] - losses[other]
+    better = f"{other if gain > 0 else 'uniform'} is better"
     say(
         f"   {better} by {abs(gain):.4f} (one run each; each mean is known to "
         f"+-{max(errors.values()):.4f} from the validation sample alone)"
@@ -163,14 +179,14 @@ def _check(out: Path, workers: int | None, say: Say) -> dict[str, Any]:
     return {"losses": losses, "gain": gain}
 
 
-def _train_both(out: Path, workers: int | None, say: Say) -> dict[str, RunRecord]:
+def _train_both(out: Path, other: str, workers: int | None, say: Say) -> dict[str, RunRecord]:
     from train.config import load_run_config
     from train.identity import content_of, run_id
     from train.local import Job, run_jobs
     from train.progress import SweepProgress
 
     jobs = {}
-    for label, name in (("uniform", "run.yaml"), ("projected", "run-projected.yaml")):
+    for label, name in (("uniform", "run.yaml"), (other, f"run-{other}.yaml")):
         config = load_run_config(out / name)
         identity = run_id(config, content_of(config), f"check-{label}")
         folder = run_folder(out / "shardset", identity)
