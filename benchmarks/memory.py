@@ -31,8 +31,9 @@ if __name__ == "__main__":
 """
 SETTINGS = """
 domains: {{d: {{paths: "text/*"}}}}
-tokenizer: {{train: {{vocab_size: 8192}}}}
+tokenizer: {{train: {{vocab_size: 4096}}}}
 sequence_length: 2048
+split: {{validation: 0}}
 duplicates: {duplicates}
 """
 

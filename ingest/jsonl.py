@@ -9,6 +9,7 @@ import orjson
 
 from ingest.faults import BrokenStream, Fault
 
+Line = bytes | bytearray
 _BOM = b"\xef\xbb\xbf"
 _BLANK = Fault("")
 """A line of white space; it is no damage, but it is a line."""
@@ -19,41 +20,63 @@ def is_blank(record: object) -> bool:
     return record is _BLANK
 
 
-def line_blocks(chunks: Iterator[bytes]) -> Iterator[list[bytes] | Fault]:
+def line_blocks(chunks: Iterator[bytes]) -> Iterator[list[Line] | Fault]:
     """Cut chunks into lines at LF alone; what a broken stream leaves over comes as one fault.
 
     A line comes in one piece however many chunks it spans.
     """
-    parts: list[bytes] = []
-    first = True
+    cutter = _Cutter()
     try:
         for chunk in chunks:
-            head, newline, tail = chunk.rpartition(b"\n")
-            if not newline:
-                parts.append(chunk)
-                continue
-            lines = b"".join([*parts, head]).split(b"\n")
-            parts = [tail] if tail else []
-            yield _without_bom(lines) if first else lines
-            first = False
+            if cutter.add(chunk):
+                yield cutter.take()
     except BrokenStream as error:
         yield Fault(error.detail)
         return
-    if parts:
-        lines = [b"".join(parts)]
-        yield _without_bom(lines) if first else lines
+    if cutter.end():
+        yield cutter.take()
 
 
-def parse_lines(lines: Sequence[bytes]) -> list[Any]:
+class _Cutter:
+    """Gathers lines; holds on to none that was taken, because one may be as large as memory."""
+
+    def __init__(self) -> None:
+        self._lines: list[Line] = []
+        self._waiting = bytearray()
+        self._is_first = True
+
+    def add(self, chunk: bytes) -> bool:
+        """Take in the next bytes; tells whether there are lines now."""
+        head, newline, tail = chunk.rpartition(b"\n")
+        if not newline:
+            self._waiting += chunk
+            return False
+        self._lines = list[Line](head.split(b"\n"))
+        self._waiting += self._lines[0]
+        self._lines[0] = self._waiting
+        self._waiting = bytearray(tail)
+        return True
+
+    def end(self) -> bool:
+        """Take what is left for a line; tells whether there is something."""
+        self._lines = [self._waiting]
+        return bool(self._waiting)
+
+    def take(self) -> list[Line]:
+        """Give the lines away."""
+        lines, self._lines = self._lines, []
+        if self._is_first:
+            lines[0] = lines[0].removeprefix(_BOM)
+            self._is_first = False
+        return lines
+
+
+def parse_lines(lines: Sequence[Line]) -> list[Any]:
     """Parse each line into its JSON value, or a `Fault` that says why it has none."""
     return [parse_line(line) for line in lines]
 
 
-def _without_bom(lines: list[bytes]) -> list[bytes]:
-    return [lines[0].removeprefix(_BOM), *lines[1:]]
-
-
-def parse_line(line: bytes) -> Any:
+def parse_line(line: Line) -> Any:
     """Parse one JSON value."""
     try:
         return orjson.loads(line)
@@ -61,7 +84,7 @@ def parse_line(line: bytes) -> Any:
         return _diagnose(line, error)
 
 
-def _diagnose(line: bytes, error: orjson.JSONDecodeError) -> Fault:
+def _diagnose(line: Line, error: orjson.JSONDecodeError) -> Fault:
     if not line.strip():
         return _BLANK
     try:

@@ -9,7 +9,7 @@ from contracts.errors import UserError
 from ingest.decompress import read_chunks
 from ingest.faults import BrokenStream, Fault
 from ingest.json_array import json_blocks
-from ingest.jsonl import line_blocks, parse_lines
+from ingest.jsonl import Line, line_blocks, parse_lines
 from ingest.sources import SourceFile, Unit
 from ingest.tables import arrow_blocks, parquet_blocks
 
@@ -42,8 +42,12 @@ def record_blocks(unit: Unit) -> Blocks:
 
 def _read_jsonl(unit: Unit) -> Blocks:
     chunks = _file_chunks(unit.file) if unit.end is None else _range_chunks(unit)
-    for lines in line_blocks(chunks):
-        yield [lines] if isinstance(lines, Fault) else parse_lines(lines)
+    # Not a loop, whose variable would keep the lines alive beside the records.
+    yield from map(_parsed, line_blocks(chunks))
+
+
+def _parsed(lines: list[Line] | Fault) -> list[Any]:
+    return [lines] if isinstance(lines, Fault) else parse_lines(lines)
 
 
 def _file_chunks(file: SourceFile) -> Iterator[bytes]:
@@ -92,11 +96,17 @@ def _rest_of_line(stream: Any) -> Iterator[bytes]:
 
 def _read_text(unit: Unit) -> Blocks:
     """Read a whole file as one document."""
-    text = b"".join(_file_chunks(unit.file))
+    yield [_whole_text(_file_chunks(unit.file))]
+
+
+def _whole_text(chunks: Iterator[bytes]) -> Any:
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
     try:
-        yield [{"text": text.decode("utf-8-sig")}]
+        return {"text": data.decode("utf-8-sig")}
     except UnicodeDecodeError as error:
-        yield [Fault(f"not UTF-8 at byte {error.start + 1}")]
+        return Fault(f"not UTF-8 at byte {error.start + 1}")
 
 
 def _read_json(unit: Unit) -> Blocks:

@@ -72,17 +72,20 @@ def _seekable(file: SourceFile) -> IO[bytes]:
 
 def _rows(batch: pa.RecordBatch) -> list[Any]:
     try:
+        # Damaged offsets would lead the conversion out of the memory of the batch.
+        batch.validate(full=True)
         return batch.to_pylist()
-    except (UnicodeDecodeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         return [_row(batch.slice(row, 1)) for row in range(batch.num_rows)]
 
 
 def _row(batch: pa.RecordBatch) -> Any:
     try:
+        batch.validate(full=True)
         return batch.to_pylist()[0]
-    except UnicodeDecodeError as error:
-        return Fault(f"not UTF-8 at byte {error.start + 1} of a field")
     except (ValueError, OverflowError) as error:
+        if "Invalid UTF8" in str(error):
+            return Fault("not UTF-8 in a field")
         return Fault(f"a value that cannot be read: {_first_line(error)}")
 
 

@@ -155,22 +155,26 @@ def _write_results(
     tokens: IO[bytes],
     signatures: IO[bytes],
 ) -> UnitSummary:
+    near = task.reading.near
+
+    def write(block: Block) -> tuple[int, int]:
+        ids, counts = encoder(block.texts)
+        tokens.write(ids.data)
+        if near is not None:
+            signatures.write(sign(block.texts, near).data)
+        batch = _record_batch(block, counts)
+        writer.write_batch(batch)
+        return batch.num_rows, len(ids)
+
     digest = input_digest(task.unit)
-    total = UnitSummary(rows=0, tokens=0, digest=digest)
     with pa.ipc.new_file(rows, ROWS) as writer:
-        for block in judged_blocks(task.unit, task.reading):
-            ids, counts = encoder(block.texts)
-            tokens.write(ids.data)
-            if task.reading.near is not None:
-                signatures.write(sign(block.texts, task.reading.near).data)
-            batch = _record_batch(block, counts)
-            writer.write_batch(batch)
-            total = UnitSummary(
-                rows=total.rows + batch.num_rows,
-                tokens=total.tokens + len(ids),
-                digest=digest,
-            )
-    return total
+        # Not a loop, whose variable would keep a block alive while the next one is read.
+        written = list(map(write, judged_blocks(task.unit, task.reading)))
+    return UnitSummary(
+        rows=sum(count for count, _ in written),
+        tokens=sum(count for _, count in written),
+        digest=digest,
+    )
 
 
 def _record_batch(block: Block, counts: NDArray[np.int64]) -> pa.RecordBatch:
@@ -190,8 +194,10 @@ def judged_blocks(unit: Unit, reading: Reading, block_bytes: int = _BLOCK_BYTES)
     """Read a unit and judge its records, about `block_bytes` of text at a time."""
     judge = _Judge(unit, reading)
     for records in record_blocks(unit):
-        for record in records:
-            judge.add(record)
+        records.reverse()
+        while records:
+            # Nothing else holds the record: its text may be as large as all the rest.
+            judge.add(records.pop())
             if judge.block.text_bytes >= block_bytes:
                 yield judge.take()
         # Rows without text must not pile up either.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from contracts.atomic import atomic_path
+from contracts.atomic import TEMPORARY_PREFIX, atomic_path
 from contracts.errors import UserError
 from contracts.shardset import ShardSet, read_shardset
 from shards import views
@@ -81,8 +81,13 @@ def rebuild_index(folder: str | Path) -> Path:
             for statement in (*views.create_macros(), *views.comments()):
                 connection.execute(statement)
             connection.commit()
+            # Closing would do it too, but keep silent when the disk is full.
+            connection.execute("CHECKPOINT")
     except duckdb.Error as error:
         raise UserError(f"{root / FILE_NAME}: cannot write: {error}") from error
+    finally:
+        for log in root.glob(f"{TEMPORARY_PREFIX}*-{FILE_NAME}.wal"):
+            log.unlink(missing_ok=True)
     return root / FILE_NAME
 
 

@@ -205,6 +205,36 @@ def test_verify_finds_a_flipped_bit(shardset: Path, tmp_path: Path) -> None:
     assert "prose/train" in done.stdout
 
 
+def test_growth_is_said_and_changes_are_refused(corpus: Path) -> None:
+    out = corpus.parent / "out"
+    command = ("build", corpus, "--out", out, "--workers", 1)
+    assert mixscale(*command).returncode == 0
+    _add_domain(corpus, "more", jsonl(60).replace("Document", "Paper"))
+    done = mixscale(*command)
+    assert done.returncode == 0, done.stderr
+    assert "growing by 1 input files" in done.stderr
+    assert "more" in done.stdout
+    prose = corpus.parent / "prose.jsonl"
+    prose.write_text(prose.read_text().replace("Document 7 tells", "Document 7 says "))
+    refused(mixscale(*command), "input changed: prose:prose.jsonl", "another folder")
+    prose.unlink()
+    refused(mixscale(*command), "domains.prose.paths: no file matches prose.jsonl")
+    assert mixscale("verify", out).returncode == 0
+
+
+def test_a_build_is_copied_to_where_streams_are_read(corpus: Path, tmp_path: Path) -> None:
+    command = ("build", corpus, "--out", tmp_path / "out", "--workers", 1)
+    refused(mixscale(*command, "--upload", "ftp://x"), "ftp://x: Invalid Cloud provider prefix")
+    assert not (tmp_path / "out").exists()
+    remote = tmp_path / "remote"
+    done = mixscale(*command, "--upload", f"file://{remote}")
+    assert done.returncode == 0, done.stderr
+    assert f"copied to file://{remote}" in done.stdout
+    assert mixscale("verify", remote).returncode == 0
+    again = mixscale(*command, "--upload", f"file://{remote}")
+    assert f"file://{remote} has it already" in again.stdout
+
+
 def test_an_experiment_whose_budget_exceeds_the_data(shardset: Path, tmp_path: Path) -> None:
     experiment = tmp_path / "experiment.yaml"
     experiment.write_text(

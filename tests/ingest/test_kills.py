@@ -304,6 +304,7 @@ def test_an_input_that_vanishes_stops_the_build_and_is_said(
     assert not (tmp_path / "out" / "shardset.json").exists()
     with pytest.raises(UserError, match=r"domains\.b\.paths: no file matches b/\*"):
         build(corpus, tmp_path / "out", workers=1, progress=False)
+    monkeypatch.undo()
     moved.rename(path)
     build(corpus, tmp_path / "out", workers=1, progress=False)
     path.unlink()
