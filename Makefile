@@ -36,7 +36,7 @@ docs: $(VENV)/installed-dev  ## the documentation as a site, every link checked
 
 constraints:  ## pin the newest versions that go together, for all supported Pythons
 	$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv
-	build/uv/bin/uv pip compile pyproject.toml --extra dev --extra docs --extra laws --universal \
+	build/uv/bin/uv pip compile pyproject.toml --extra dev --extra docs --extra laws --extra ray --universal \
 	  --python-version 3.10 --no-header --no-annotate --output-file constraints.txt
 
 $(VENV)/installed: pyproject.toml constraints.txt
