@@ -1,15 +1,18 @@
 """Speed of one run against a bare PyTorch loop over the same model and batches in memory.
 
-    python -m benchmarks.train [--batch 16] [--length 128] [--steps 100] [--repeats 5]
+    python -m benchmarks.train [--batch 16] [--length 128] [--steps 40] [--repeats 5]
 
-Trains both ways in turn, with one thread on a CPU, and prints the ratio of their medians. "Run" is
-the whole of it: Streaming's data loading, Composer's loop, counting tokens by domain. Then it times
-`mixscale train` from its start to the end of its first batch, in a new process.
+Trains both ways in turn, with one thread on a CPU, and prints the median times of a step. "Run" is
+the whole of it: Streaming's data loading, Composer's loop, counting tokens by domain. CPU time, of
+all threads, tells the two apart even on a machine that does other things; wall time says more on
+one that does not. Then it times `mixscale train` from its start to the end of its first batch, in a
+new process.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -24,7 +27,7 @@ from composer.utils import reproducibility
 from ruamel.yaml import YAML
 
 from benchmarks.synthetic import write_shards
-from contracts.config import format_tokens, validate
+from contracts.config import validate
 from train.components import build_optimizer
 from train.config import RunConfig
 from train.data import train_loader
@@ -42,14 +45,32 @@ GPT2 = {
 """1.1 million parameters with a vocabulary of 2,048."""
 
 
-def bare_loop(config: RunConfig, batches: list[dict[str, torch.Tensor]]) -> float:
-    """Train without Composer or Streaming; returns tokens per second."""
+class Clock:
+    """Wall and CPU time at the end of every step."""
+
+    def __init__(self) -> None:
+        self.moments: list[tuple[float, float]] = []
+
+    def __call__(self, tokens: int = 0) -> None:
+        """Note the time; the tokens that a run reports are not needed."""
+        self.moments.append((time.perf_counter(), time.process_time()))
+
+    def steps(self) -> list[tuple[float, float]]:
+        """Wall and CPU seconds of the steps after the second."""
+        return [
+            (later[0] - earlier[0], later[1] - earlier[1])
+            for earlier, later in itertools.pairwise(self.moments[1:])
+        ]
+
+
+def bare_loop(config: RunConfig, batches: list[dict[str, torch.Tensor]]) -> Clock:
+    """Train without Composer or Streaming."""
     reproducibility.seed_all(config.seed)
     tokenizer = load_tokenizer(config.tokenizer)
     model = build_model(config.model, config.max_seq_len, tokenizer).model.train()
     optimizer = build_optimizer(config.optimizer, model.parameters())
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(batches))
-    start = time.perf_counter()
+    clock = Clock()
     for batch in batches:
         inputs = {key: batch[key] for key in ("input_ids", "attention_mask", "labels")}
         model(**inputs).loss.backward()
@@ -57,14 +78,16 @@ def bare_loop(config: RunConfig, batches: list[dict[str, torch.Tensor]]) -> floa
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-    seconds = time.perf_counter() - start
-    return sum(batch["input_ids"].numel() for batch in batches) / seconds
+        clock()
+    return clock
 
 
-def whole_run(config: RunConfig) -> float:
-    """Train as `mixscale train` does; returns tokens per second of training."""
+def whole_run(config: RunConfig) -> Clock:
+    """Train as `mixscale train` does."""
+    clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        return train(config, Path(folder) / "run").tokens_per_second
+        train(config, Path(folder) / "run", listener=clock, listener_interval=0.0)
+    return clock
 
 
 def start_up(values: dict[str, Any], folder: Path) -> float:
@@ -79,23 +102,33 @@ def start_up(values: dict[str, Any], folder: Path) -> float:
 
 
 def compare(config: RunConfig, repeats: int) -> None:
-    """Time both in turn; print every pair and the ratio of the medians."""
+    """Time both in turn; print the medians of each turn and of all."""
     tokenizer = load_tokenizer(config.tokenizer)
     batches = list(train_loader(config, tokenizer).dataloader)
-    whole_run(config)  # the first one also pays for imports
-    runs, loops = [], []
+    tokens = config.global_train_batch_size * config.max_seq_len
+    runs: list[tuple[float, float]] = []
+    loops: list[tuple[float, float]] = []
+    print(f"{tokens} tokens a step, on {describe_device('cpu')}")
     for _ in range(repeats):
-        runs.append(whole_run(config))
-        loops.append(bare_loop(config, batches))
-        print(f"run {runs[-1]:10,.0f} tokens/s   bare loop {loops[-1]:10,.0f} tokens/s", flush=True)
-    ratio = statistics.median(runs) / statistics.median(loops)
-    pairs = sorted(run / loop for run, loop in zip(runs, loops, strict=True))
-    tokens = format_tokens(sum(batch["input_ids"].numel() for batch in batches))
-    print(
-        f"{config.global_train_batch_size} x {config.max_seq_len} tokens a batch, {tokens} a run, "
-        f"{repeats} of each on {describe_device('cpu')}: run / bare loop = {ratio:.3f} "
-        f"(pairs from {pairs[0]:.3f} to {pairs[-1]:.3f})"
-    )
+        loop, run = bare_loop(config, batches).steps(), whole_run(config).steps()
+        loops += loop
+        runs += run
+        print(f"  {_compared(run, loop, tokens)}", flush=True)
+    print(f"all {_compared(runs, loops, tokens)}")
+
+
+def _compared(
+    runs: list[tuple[float, float]], loops: list[tuple[float, float]], tokens: int
+) -> str:
+    parts = []
+    for column, name in enumerate(("wall", "CPU")):
+        run = statistics.median(step[column] for step in runs)
+        loop = statistics.median(step[column] for step in loops)
+        parts.append(
+            f"{name}: run {1000 * run:.1f} ms, loop {1000 * loop:.1f} ms a step "
+            f"({tokens / run:,.0f} and {tokens / loop:,.0f} tokens/s), ratio {loop / run:.3f}"
+        )
+    return "; ".join(parts)
 
 
 def main() -> None:
@@ -103,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time a run against a bare loop.")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--length", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

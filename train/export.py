@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from composer.models.huggingface import get_hf_config_from_composer_state_dict
 from composer.utils import create_interval_scheduler, dist
 from composer.utils.checkpoint import safe_torch_load
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from contracts.atomic import temporary_beside
 from contracts.errors import UserError
@@ -67,8 +68,9 @@ class HuggingFaceCheckpointer(Callback):
             wrapper = state.model.module if state.is_model_ddp else state.model
             assert isinstance(wrapper, HuggingFaceModel)
             assert isinstance(wrapper.model, PreTrainedModel)
+            model, tokenizer = wrapper.model, wrapper.tokenizer
             folder = self.folder / "huggingface" / self.name.format(batch=batch)
-            write_folder(wrapper.model, weights, wrapper.tokenizer, folder, self.precision)
+            write_folder(type(model), model.config, weights, tokenizer, folder, self.precision)
 
 
 def export_checkpoint(
@@ -103,12 +105,14 @@ def export_checkpoint(
             model = HuggingFaceModel.load_huggingface_model_from_saved_state(
                 saved, content, None, {"_name_or_path": config.name_or_path}
             )
-        write_folder(model, content["state"]["model"], tokenizer, target, precision)
+        weights = content["state"]["model"]
+        write_folder(type(model), config, weights, tokenizer, target, precision)
     return checkpoint
 
 
 def write_folder(
-    model: PreTrainedModel,
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
     weights: dict[str, Any],
     tokenizer: PreTrainedTokenizerBase | None,
     folder: Path,
@@ -117,7 +121,8 @@ def write_folder(
     """Write config, weights (safetensors) and tokenizer; the folder appears when all are there.
 
     Args:
-        model: Gives the config and the class; its own weights are not used.
+        kind: The transformers class.
+        config: Its config.
         weights: The weights by their names in Composer's wrapper.
         tokenizer: Goes into the folder when there is one.
         folder: Replaced when it exists.
@@ -128,6 +133,9 @@ def write_folder(
         name.removeprefix(_PREFIX): value.to(dtype) if value.is_floating_point() else value
         for name, value in weights.items()
     }
+    # The config names the type that the model has, so it is one of that type, without memory.
+    with torch.device("meta"):
+        model = kind(copy.deepcopy(config)).to(dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(folder)
     try:

@@ -124,7 +124,7 @@ def test_standard_error_with_samples_that_predict_different_numbers_of_tokens() 
     """Against the spread of the mean over many drawn validation sets."""
     generator = torch.Generator().manual_seed(0)
     means, errors = [], []
-    for _ in range(300):
+    for _ in range(150):
         labels = torch.randint(0, 7, (64, 16), generator=generator)
         labels[torch.rand(64, 16, generator=generator) < 0.6] = IGNORED
         difficulty = 1 + torch.rand(64, 1, 1, generator=generator)
