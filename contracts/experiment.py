@@ -163,6 +163,9 @@ class Experiment(Config):
     max_proxy_epochs: float = Field(default=4.0, gt=0)
     """How often a proxy run may repeat a domain. Repeats up to about 4 epochs cost little
     (Muennighoff et al., arXiv 2305.16264)."""
+    price_per_hour: float | None = Field(default=None, gt=0)
+    """What an hour costs, of a GPU or of a machine without one: `plan` then says what the runs
+    cost, in the same unit."""
     run: dict[str, Any] = Field(default_factory=dict)
     """Keys of `run.yaml` that all runs share: model, optimizer, scheduler, batch size and so on."""
 

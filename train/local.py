@@ -68,11 +68,11 @@ def run_jobs(
     """
     if not jobs:
         return {}
-    slots = _slots(workers, len(jobs), gpus_per_run)
+    count, _ = room(workers, len(jobs), gpus_per_run)
     context = fork_server()
     environment = {"CUDA_VISIBLE_DEVICES": ""} if gpus_per_run == 0 else {}
     waiting = deque((job, 0) for job in jobs)
-    free = deque(slots)
+    free = deque(range(count))
     running: dict[str, Running] = {}
     tries: dict[str, int] = {}
     died: dict[str, str] = {}
@@ -82,7 +82,7 @@ def run_jobs(
                 job, attempt = waiting.popleft()
                 tries[job.name] = attempt
                 slot = free.popleft()
-                running[job.name] = start(context, job, slot, len(slots), environment)
+                running[job.name] = start(context, job, slot, count, environment)
                 progress.start(job.name)
             for name in _ended(running, progress):
                 ended = running.pop(name)
@@ -115,16 +115,29 @@ def fork_server() -> ForkServerContext:
     return context
 
 
-def _slots(workers: int | None, jobs: int, gpus_per_run: float | None) -> list[int]:
+def room(workers: int | None, jobs: int, gpus_per_run: float | None = None) -> tuple[int, int]:
+    """Say how many runs this machine does at a time.
+
+    Args:
+        workers: What the user wants; by default one for each share of a GPU, or each core.
+        jobs: Runs there are to do.
+        gpus_per_run: Share of a GPU for each.
+
+    Returns:
+        Runs at a time; devices they use: GPUs, or the machine itself.
+
+    Raises:
+        UserError: The machine cannot.
+    """
+    gpus = 0 if gpus_per_run == 0 else _gpu_count()
     if gpus_per_run is not None:
-        check_gpus_per_run(gpus_per_run, _gpu_count())
+        check_gpus_per_run(gpus_per_run, gpus)
     if workers is None:
-        share = 1.0 if gpus_per_run is None else gpus_per_run
-        on_gpus = int(_gpu_count() / share) if share else 0
-        workers = on_gpus or len(os.sched_getaffinity(0))
+        workers = int(gpus / (gpus_per_run or 1)) or len(os.sched_getaffinity(0))
     if workers < 1:
         raise UserError(f"workers: {workers}; expected at least 1")
-    return list(range(min(workers, jobs)))
+    count = min(workers, jobs)
+    return count, min(gpus, count) or 1
 
 
 def check_gpus_per_run(share: float, gpus: float) -> None:

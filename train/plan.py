@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 
 from contracts.config import format_tokens
 from contracts.experiment import Experiment, read_experiment
-from contracts.run_record import RESULT, run_folder
-from contracts.shardset import read_shardset
+from contracts.shardset import ShardSet, read_shardset
+from train.calibration import Calibration, calibrate, longest_first
 from train.config import RunConfig
-from train.sweep import identified
+from train.design import PlannedRun
+from train.local import room
+from train.sweep import identified, is_over
 
-_CALIBRATION_SECONDS = 4.0
-_EVALUATION_COST = 1 / 3
-"""A forward pass alone against forward and backward (Kaplan et al., arXiv 2001.08361, sec. 2.1)."""
+_MOST_COLUMNS = 10
+"""Domains that the table of runs has room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,31 +41,57 @@ class PlanRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All runs of an experiment with their cost."""
+    """All runs of an experiment with what they need."""
 
     experiment: str
     out: Path
     rows: Sequence[PlanRow]
+    available_tokens: dict[str, int]
+    """For training, by domain."""
+    max_proxy_epochs: float
     evaluation_tokens: int
     """Of each run, all validation domains and evaluations together."""
-    parameters: int | None
-    tokens_per_second: float | None
-    """Of one run, measured; None when not asked for."""
     workers: int
+    """Runs at a time."""
+    devices: int
+    """GPUs in use; 1 on a machine without."""
+    calibration: Calibration | None
+    """None when not asked for."""
+    price_per_hour: float | None
+    """Of a device."""
+
+    @property
+    def missing(self) -> list[PlanRow]:
+        """The runs that are to be done."""
+        return [row for row in self.rows if not row.is_over]
 
     @property
     def missing_tokens(self) -> int:
-        """Training tokens of the runs that have no record yet."""
-        return sum(row.tokens for row in self.rows if not row.is_over)
+        """Training tokens of the runs that are to be done."""
+        return sum(row.tokens for row in self.missing)
 
     @property
     def seconds(self) -> float | None:
-        """Estimated time for what is missing."""
-        if self.tokens_per_second is None:
+        """Estimated time for what is to be done."""
+        speed = self.calibration
+        if speed is None:
             return None
-        missing = sum(not row.is_over for row in self.rows)
-        work = self.missing_tokens + missing * self.evaluation_tokens * _EVALUATION_COST
-        return work / self.tokens_per_second / min(self.workers, max(missing, 1))
+        if not self.missing:
+            return 0.0
+        durations = [speed.run_seconds(row.tokens, self.evaluation_tokens) for row in self.missing]
+        return speed.prepare_seconds + longest_first(durations, self.workers)
+
+    @property
+    def device_hours(self) -> float | None:
+        """Estimated hours of all devices together."""
+        return None if self.seconds is None else self.seconds / 3600 * self.devices
+
+    @property
+    def cost(self) -> float | None:
+        """Estimated price, in the unit of `price_per_hour`."""
+        if self.device_hours is None or self.price_per_hour is None:
+            return None
+        return self.device_hours * self.price_per_hour
 
     def as_json(self) -> dict[str, Any]:
         """Write the plan as plain values."""
@@ -73,133 +99,158 @@ class Plan:
             "experiment": self.experiment,
             "out": str(self.out),
             "runs": [vars(row) for row in self.rows],
+            "available_tokens": self.available_tokens,
             "missing_tokens": self.missing_tokens,
-            "parameters": self.parameters,
-            "tokens_per_second": self.tokens_per_second,
+            "evaluation_tokens_per_run": self.evaluation_tokens,
             "workers": self.workers,
+            "devices": self.devices,
+            "calibration": asdict(self.calibration) if self.calibration else None,
             "seconds": self.seconds,
+            "device_hours": self.device_hours,
+            "price_per_hour": self.price_per_hour,
+            "cost": self.cost,
         }
 
 
 def plan(
-    experiment_yaml: str | Path, *, workers: int | None = None, calibrate: bool = True
+    experiment_yaml: str | Path,
+    *,
+    workers: int | None = None,
+    measure: bool = True,
+    price_per_hour: float | None = None,
+    gpus_per_run: float | None = None,
 ) -> Plan:
     """List the runs of an experiment, what they need and how long they take.
 
     Args:
         experiment_yaml: The experiment.
-        workers: Runs at a time; one for each core by default.
-        calibrate: Measure the speed of one run for a few seconds.
+        workers: Runs at a time; by default as many as a sweep has on this machine.
+        measure: Train short runs, about half a minute in all, to know the speed.
+        price_per_hour: Of a device, a GPU or a machine without one; that of the experiment when
+            absent.
+        gpus_per_run: Share of a GPU that a run gets, as for a sweep.
 
     Raises:
-        UserError: The experiment asks for more than the shard set has.
+        UserError: The experiment asks for more than the shard set has, or its runs do not work.
     """
     experiment = read_experiment(experiment_yaml)
     shardset = read_shardset(experiment.shardset)
     out = Path(experiment.out or experiment.shardset)
     runs = identified(experiment)
-    length = shardset.sequence_length
-    rows = []
-    for run_id, run in runs.items():
-        tokens = {domain: count * length for domain, count in run.samples.items()}
-        rows.append(
-            PlanRow(
-                run_id=run_id,
-                role=run.point.mixture or run.point.role,
-                domain=run.point.domain,
-                factor=run.point.factor,
-                scale_tokens=run.point.scale_tokens,
-                seed=run.seed,
-                tokens=sum(tokens.values()),
-                tokens_by_domain=tokens,
-                epochs_by_domain={
-                    domain: count / shardset.train_tokens(domain)
-                    for domain, count in tokens.items()
-                },
-                is_over=(run_folder(out, run_id) / RESULT).is_file(),
-            )
-        )
-    any_config = next(iter(runs.values())).config
-    parameters, speed = _calibrate(any_config) if calibrate else (None, None)
+    rows = [_row(name, run, shardset, is_over(out, name)) for name, run in runs.items()]
+    longest = max(runs.values(), key=lambda run: run.tokens).config
+    missing = sum(not row.is_over for row in rows)
+    workers, devices = room(workers, max(missing, 1), gpus_per_run)
+    measured = calibrate(longest, workers, gpus_per_run) if measure and missing else None
     return Plan(
         experiment=experiment.name,
         out=out,
         rows=rows,
-        evaluation_tokens=_evaluation_tokens(experiment, any_config),
-        parameters=parameters,
-        tokens_per_second=speed,
-        workers=workers or len(os.sched_getaffinity(0)),
+        available_tokens={name: shardset.train_tokens(name) for name in shardset.domain_names},
+        max_proxy_epochs=experiment.max_proxy_epochs,
+        evaluation_tokens=_evaluation_tokens(experiment, longest),
+        workers=workers,
+        devices=devices,
+        calibration=measured,
+        price_per_hour=price_per_hour or experiment.price_per_hour,
     )
 
 
-def render(result: Plan) -> Table:
-    """Draw the plan for a terminal."""
-    table = Table(title=f"experiment {result.experiment}: {len(result.rows)} runs")
-    for column in ("run", "domain", "scale", "seed"):
+def _row(run_id: str, run: PlannedRun, shardset: ShardSet, is_over: bool) -> PlanRow:
+    length = shardset.sequence_length
+    tokens = {domain: count * length for domain, count in run.samples.items()}
+    return PlanRow(
+        run_id=run_id,
+        role=run.point.mixture or run.point.role,
+        domain=run.point.domain,
+        factor=run.point.factor,
+        scale_tokens=run.point.scale_tokens,
+        seed=run.seed,
+        tokens=run.tokens,
+        tokens_by_domain=tokens,
+        epochs_by_domain={
+            domain: count / shardset.train_tokens(domain) for domain, count in tokens.items()
+        },
+        is_over=is_over,
+    )
+
+
+def render(result: Plan) -> Group:
+    """Draw the plan for a terminal: what each run takes, then what each domain gives."""
+    return Group(_runs_table(result), _domains_table(result))
+
+
+def _runs_table(result: Plan) -> Table:
+    domains = list(result.available_tokens)
+    shown = domains if len(domains) <= _MOST_COLUMNS else []
+    table = Table(title=f"experiment {result.experiment}: {len(result.rows)} runs, tokens")
+    for column in ("run", "changed", "scale", "seed"):
         table.add_column(column)
-    for column in ("factor", "tokens", "most epochs"):
+    for column in (*shown, "all", "most epochs"):
         table.add_column(column, justify="right")
     table.add_column("state")
     for row in result.rows:
         scarce = max(row.epochs_by_domain, key=lambda domain: row.epochs_by_domain[domain])
+        changed = f"{row.domain} x {row.factor:.3g}" if row.domain else ""
         table.add_row(
             row.role,
-            row.domain or "",
+            changed,
             format_tokens(row.scale_tokens),
             str(row.seed),
-            f"{row.factor:.3g}",
+            *(format_tokens(row.tokens_by_domain[domain]) for domain in shown),
             format_tokens(row.tokens),
             f"{row.epochs_by_domain[scarce]:.2f} {scarce}",
-            "has its record" if row.is_over else "to do",
+            "over" if row.is_over else "to do",
+        )
+    return table
+
+
+def _domains_table(result: Plan) -> Table:
+    table = Table(title="what the runs take of each domain, tokens")
+    table.add_column("domain")
+    for column in ("available", "all runs", "most in a run", "epochs there", "allowed"):
+        table.add_column(column, justify="right")
+    for domain, available in result.available_tokens.items():
+        most = max(row.tokens_by_domain[domain] for row in result.rows)
+        table.add_row(
+            domain,
+            format_tokens(available),
+            format_tokens(sum(row.tokens_by_domain[domain] for row in result.rows)),
+            format_tokens(most),
+            f"{most / available:.2f}",
+            f"{result.max_proxy_epochs:g}",
         )
     return table
 
 
 def summary(result: Plan) -> str:
-    """Say in a sentence or two what is left to pay."""
-    missing = sum(not row.is_over for row in result.rows)
-    text = f"{missing} runs to do, {format_tokens(result.missing_tokens)} training tokens"
-    if result.tokens_per_second and result.seconds is not None:
-        text += (
-            f"; a run of this model ({format_tokens(result.parameters or 0)} parameters) does "
-            f"{format_tokens(result.tokens_per_second)} tokens/s here: about "
-            f"{result.seconds:.0f} s with {result.workers} at a time"
+    """Say in a few lines what is left to pay."""
+    lines = [f"{len(result.missing)} runs to do, {format_tokens(result.missing_tokens)} tokens"]
+    speed = result.calibration
+    if speed is not None and result.seconds is not None:
+        lines.append(
+            f"measured with {result.workers} at a time: a run of "
+            f"{format_tokens(speed.parameters)} parameters trains "
+            f"{format_tokens(speed.tokens_per_second)} tokens/s, evaluates "
+            f"{format_tokens(speed.evaluation_tokens_per_second)} tokens/s and takes "
+            f"{speed.start_seconds:.1f} s besides"
         )
-    return text
+        lines.append(f"about {duration(result.seconds)}, {result.device_hours:.3g} device-hours")
+    if result.cost is not None:
+        lines[-1] += f", {result.cost:.2f} at {result.price_per_hour:g} an hour"
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people: 42 s, 12 min, 3.5 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def _evaluation_tokens(experiment: Experiment, config: RunConfig) -> int:
     batch_tokens = config.device_eval_batch_size * config.max_seq_len
     once = config.eval_subset_num_batches * batch_tokens * len(config.eval_loader)
     return once * experiment.evaluation.points
-
-
-def _calibrate(config: RunConfig) -> tuple[int, float]:
-    """Train on random tokens for a few seconds: parameters, tokens per second of one run."""
-    import torch
-
-    from train.components import build_optimizer
-    from train.model import build_model, load_tokenizer
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    tokenizer = load_tokenizer(config.tokenizer)
-    model = build_model(config.model, config.max_seq_len, tokenizer).to(device).model
-    optimizer = build_optimizer(config.optimizer, model.parameters())
-    shape = (config.global_train_batch_size, config.max_seq_len)
-    seconds: list[float] = []
-    while sum(seconds) < _CALIBRATION_SECONDS or len(seconds) < 3:
-        tokens = torch.randint(0, len(tokenizer), shape, device=device)
-        start = time.perf_counter()
-        model(input_ids=tokens, labels=tokens).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    torch.set_num_threads(threads)
-    median = sorted(seconds[1:])[len(seconds[1:]) // 2]
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return parameters, shape[0] * shape[1] / median

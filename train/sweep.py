@@ -165,7 +165,7 @@ def run_missing(
     """Run those of some runs that have no record yet; the arguments are those of `sweep`."""
     if executor not in EXECUTORS:
         raise unknown_name("executor", executor, EXECUTORS)
-    over = {name for name in runs if _is_over(out, name)}
+    over = {name for name in runs if is_over(out, name)}
     jobs = [
         Job(
             name=name,
@@ -199,7 +199,7 @@ def run_missing(
     )
 
 
-def _is_over(out: Path, run_id: str) -> bool:
+def is_over(out: Path, run_id: str) -> bool:
     """Tell whether a run needs no further try: what died or lacked memory or data does."""
     path = run_folder(out, run_id) / RESULT
     return path.is_file() and read_record(path).status in ("finished", "diverged")
