@@ -280,24 +280,51 @@ def verify(shardset: Path, as_json: bool) -> None:
         sys.exit(1)
 
 
+gpus_per_run_option = click.option(
+    "--gpus-per-run",
+    type=click.FloatRange(0, 1),
+    help="Share of a GPU for each run, as 0.25: four runs on one GPU; 0: train on the processor.",
+)
+
+
 @cli.command()
 @click.argument("experiment", type=_FILE)
 @workers_option
+@gpus_per_run_option
+@click.option(
+    "--price-per-hour",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Of a GPU, or of a machine without; also a key of EXPERIMENT.",
+)
 @click.option("--no-calibrate", is_flag=True, help="Do not measure the speed of a run.")
 @json_option
-def plan(experiment: Path, workers: int | None, no_calibrate: bool, as_json: bool) -> None:
-    """Show the runs of EXPERIMENT (experiment.yaml), their tokens, epochs, time.
+def plan(
+    experiment: Path,
+    workers: int | None,
+    gpus_per_run: float | None,
+    price_per_hour: float | None,
+    no_calibrate: bool,
+    as_json: bool,
+) -> None:
+    """Show the runs of EXPERIMENT (experiment.yaml): tokens, epochs over domains, time, cost.
 
-    Nothing is started. What the shard set cannot give is refused here.
+    The time comes from short runs, about half a minute in all. What the shard set cannot give is
+    refused here.
 
     \b
     Example:
-      mixscale plan experiment.yaml
+      mixscale plan experiment.yaml --price-per-hour 2.5
     """
     from train.plan import plan as plan_experiment
     from train.plan import render, summary
 
-    result = plan_experiment(experiment, workers=workers, calibrate=not no_calibrate)
+    result = plan_experiment(
+        experiment,
+        workers=workers,
+        measure=not no_calibrate,
+        price_per_hour=price_per_hour,
+        gpus_per_run=gpus_per_run,
+    )
     if as_json:
         _print_json(result.as_json())
         return
@@ -309,11 +336,7 @@ def plan(experiment: Path, workers: int | None, no_calibrate: bool, as_json: boo
 @click.argument("experiment", type=_FILE)
 @workers_option
 @executor_option
-@click.option(
-    "--gpus-per-run",
-    type=click.FloatRange(0, 1),
-    help="Share of a GPU for each run, as 0.25: four runs on one GPU; 0: train on the processor.",
-)
+@gpus_per_run_option
 @json_option
 def sweep(
     experiment: Path,
