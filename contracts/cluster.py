@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import platform
 import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 from contracts.atomic import temporary_beside
 from contracts.errors import UserError
 
+_LOCAL = "local"
 _STORE_BYTES = 100 << 20
 """Of Ray's object store when it is started here: results are small, data goes through files."""
 MOST_LOSSES = 5
@@ -68,37 +70,67 @@ def _connect(cores: int | None) -> None:
     import ray
     from ray.exceptions import RayError
 
-    address = os.environ.get("RAY_ADDRESS", "")
-    if "://" in address:
+    address = _address()
+    here: dict[str, Any] = {
+        "num_cpus": cores,
+        "object_store_memory": _STORE_BYTES,
+        "include_dashboard": False,
+    }
+    try:
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **(here if address == _LOCAL else {}),
+        )
+    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        raise UserError(f"cannot connect to Ray at {address}: {error}") from error
+
+
+def _address() -> str:
+    """Find the cluster to connect to.
+
+    Raises:
+        UserError: RAY_ADDRESS is of no use.
+    """
+    given = os.environ.get("RAY_ADDRESS", "")
+    if "://" in given:
         raise UserError(
-            f"RAY_ADDRESS: {address}: Ray Client is not supported; run the command on a machine of "
+            f"RAY_ADDRESS: {given}: Ray Client is not supported; run the command on a machine of "
             "the cluster with its address as HOST:PORT"
         )
-    _refuse_deaf(address)
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    here = {"num_cpus": cores, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
-    try:
-        try:
-            ray.init(**options, **here)
-        except ValueError:
-            # Ray has found a cluster to connect to, whose size is not ours to set.
-            ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
-        raise UserError(f"cannot connect to Ray at {address or 'this machine'}: {error}") from error
+    if given not in ("", "auto"):
+        deafness = _deafness(given)
+        if deafness is not None:
+            raise UserError(
+                f"RAY_ADDRESS: cannot connect to Ray at {given}: {deafness}; `ray status` on a "
+                "machine of the cluster tells whether it is up"
+            )
+        return given
+    with suppress(OSError):
+        # The file stays behind when a cluster is killed.
+        noted = _note().read_text(encoding="utf-8").strip()
+        if noted and _deafness(noted) is None:
+            return noted
+    return _LOCAL
 
 
-def _refuse_deaf(address: str) -> None:
-    """Look whether anything answers at HOST:PORT; Ray would try for minutes."""
+def _note() -> Path:
+    """Tell where `ray start` notes the address of its cluster."""
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    return Path(folder, "ray", "ray_current_cluster")
+
+
+def _deafness(address: str) -> OSError | None:
+    """Tell why nothing answers at HOST:PORT; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        return
+        return None
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except OSError as error:
-        raise UserError(
-            f"RAY_ADDRESS: cannot connect to Ray at {address}: {error}; `ray status` on a machine "
-            "of the cluster tells whether it is up"
-        ) from error
+        return error
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
