@@ -86,9 +86,7 @@ def build(
     try:
         return make(*leading, **named.arguments)
     except (TypeError, ValueError, ImportError) as error:
-        missing = isinstance(error.__cause__, ImportError) and error.__cause__.name
-        remedy = f" (`pip install {missing}`)" if missing else ""
-        raise UserError(f"{kind} {named.name!r}: {error}{remedy}") from error
+        raise UserError(f"{kind} {named.name!r}: {error}") from error
 
 
 def build_all(

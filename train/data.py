@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -116,7 +117,7 @@ def _dataset(config: DatasetConfig, batch_size: int, sequence_length: int) -> Do
     for name, stream in config.streams.items():
         _check_stream(name, stream)
     paired = config.shuffle and config.shuffle_algo == PAIRED
-    with _one_run_at_a_time():
+    with _one_run_at_a_time(), _mistakes_of(config):
         dataset = DomainDataset(
             domains=tuple(config.streams),
             paired=paired,
@@ -150,8 +151,23 @@ def _one_run_at_a_time() -> contextlib.AbstractContextManager[object]:
     return FileLock(Path(tempfile.gettempdir()) / "mixscale-streaming.lock")
 
 
+@contextlib.contextmanager
+def _mistakes_of(config: DatasetConfig) -> Iterator[None]:
+    """Turn what Streaming says of places it cannot use into a message that names them."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        remotes = [stream.remote for stream in config.streams.values() if stream.remote]
+        places = f" (remote: {', '.join(remotes)})" if remotes else ""
+        raise UserError(f"streams {list(config.streams)}{places}: {error}") from error
+
+
 def _stream(config: StreamConfig) -> Stream:
-    return Stream(**config.model_dump(exclude_none=True))
+    arguments = config.model_dump(exclude_none=True)
+    if config.remote is not None:
+        # Streaming takes a folder as it is, but not as an address.
+        arguments["remote"] = config.remote.removeprefix("file://")
+    return Stream(**arguments)
 
 
 def _check_stream(name: str, stream: StreamConfig) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 from contracts.config import validate
@@ -47,9 +48,24 @@ def long_run(run_values: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     }
 
 
+BERT = {
+    "name": "hf_masked_lm",
+    "pretrained_model_name_or_path": "bert",
+    "pretrained": False,
+    "config_overrides": {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("masked", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_killed_and_resumed_it_ends_with_the_same_model(
-    long_run: dict[str, Any], tmp_path: Path
+    long_run: dict[str, Any], tmp_path: Path, masked: bool
 ) -> None:
+    if masked:
+        tokenizer = long_run["tokenizer"] | {"kwargs": {"mask_token": "<mask>"}}
+        long_run |= {"model": BERT, "tokenizer": tokenizer}
     whole = write(tmp_path / "whole", long_run | {"save_folder": str(tmp_path / "whole" / "save")})
     command = [sys.executable, "-m", "mixscale", "train"]
     subprocess.run([*command, str(whole)], check=True, env=ENVIRONMENT)
@@ -69,6 +85,27 @@ def test_killed_and_resumed_it_ends_with_the_same_model(
     assert found.domains == expected.domains
     assert found.learning_curve == expected.learning_curve
     assert found.evaluation == expected.evaluation
+    assert found.seconds > 0
+
+
+def test_killed_after_its_last_checkpoint_it_still_has_its_losses(
+    run_values: dict[str, Any], tmp_path: Path
+) -> None:
+    """The same command again finds nothing to train, and must write the whole record."""
+    torch.set_num_threads(1)
+    values = run_values | {
+        "run_name": "r",
+        "save_folder": str(tmp_path / "save"),
+        "autoresume": True,
+    }
+    config = validate(values, RunConfig, "test")
+    expected = train(config, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    found = train(config, tmp_path / "run")
+    assert found.evaluation == expected.evaluation
+    assert found.learning_curve == expected.learning_curve
+    assert found.domains == expected.domains
+    assert found.train_seconds > 0
 
 
 def test_two_devices_see_each_sample_once(run_values: dict[str, Any], tmp_path: Path) -> None:
