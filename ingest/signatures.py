@@ -43,10 +43,10 @@ def have_words(signatures: Signatures) -> NDArray[np.bool_]:
 
 
 def _sign(texts: Sequence[str], near: Near) -> Signatures:
-    import rensa
+    from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]  # compiled, no stubs
 
     hashes, offsets = shingle_hashes(texts, near.words)
-    matrix: Any = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+    matrix: Any = RMinHash.digest_matrix_from_flat_token_hashes(
         hashes, offsets.astype(np.uint64), near.permutations, _SEED
     )
     return np.array(matrix.to_rows(), DTYPE)
