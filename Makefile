@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types pytest test-kills memory redpajama-mini constraints docs clean
+.PHONY: demo test lint types pytest test-kills memory redpajama-mini constraints docs peers clean
 
 demo: $(VENV)/installed  ## the main job, offline, on text found on this machine (10 minutes)
 	$(BIN)/mixscale demo --out mixscale-demo
@@ -34,8 +34,19 @@ docs: $(VENV)/installed-dev  ## the documentation as a site, every link checked
 	$(PIP_INSTALL) --editable '.[docs]'
 	$(BIN)/mkdocs build --strict --site-dir build/site
 
-constraints:  ## pin the newest versions that go together, for all supported Pythons
-	$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv
+PEERS = llm-foundry datatrove litdata
+peers: $(PEERS:%=build/peers/%/installed)  ## other tools, each on its own, for benchmarks.build
+
+build/peers/%/installed: benchmarks/peers/%.txt | build/uv/bin/uv
+	build/uv/bin/uv venv --quiet --clear --python $(PYTHON) build/peers/$*
+	build/uv/bin/uv pip install --quiet --python build/peers/$*/bin/python --requirement $<
+	touch $@
+
+build/uv/bin/uv:
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/pip install --quiet uv
+
+constraints: build/uv/bin/uv  ## pin the newest versions that go together, for all supported Pythons
 	build/uv/bin/uv pip compile pyproject.toml --extra dev --extra docs --extra laws --extra ray --universal \
 	  --python-version 3.10 --no-header --no-annotate --output-file constraints.txt
 
