@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,14 +63,6 @@ def calibrate(config: RunConfig, workers: int, gpus_per_run: float | None = None
         start_seconds=second.overhead,
         prepare_seconds=max(0.0, first.overhead - second.overhead),
     )
-
-
-def longest_first(seconds: Iterable[float], workers: int) -> float:
-    """Predict when the last of some runs ends, started longest first as soon as there is room."""
-    free = [0.0] * workers
-    for duration in sorted(seconds, reverse=True):
-        heapq.heapreplace(free, free[0] + duration)
-    return max(free)
 
 
 @dataclass(frozen=True, kw_only=True)

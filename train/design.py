@@ -71,6 +71,18 @@ class PlannedRun:
         return sum(self.samples.values()) * self.config.max_seq_len
 
     @property
+    def evaluation_tokens(self) -> int:
+        """Of all validation domains, once."""
+        batch = self.config.device_eval_batch_size * self.config.max_seq_len
+        return self.config.eval_subset_num_batches * batch * len(self.config.eval_loader)
+
+    @property
+    def cost(self) -> float:
+        """The run's time against other runs', in tokens of training."""
+        # A forward pass is a third of the work (Kaplan et al., arXiv 2001.08361, sec. 2.1).
+        return self.tokens + self.evaluation_tokens / 3
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Fields of the run record that say what the run is for."""
         return {

@@ -11,12 +11,12 @@ from rich.console import Group
 from rich.table import Table
 
 from contracts.config import format_tokens
-from contracts.experiment import Experiment, read_experiment
+from contracts.experiment import read_experiment
 from contracts.shardset import ShardSet, read_shardset
-from train.calibration import Calibration, calibrate, longest_first
-from train.config import RunConfig
+from train.calibration import Calibration, calibrate
 from train.design import PlannedRun
 from train.local import room
+from train.schedule import best_order, end_of
 from train.sweep import identified, is_over
 
 _MOST_COLUMNS = 10
@@ -79,7 +79,9 @@ class Plan:
         if not self.missing:
             return 0.0
         durations = [speed.run_seconds(row.tokens, self.evaluation_tokens) for row in self.missing]
-        return speed.prepare_seconds + longest_first(durations, self.workers)
+        order = best_order(durations, self.workers)
+        ends = end_of([durations[position] for position in order], self.workers)
+        return speed.prepare_seconds + ends
 
     @property
     def device_hours(self) -> float | None:
@@ -138,17 +140,17 @@ def plan(
     out = Path(experiment.out or experiment.shardset)
     runs = identified(experiment)
     rows = [_row(name, run, shardset, is_over(out, name)) for name, run in runs.items()]
-    longest = max(runs.values(), key=lambda run: run.tokens).config
+    longest = max(runs.values(), key=lambda run: run.tokens)
     missing = sum(not row.is_over for row in rows)
     workers, devices = room(workers, max(missing, 1), gpus_per_run)
-    measured = calibrate(longest, workers, gpus_per_run) if measure and missing else None
+    measured = calibrate(longest.config, workers, gpus_per_run) if measure and missing else None
     return Plan(
         experiment=experiment.name,
         out=out,
         rows=rows,
         available_tokens={name: shardset.train_tokens(name) for name in shardset.domain_names},
         max_proxy_epochs=experiment.max_proxy_epochs,
-        evaluation_tokens=_evaluation_tokens(experiment, longest),
+        evaluation_tokens=longest.evaluation_tokens * experiment.evaluation.points,
         workers=workers,
         devices=devices,
         calibration=measured,
@@ -248,9 +250,3 @@ def duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def _evaluation_tokens(experiment: Experiment, config: RunConfig) -> int:
-    batch_tokens = config.device_eval_batch_size * config.max_seq_len
-    once = config.eval_subset_num_batches * batch_tokens * len(config.eval_loader)
-    return once * experiment.evaluation.points

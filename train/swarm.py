@@ -125,7 +125,8 @@ def _candidates(design: SwarmDesign, parameters: Floats, seed: int) -> Iterator[
         return
     from scipy.stats.qmc import Sobol
 
-    sequence = Sobol(len(parameters) - 1, scramble=True, seed=seed)
+    # scipy 1.15 calls it `rng`, too, but older ones know this name alone.
+    sequence = Sobol(len(parameters) - 1, scramble=True, seed=seed)  # pyright: ignore[reportCallIssue]
     yield from (dirichlet_quantile(sequence.random(size), parameters) for size in _BLOCKS)
 
 

@@ -30,6 +30,7 @@ from train.design import PlannedRun, plan_runs
 from train.identity import find_shardset, run_id
 from train.local import Job
 from train.progress import SweepProgress
+from train.schedule import best_order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +180,9 @@ def run_missing(
     ]
     if over:
         report(f"{len(over)} of {len(runs)} runs have their record already")
-    # Longest first: the last runs to end are then short, and no core waits long.
-    jobs.sort(key=lambda job: -job.tokens)
+    places = local.room(workers, max(len(jobs), 1), gpus_per_run)[0] if executor == "local" else 1
+    order = best_order([runs[job.name].cost for job in jobs], places)
+    jobs = [jobs[position] for position in order]
     tokens = {job.name: job.tokens for job in jobs}
     with SweepProgress(tokens, report, lambda name: _ending(out, name)) as progress:
         died = EXECUTORS[executor](
