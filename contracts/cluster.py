@@ -8,8 +8,9 @@ import os
 import platform
 import socket
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,6 +24,8 @@ _LOCAL = "local"
 _STORE_BYTES = 100 << 20
 """Of Ray's object store when it is started here: results are small, data goes through files."""
 MOST_LOSSES = 5
+_LOOK_SECONDS = 5.0
+"""How often to look which machines are gone."""
 _LOSSES = {
     "NodeDiedError": "its machine is gone",
     "LocalRayletDiedError": "Ray on its machine is gone",
@@ -187,21 +190,144 @@ def _version(package: str) -> str:
         return "(not installed)"
 
 
-def room(workers: int | None, resource: str = "CPU", share: float = 1.0) -> int:
-    """Count how many tasks may be with the cluster at once.
-
-    Without a limit, twice as many as have room there: enough to keep it busy, and to show an
-    autoscaler that more machines are wanted.
-    """
+def _placed(common: Common, work: Callable[[Any], Iterator[Any]], task: Any) -> Iterator[Any]:
+    """Do a task on some machine; says first on which."""
     import ray
 
-    if workers is not None:
-        return workers
-    return max(2 * int(ray.cluster_resources().get(resource, 0) / share), 2)
+    yield ray.get_runtime_context().get_node_id()
+    common.check()
+    yield from work(task)
 
 
-def fetch(reference: Any) -> Any:
-    """Get the result of a task.
+@dataclass
+class _Sent:
+    """A task that is with the cluster."""
+
+    key: Any
+    node: str | None = None
+    """Where it runs, once that is known."""
+
+
+class Crew:
+    """Gives tasks to the machines of a cluster, hears what they say, notices when they are lost."""
+
+    def __init__(
+        self,
+        common: Common,
+        work: Callable[[Any], Iterator[Any]],
+        workers: int | None,
+        gpus: float = 0.0,
+    ) -> None:
+        """Take no task yet.
+
+        Args:
+            common: What the machines must share.
+            work: Gets a task, yields what there is to say about it.
+            workers: How many tasks are with the cluster at once. By default twice as many as have
+                room there: it stays busy, and an autoscaler sees that more machines are wanted.
+            gpus: Share of a GPU that each task needs, besides one core.
+        """
+        import ray
+
+        self._common, self._work, self._workers = common, work, workers
+        self._share = ("GPU", gpus) if gpus else ("CPU", 1.0)
+        # Ray's own retries would be silent, and without end for a task that eats all memory.
+        self._remote = ray.remote(
+            num_cpus=1, num_gpus=gpus, max_retries=0, scheduling_strategy="SPREAD"
+        )(_placed)
+        self._sent: dict[Any, _Sent] = {}
+        self._losses: Counter[Any] = Counter()
+        self._looked = time.monotonic()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import ray
+
+        for stream in self._sent:
+            ray.cancel(stream, force=True)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no task is with the cluster."""
+        return not self._sent
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the cluster can take one more task."""
+        import ray
+
+        limit = self._workers
+        if limit is None:
+            resource, share = self._share
+            limit = max(2 * int(ray.cluster_resources().get(resource, 0) / share), 2)
+        return len(self._sent) < limit
+
+    @property
+    def losses(self) -> int:
+        """How often a task was lost."""
+        return self._losses.total()
+
+    def send(self, key: Any, task: Any) -> None:
+        """Give a task to the cluster; what it says comes under `key`."""
+        self._sent[self._remote.remote(self._common, self._work, task)] = _Sent(key=key)
+
+    def hear(self) -> Iterator[tuple[Any, Any]]:
+        """Wait a little; yield keys with what the tasks say, or with `Lost` for one that is gone.
+
+        Raises:
+            UserError: The same task was lost too often: the task itself may be the cause.
+            Exception: What a task raised.
+        """
+        import ray
+
+        streams: list[Any] = list(self._sent)
+        for stream in ray.wait(streams, timeout=_LOOK_SECONDS)[0]:
+            sent = self._sent[stream]
+            generator: Any = stream
+            try:
+                word = _fetch(next(generator))
+            except StopIteration:
+                del self._sent[stream]
+            except Lost as loss:
+                yield self._lose(stream, loss)
+            else:
+                if sent.node is None:
+                    sent.node = word
+                else:
+                    yield sent.key, word
+        for stream in self._on_dead_machines():
+            ray.cancel(stream, force=True)
+            yield self._lose(stream, Lost(_LOSSES["NodeDiedError"]))
+
+    def _on_dead_machines(self) -> list[Any]:
+        """Find tasks on machines that the cluster has given up.
+
+        Ray itself tells only after seven minutes when a machine fell silent without closing its
+        connections, as one without power does.
+        """
+        import ray
+
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return []
+        self._looked = time.monotonic()
+        dead = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+        return [stream for stream, sent in self._sent.items() if sent.node in dead]
+
+    def _lose(self, stream: Any, loss: Lost) -> tuple[Any, Lost]:
+        key = self._sent.pop(stream).key
+        self._losses[key] += 1
+        if self._losses[key] >= MOST_LOSSES:
+            raise UserError(
+                f"the same task was lost {MOST_LOSSES} times, the last time because {loss}; "
+                "nothing that was done is lost: the same command goes on where it stopped"
+            ) from loss
+        return key, loss
+
+
+def _fetch(reference: Any) -> Any:
+    """Get what a task says.
 
     Raises:
         Lost: The task did not end; the message says why.
@@ -227,26 +353,3 @@ def look_again(folder: Path) -> None:
     # It may remember for half a minute that a file was missing; opening the folder ends that.
     for place in (folder.parent, folder):
         os.listdir(place)
-
-
-class Losses:
-    """Counts how often each task was lost."""
-
-    def __init__(self) -> None:
-        self._by_task: Counter[Any] = Counter()
-
-    def __bool__(self) -> bool:
-        return bool(self._by_task)
-
-    def add(self, task: Any, loss: Lost) -> None:
-        """Count one loss.
-
-        Raises:
-            UserError: The same task was lost too often: the task itself may be the cause.
-        """
-        self._by_task[task] += 1
-        if self._by_task[task] >= MOST_LOSSES:
-            raise UserError(
-                f"the same task was lost {MOST_LOSSES} times, the last time because {loss}; "
-                "nothing that was done is lost: the same command goes on where it stopped"
-            ) from loss

@@ -6,11 +6,12 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from contracts.atomic import TEMPORARY_PREFIX
-from contracts.cluster import Common, Losses, Lost, connected, fetch, in_common, room
+from contracts.cluster import Common, Crew, Lost, connected, in_common
 from ingest.execute import explained
 
 Task = TypeVar("Task")
@@ -35,11 +36,6 @@ def ray_runner(workers: int | None, folder: Path) -> Iterator[RayRunner]:
         yield RayRunner(common, workers)
 
 
-def _attempt(common: Common, function: Callable[[Task], Result], task: Task) -> Result:
-    common.check()
-    return function(task)
-
-
 class RayRunner:
     """Runs tasks on a Ray cluster; those that are lost with a machine run again."""
 
@@ -54,35 +50,22 @@ class RayRunner:
         on_done: Callable[[Task, Result], None],
     ) -> list[Result]:
         """Run `function` on every task; `on_done` hears of each end, in any order."""
-        import ray
-
-        # Ray's own retries would be silent, and without end for a task that eats all memory.
-        remote = ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(_attempt)
         waiting = deque(range(len(tasks)))
-        running: dict[Any, int] = {}
         results: dict[int, Result] = {}
-        losses = Losses()
-        try:
-            while waiting or running:
-                while waiting and len(running) < room(self._workers):
+        with explained(), Crew(self._common, partial(_once, function), self._workers) as crew:
+            while waiting or not crew.is_idle:
+                while waiting and crew.has_room:
                     number = waiting.popleft()
-                    running[remote.remote(self._common, function, tasks[number])] = number
-                for reference in ray.wait(list(running))[0]:
-                    number = running.pop(reference)
-                    try:
-                        with explained():
-                            results[number] = fetch(reference)
-                    except Lost as loss:
-                        losses.add(number, loss)
-                        warnings.warn(f"a task runs again: {loss}", stacklevel=2)
+                    crew.send(number, tasks[number])
+                for number, result in crew.hear():
+                    if isinstance(result, Lost):
+                        warnings.warn(f"a task runs again: {result}", stacklevel=2)
                         waiting.appendleft(number)
                     else:
-                        on_done(tasks[number], results[number])
-        finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
-        if losses:
-            self._sweep()
+                        results[number] = result
+                        on_done(tasks[number], result)
+            if crew.losses:
+                self._sweep()
         return [results[number] for number in range(len(tasks))]
 
     def _sweep(self) -> None:
@@ -91,3 +74,7 @@ class RayRunner:
         for path in witness.parent.rglob(f"{TEMPORARY_PREFIX}*"):
             if path != witness:
                 path.unlink(missing_ok=True)
+
+
+def _once(function: Callable[[Task], Result], task: Task) -> Iterator[Result]:
+    yield function(task)

@@ -35,9 +35,11 @@ class RayCluster:
         self._cluster.wait_for_nodes()
         return node
 
-    def kill(self, node: Any) -> None:
-        """Take a node away as if its power had failed."""
+    def kill(self, node: Any, held: int) -> None:
+        """Take a node away, and let a process of it that was held go on as if it knew nothing."""
         self._cluster.remove_node(node, allow_graceful=False)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(held, signal.SIGCONT)
 
     def stop(self) -> None:
         """End all nodes."""
@@ -62,13 +64,16 @@ def raylet(node: Any) -> int:
     )
 
 
-def stop_at_work(node: Any, title: str, seconds: float = 120) -> None:
+def stop_at_work(node: Any, title: str, seconds: float = 120) -> int:
     """Wait until a process of a node does some task, and hold it in the middle of that.
 
     Args:
         node: One of the cluster.
         title: How Ray names a process while it does the task.
         seconds: Give up after that.
+
+    Returns:
+        The process.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -76,7 +81,7 @@ def stop_at_work(node: Any, title: str, seconds: float = 120) -> None:
             if _title(child).startswith(title):
                 os.kill(child, signal.SIGSTOP)
                 if _title(child).startswith(title):
-                    return
+                    return child
                 os.kill(child, signal.SIGCONT)
         time.sleep(0.002)
     pytest.fail(f"no process of the node did {title} in time")

@@ -6,9 +6,8 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from contracts.cluster import Common, Losses, Lost, connected, fetch, in_common, look_again, room
+from contracts.cluster import Crew, Lost, connected, in_common, look_again
 from contracts.errors import UserError
 from train.local import Job, check_gpus_per_run, fork_server, reason, start
 from train.progress import SweepProgress
@@ -52,8 +51,8 @@ def run_jobs(
         raise UserError(f"workers: {workers}; expected at least 1")
     with connected(), in_common(jobs[0].folder.parent, _PACKAGES) as common:
         gpus = _gpus_per_run(gpus_per_run, workers)
-        sweep = _Sweep(common=common, retries=retries, progress=progress, gpus=gpus)
-        return sweep.run(jobs, workers)
+        with Crew(common, _attempt, workers, gpus) as crew:
+            return _Sweep(retries=retries, progress=progress, waiting=deque(jobs)).run(crew)
 
 
 def _gpus_per_run(wanted: float | None, workers: int | None) -> float:
@@ -67,9 +66,8 @@ def _gpus_per_run(wanted: float | None, workers: int | None) -> float:
     return int(wanted * _PRECISION) / _PRECISION
 
 
-def _attempt(common: Common, job: Job) -> Iterator[int | str | None]:
+def _attempt(job: Job) -> Iterator[int | str | None]:
     """Train one run; yields tokens done, 0 at the start, and last why it left no record."""
-    common.check()
     yield 0
     # The fork server may be older than Ray's choice of a GPU for this run.
     chosen = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
@@ -87,73 +85,46 @@ def _attempt(common: Common, job: Job) -> Iterator[int | str | None]:
 class _Sweep:
     """The runs that are with the cluster, or waiting for it."""
 
-    common: Common
     retries: int
     progress: SweepProgress
-    gpus: float
-    waiting: deque[Job] = field(default_factory=deque)
-    running: dict[Any, Job] = field(default_factory=dict)
-    """By the stream of what the run says."""
+    waiting: deque[Job]
     shown: set[str] = field(default_factory=set)
     tries: Counter[str] = field(default_factory=Counter)
-    losses: Losses = field(default_factory=Losses)
     died: dict[str, str] = field(default_factory=dict)
 
-    def run(self, jobs: Sequence[Job], workers: int | None) -> dict[str, str]:
+    def run(self, crew: Crew) -> dict[str, str]:
         """Run all jobs; return those that left no record, with the reason."""
-        import ray
-
-        # Ray's own retries would be silent, and without end for a run that eats all memory.
-        remote = ray.remote(
-            num_cpus=1, num_gpus=self.gpus, max_retries=0, scheduling_strategy="SPREAD"
-        )(_attempt)
-        share = ("GPU", self.gpus) if self.gpus else ("CPU", 1.0)
-        self.waiting.extend(jobs)
-        try:
-            while self.waiting or self.running:
-                while self.waiting and len(self.running) < room(workers, *share):
-                    job = self.waiting.popleft()
-                    self.running[remote.remote(self.common, job)] = job
-                for stream in ray.wait(list(self.running))[0]:
-                    self._hear(stream)
-        finally:
-            for stream in self.running:
-                ray.cancel(stream, force=True)
+        jobs = {job.name: job for job in self.waiting}
+        while self.waiting or not crew.is_idle:
+            while self.waiting and crew.has_room:
+                job = self.waiting.popleft()
+                crew.send(job.name, job)
+            for name, word in crew.hear():
+                self._take_in(jobs[name], word)
         return self.died
 
-    def _hear(self, stream: Any) -> None:
-        """Take in the next thing that a run says."""
-        job = self.running[stream]
-        try:
-            word = fetch(next(stream))
-        except Lost as loss:
-            del self.running[stream]
-            self.losses.add(job.name, loss)
-            self._again(job, str(loss))
-            return
+    def _take_in(self, job: Job, word: int | str | Lost | None) -> None:
         if job.name not in self.shown:
             self.progress.start(job.name)
             self.shown.add(job.name)
         if isinstance(word, int):
             self.progress.advance(job.name, word)
-            return
-        del self.running[stream]
-        self._end(job, word)
+        elif isinstance(word, Lost):
+            self._again(job, str(word))
+        elif word is not None and self.tries[job.name] < self.retries:
+            self.tries[job.name] += 1
+            self._again(job, word)
+        else:
+            self._end(job, word)
 
     def _end(self, job: Job, reason: str | None) -> None:
-        if reason is not None and self.tries[job.name] < self.retries:
-            self.tries[job.name] += 1
-            self._again(job, reason)
-            return
         if reason is None:
             look_again(job.folder)
-        self.progress.end(job.name, reason)
-        if reason is not None:
+        else:
             self.died[job.name] = reason
+        self.progress.end(job.name, reason)
 
     def _again(self, job: Job, reason: str) -> None:
-        if job.name not in self.shown:
-            self.progress.start(job.name)
         self.progress.retry(job.name, reason)
         self.shown.discard(job.name)
         self.waiting.appendleft(job)

@@ -61,9 +61,9 @@ def test_a_build_that_loses_a_node_gives_the_same_bytes(
     done_before: list[int] = []
 
     def kill() -> None:
-        stop_at_work(node, "ray::_attempt")
+        held = stop_at_work(node, "ray::_placed")
         done_before.append(len(list(units.glob("*.json"))))
-        cluster.kill(node)
+        cluster.kill(node, held)
 
     killer = threading.Thread(target=kill)
     killer.start()

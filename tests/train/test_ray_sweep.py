@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -76,8 +77,9 @@ def test_a_sweep_that_loses_a_node_ends_with_the_same_records(
     lost: list[str] = []
 
     def kill() -> None:
-        lost.append(run_on(node, tmp_path / "ray"))
-        cluster.kill(node)
+        name, held = run_on(node, tmp_path / "ray")
+        lost.append(name)
+        cluster.kill(node, held)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -89,10 +91,8 @@ def test_a_sweep_that_loses_a_node_ends_with_the_same_records(
     assert outcomes(tmp_path / "ray") == outcomes(tmp_path / "local")
 
 
-def run_on(node: object, folder: Path) -> str:
-    """Wait for a run that trains on a node, and hold it there."""
-    import signal
-
+def run_on(node: object, folder: Path) -> tuple[str, int]:
+    """Wait for a run that trains on a node, and hold its process."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         for process in below(node):
@@ -102,7 +102,7 @@ def run_on(node: object, folder: Path) -> str:
                 continue
             if log.is_relative_to(folder) and not (log.parent / "result.json").exists():
                 os.kill(process, signal.SIGSTOP)
-                return log.parent.name
+                return log.parent.name, process
         time.sleep(0.01)
     pytest.fail("no run started on the node in time")
 
