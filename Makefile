@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types pytest test-kills memory redpajama-mini constraints docs peers clean
+.PHONY: demo test lint types pytest test-kills test-foundry memory redpajama-mini constraints docs peers clean
 
 demo: $(VENV)/installed  ## the main job, offline, on text found on this machine (10 minutes)
 	$(BIN)/mixscale demo --out mixscale-demo
@@ -23,6 +23,9 @@ pytest: $(VENV)/installed-dev
 
 test-kills: $(VENV)/installed-dev  ## 200 builds and growths killed at random moments
 	MIXSCALE_KILLS=200 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/ingest/test_kills.py -k kill
+
+test-foundry: $(VENV)/installed-dev build/peers/llm-foundry/installed  ## LLM Foundry reads our streams
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow tests/shards/test_foundry.py
 
 memory: $(VENV)/installed-dev  ## peak memory of builds that are hard on it, at most 1.5 GiB
 	$(BIN)/python -m benchmarks.memory

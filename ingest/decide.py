@@ -18,7 +18,7 @@ from ingest.signatures import Signatures
 from ingest.unit import DUPLICATE, HAS_TEXT, KEPT, NEAR_DUPLICATE, map_signatures, read_rows
 
 Scope = Literal["corpus", "domain", "none"]
-BUCKET_ROWS = 1 << 22
+BUCKET_ROWS = 1 << 21
 """Rows compared at once; bounds the memory, whatever the size of the corpus."""
 _HASHES = 1 << 64
 
