@@ -280,6 +280,7 @@ def far_trial(rng: np.random.Generator, shape: str, noise: float) -> tuple[Runs,
 def far_rates(law: str, shape: str, count: int, noise: float = 0.004) -> None:
     """Print how often objective and gain at 16 and 64 times the largest scale are as stated."""
     inside: dict[str, list[bool]] = {}
+    gains: dict[str, list[float]] = {}
     for number in range(count):
         runs, truth = far_trial(np.random.default_rng([number, 5]), shape, noise)
         aim = target(Objective(), runs.validation)
@@ -297,11 +298,13 @@ def far_rates(law: str, shape: str, count: int, noise: float = 0.004) -> None:
                 (f"gain at {times}", gain, answer.gains[0].interval),
             ):
                 inside.setdefault(name, []).append(low <= true <= high)
-            inside.setdefault(f"harm at {times}", []).append(gain < 0)
+            gains.setdefault(times, []).append(float(gain))
     for name, held in inside.items():
         rate = np.mean(held)
         error = np.sqrt(max(rate * (1 - rate), 0.02) / len(held))
         print(f"{law}, truth {shape}: {name}: {rate:.2f} +- {error:.2f}", flush=True)
+    for times, values in gains.items():
+        print(f"{law}, truth {shape}: true gain over uniform at {times}: {np.mean(values):+.4f}")
 
 
 CASES = {

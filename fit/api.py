@@ -162,6 +162,7 @@ def choose(
 ) -> MixingLaw:
     """Bind runs to an objective and to a law, compared with the others if it is `auto`."""
     aim = target(objective, runs.validation, bits_per_nat)
+    aim.check(runs.losses)
     noise = estimate_noise(runs, aim)
     scores: tuple[LawScore, ...] = ()
     if law == "auto":

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
 
 from contracts.errors import UserError
+
+_MOST_SHIFTS, _SHUFFLES = 300, 300
 
 
 def exact_shares(proportions: Mapping[str, float], digits: int = 6) -> dict[str, str]:
@@ -29,7 +32,9 @@ def exact_shares(proportions: Mapping[str, float], digits: int = 6) -> dict[str,
         raise UserError(f"proportions must be 0 or more and sum to 1; found {dict(proportions)}")
     for places in range(digits, 17):
         units = _largest_remainders([value / total for value in values], 10**places)
-        for candidate in _neighbours(units):
+        for candidate in itertools.chain(
+            [units], itertools.islice(_shifts(units), _MOST_SHIFTS), _shuffles(units)
+        ):
             texts = [_decimal(unit, places) for unit in candidate]
             floats = [float(text) for text in texts]
             if sum(floats) == 1.0 and math.fsum(floats) == 1.0:
@@ -46,19 +51,32 @@ def _largest_remainders(shares: list[float], units: int) -> list[int]:
     return whole
 
 
-def _neighbours(units: list[int]) -> itertools.chain[list[int]]:
-    """The rounding, then every shift of one unit between two domains that have some."""
-
-    def shifted(giver: int, taker: int) -> list[int]:
+def _shifts(units: list[int]) -> Iterator[list[int]]:
+    """Every shift of one unit between two domains that have some."""
+    # Large shares first: a unit matters least there, and small ones often sit at a bound.
+    some = sorted((i for i, unit in enumerate(units) if unit > 1), key=lambda i: -units[i])
+    for giver, taker in itertools.permutations(some, 2):
         moved = list(units)
         moved[giver] -= 1
         moved[taker] += 1
-        return moved
+        yield moved
 
-    # Large shares first: a unit matters least there, and small ones often sit at a bound.
-    some = sorted((i for i, unit in enumerate(units) if unit > 1), key=lambda i: -units[i])
-    shifts = (shifted(giver, taker) for giver, taker in itertools.permutations(some, 2))
-    return itertools.chain([units], shifts)
+
+def _shuffles(units: list[int]) -> Iterator[list[int]]:
+    """Shifts of single units between many domains.
+
+    A hundred equal shares add up to the same wrong sum wherever one unit is moved.
+    """
+    some = [i for i, unit in enumerate(units) if unit > 2]
+    rng = random.Random(0)
+    for _ in range(_SHUFFLES if len(some) > 3 else 0):
+        rng.shuffle(some)
+        half = rng.randrange(1, len(some) // 2 + 1)
+        moved = list(units)
+        for giver, taker in zip(some[:half], some[half : 2 * half], strict=True):
+            moved[giver] -= 1
+            moved[taker] += 1
+        yield moved
 
 
 def _decimal(units: int, places: int) -> str:

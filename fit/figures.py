@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; line styles go on from there.
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
-_STYLES = ("-", "--", ":", "-.")
 _INK, _FAINT = "#222222", "#bbbbbb"
 _Z = 1.645  # standard deviations that hold 90 % of a normal distribution
 _MOST_LINES = 12
@@ -53,51 +52,55 @@ def draw_figures(record: FitRecord, folder: Path) -> dict[str, Path]:
 
 
 def plot_mixtures(record: FitRecord) -> Figure | None:
-    """Share of each domain against the token budget, with intervals; bars for a single budget."""
+    """Share against token budget, a panel for each domain; bars for a single budget."""
     points = sorted((m for m in record.mixtures if m.token_budget), key=_budget)
     if len(points) < 2:
         return _plot_one_mixture(record.mixtures[-1])
-    figure, axes = _axes(8.2, 4.4)
-    budgets = np.array([_budget(m) for m in points], dtype=np.float64)
     names = _largest(record, points[-1])
-    for k, name in enumerate(names):
-        shares = np.array([m.proportions[name] for m in points]) * 100
-        colour, style = _COLOURS[k % len(_COLOURS)], _STYLES[k // len(_COLOURS)]
-        axes.plot(budgets, shares, linestyle=style, color=colour, lw=1.6, label=name)
-        if all(m.intervals for m in points):
-            spans = np.array([m.intervals[name] for m in points if m.intervals]) * 100
-            axes.fill_between(budgets, spans[:, 0], spans[:, 1], color=colour, alpha=0.13, lw=0)
-        for m, x, y in zip(points, budgets, shares, strict=True):
-            face = colour if m.kind == "measured" else "white"
-            axes.plot(x, y, "o", ms=5, mfc=face, mec=colour, mew=1.3)
-    _mark_projection(axes, points, budgets)
-    axes.set_xscale("log")
-    axes.set_xticks(budgets, [format_tokens(b) for b in budgets])
-    axes.minorticks_off()
-    axes.set(xlabel="token budget", ylabel="share of tokens, %", ylim=(0, None))
-    _legend_right(axes)
+    figure, panels = _grid(len(names), same_y=True)
+    budgets = np.array([_budget(m) for m in points], dtype=np.float64)
+    ticks = _apart(budgets.tolist(), 3.0)
+    for k, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        _draw_shares(axes, points, budgets, name, first=k == 0)
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [format_tokens(b) for b in ticks])
+        axes.minorticks_off()
+        axes.set_title(name, fontsize=10, pad=14)
+    # Set once all panels are drawn: limits are shared.
+    panels[0].set_ylim(0, None)
+    _outer_labels(figure, "token budget", "share of tokens, %")
     return figure
 
 
 def plot_responses(record: FitRecord) -> Figure | None:
-    """Curves of the objective by domain, with the runs as points, a panel for each scale."""
+    """Curves of the objective with the runs as points, a panel for each domain."""
     scales = [scale for scale in record.scales if scale.responses]
     if not scales:
         return None
-    figure, panels = _panels(len(scales), 4.1, 3.9)
-    for axes, scale in zip(panels, scales, strict=True):
-        for k, (name, response) in enumerate(scale.responses.items()):
-            _draw_response(axes, name, response, k)
-        title = f"{format_tokens(scale.scale_tokens)} tokens" if scale.scale_tokens else ""
-        axes.set(xlabel="tokens of the domain, multiple of the base run", title=title)
+    names = _largest(record, record.mixtures[len(record.scales) - 1])
+    figure, panels = _grid(len(names), same_y=True)
+    for axes, name in zip(panels, names, strict=True):
+        for k, scale in enumerate(scales):
+            label = f"{format_tokens(scale.scale_tokens)} tokens" if scale.scale_tokens else "runs"
+            _draw_response(axes, label, scale.responses[name], k)
+        silent = not scales[-1].responses[name].responds
+        axes.set_title(f"{name}, no response" if silent else name, fontsize=10)
         axes.set_xscale("log")
-        measured = sorted({round(p.x, 2) for r in scale.responses.values() for p in r.points})
-        ticks = _apart(measured)
+        measured = {round(p.x, 2) for s in scales for p in s.responses[name].points}
+        ticks = _apart(sorted(measured), 1.2)
         axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
         axes.minorticks_off()
         axes.axhline(1, color=_FAINT, lw=0.8, zorder=0)
-    panels[0].set_ylabel("objective, multiple of the base run's")
-    _legend_right(panels[-1])
+    _outer_labels(
+        figure,
+        "tokens of the domain, multiple of the base run",
+        "objective, multiple of the base run's",
+    )
+    if len(scales) > 1:
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside upper right", ncols=4, frameon=False, fontsize=9
+        )
     return figure
 
 
@@ -125,6 +128,7 @@ def plot_effects(record: FitRecord) -> Figure | None:
     axes.tick_params(length=0)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.set_label("change in loss, nats", fontsize=9)
+    bar.ax.tick_params(labelsize=8.5)
     bar.outline.set_visible(False)  # type: ignore[union-attr]
     return figure
 
@@ -162,19 +166,38 @@ def _plot_one_mixture(mixture: Mixture) -> Figure:
     return figure
 
 
-def _draw_response(axes: Axes, name: str, response: Response, k: int) -> None:
+def _draw_shares(
+    axes: Axes, points: Sequence[Mixture], budgets: np.ndarray, name: str, *, first: bool
+) -> None:
+    """One domain: measured and projected optima with intervals, and what is recommended."""
+    colour = _COLOURS[0]
+    shares = np.array([m.proportions[name] for m in points]) * 100
+    _mark_projection(axes, points, budgets, named=first)
+    if all(m.intervals for m in points):
+        spans = np.array([m.intervals[name] for m in points if m.intervals]) * 100
+        axes.fill_between(budgets, spans[:, 0], spans[:, 1], color=colour, alpha=0.15, lw=0)
+    axes.plot(budgets, shares, color=colour, lw=1.6)
+    for m, x, y in zip(points, budgets, shares, strict=True):
+        face = colour if m.kind == "measured" else "white"
+        axes.plot(x, y, "o", ms=5, mfc=face, mec=colour, mew=1.3)
+    if all(m.recommended for m in points):
+        advised = np.array([m.recommended[name] for m in points if m.recommended]) * 100
+        axes.plot(budgets, advised, linestyle="--", color=_COLOURS[1], lw=1.3)
+
+
+def _draw_response(axes: Axes, label: str, response: Response, k: int) -> None:
     colour = _COLOURS[k % len(_COLOURS)]
-    label = name if response.responds else f"{name} (no response)"
-    style = _STYLES[k // len(_COLOURS) % len(_STYLES)] if response.responds else (0, (1, 3))
-    axes.plot(response.x, response.y, linestyle=style, color=colour, lw=1.5, label=label)
+    axes.plot(response.x, response.y, color=colour, lw=1.5, label=label)
     if response.low is not None and response.high is not None:
-        axes.fill_between(response.x, response.low, response.high, color=colour, alpha=0.13, lw=0)
+        axes.fill_between(response.x, response.low, response.high, color=colour, alpha=0.15, lw=0)
     x, y = [p.x for p in response.points], [p.y for p in response.points]
     bars = [_Z * (p.noise or 0.0) for p in response.points]
     axes.errorbar(x, y, yerr=bars, fmt="o", ms=4, color=colour, elinewidth=1)
 
 
-def _mark_projection(axes: Axes, points: Sequence[Mixture], budgets: np.ndarray) -> None:
+def _mark_projection(
+    axes: Axes, points: Sequence[Mixture], budgets: np.ndarray, *, named: bool
+) -> None:
     measured = [b for m, b in zip(points, budgets, strict=True) if m.kind == "measured"]
     if not measured or max(measured) == budgets[-1]:
         return
@@ -182,8 +205,8 @@ def _mark_projection(axes: Axes, points: Sequence[Mixture], budgets: np.ndarray)
     axes.axvspan(start, budgets[-1], color="#f4f1ea", zorder=0, lw=0)
     axes.axvline(start, color=_FAINT, lw=1, zorder=0)
     place = axes.get_xaxis_transform()
-    for text, side in (("measured  ", "right"), ("  projected", "left")):
-        axes.text(start, 1.02, text, transform=place, ha=side, fontsize=9, color="#666666")
+    for text, side in (("measured ", "right"), (" projected", "left")) if named else ():
+        axes.text(start, 1.01, text, transform=place, ha=side, fontsize=8, color="#666666")
 
 
 def _largest(record: FitRecord, mixture: Mixture) -> list[str]:
@@ -195,11 +218,11 @@ def _largest(record: FitRecord, mixture: Mixture) -> list[str]:
     return [name for name in record.domains if name in kept]
 
 
-def _apart(ticks: Sequence[float]) -> list[float]:
-    """Ticks at least a fifth apart, so that their labels do not overlap."""
+def _apart(ticks: Sequence[float], ratio: float) -> list[float]:
+    """Ticks far enough apart that their labels do not overlap."""
     kept: list[float] = []
     for tick in ticks:
-        if not kept or tick > 1.2 * kept[-1]:
+        if not kept or tick > ratio * kept[-1]:
             kept.append(tick)
     return kept
 
@@ -209,26 +232,47 @@ def _budget(mixture: Mixture) -> int:
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    figure, panels = _panels(1, width, height)
-    return figure, panels[0]
+    figure = _figure(width, height)
+    axes = figure.add_subplot()
+    _plain(axes)
+    return figure, axes
 
 
-def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Axes side by side, without a display or global state."""
+def _grid(count: int, *, same_y: bool) -> tuple[Figure, list[Axes]]:
+    """Panels in rows of at most four, on one scale."""
+    columns = min(count, 4)
+    rows = -(-count // columns)
+    figure = _figure(2.35 * columns + 0.7, 2.2 * rows + 0.7)
+    panels: list[Axes] = []
+    for k in range(count):
+        shared = panels[0] if panels and same_y else None
+        axes = figure.add_subplot(rows, columns, k + 1, sharey=shared)
+        _plain(axes)
+        axes.tick_params(labelleft=k % columns == 0)
+        panels.append(axes)
+    return figure, panels
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure without a display or global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    extra = 1.6 if count > 1 else 0.0
-    figure = Figure(figsize=(width * count + extra, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = [figure.add_subplot(1, count, k + 1) for k in range(count)]
-    for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=9, colors=_INK)
-        axes.title.set_fontsize(10)
-        axes.xaxis.label.set_fontsize(9.5)
-        axes.yaxis.label.set_fontsize(9.5)
-    return figure, panels
+    return figure
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9, colors=_INK)
+    axes.xaxis.label.set_fontsize(9.5)
+    axes.yaxis.label.set_fontsize(9.5)
+
+
+def _outer_labels(figure: Figure, x: str, y: str) -> None:
+    figure.supxlabel(x, fontsize=9.5)
+    figure.supylabel(y, fontsize=9.5)
 
 
 def _legend_right(axes: Axes) -> None:

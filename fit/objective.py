@@ -12,6 +12,10 @@ from contracts.errors import UserError
 from contracts.experiment import Objective
 from fit.arrays import Floats
 
+_MOST_NATS = 50.0
+_LARGEST = 200.0
+"""Nats beyond which a law's prediction has no perplexity that could be squared."""
+
 Metric = Literal["loss", "perplexity", "bits_per_byte"]
 
 
@@ -33,15 +37,29 @@ class Target:
     def slope(self, losses: Floats) -> Floats:
         """(..., validation) derivative of the objective by each loss."""
         if self.metric == "perplexity":
-            return np.exp(losses) * self.weights
+            return np.exp(np.minimum(losses, _LARGEST)) * self.weights
         return np.broadcast_to(self.bits_per_nat * self.weights, losses.shape)
+
+    def check(self, losses: Floats) -> None:
+        """Refuse losses that cannot be what they are called.
+
+        Raises:
+            UserError: A perplexity is asked of losses that look like perplexities.
+        """
+        if self.metric == "perplexity" and losses.max(initial=0.0) > _MOST_NATS:
+            raise UserError(
+                f"objective.metric: perplexity of a loss of {losses.max():.4g} nats per token; if "
+                "the table holds perplexities, name its columns ppl_DOMAIN"
+            )
 
     def error(self, losses: Floats, errors: Floats) -> Floats:
         """(...) standard error of the objective when the losses err independently."""
         return np.sqrt(((self.slope(losses) * errors) ** 2).sum(-1))
 
     def _metric(self, losses: Floats) -> Floats:
-        return np.exp(losses) if self.metric == "perplexity" else losses * self.bits_per_nat
+        if self.metric == "perplexity":
+            return np.exp(np.minimum(losses, _LARGEST))
+        return losses * self.bits_per_nat
 
 
 def target(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from contracts.atomic import atomic_write
 from contracts.config import format_tokens
@@ -28,14 +30,16 @@ th, td { padding: .28rem .7rem; text-align: right; border-bottom: 1px solid #e4e
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 1px solid #888; }
 td small { color: #777; display: block; } img { max-width: 100%; height: auto; }
 .scroll { overflow-x: auto; } ul { padding-left: 1.2rem; } figure { margin: 0; }
-figcaption { color: #555; font-size: .9rem; }
+th small { font-weight: normal; color: #777; display: block; } td small { white-space: nowrap; }
+figure img { max-width: none; width: 100%; min-width: 38rem; }
+figcaption { color: #555; font-size: .9rem; position: sticky; left: 0; }
 """
 
 _FIGURES = {
     "mixture": (
         "Mixture by token budget",
         "Filled points are optima of fits to measured runs, open ones are projected; bands are "
-        "90 % intervals.",
+        "90 % intervals. The dashed line is the recommended mixture.",
     ),
     "responses": (
         "Response of the objective to each domain",
@@ -83,7 +87,9 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
     parts = [
         _head(record),
         _verdict(record),
-        _section("Best mixtures", _mixtures(record)),
+        _section("Mixtures", _mixtures(record)),
+        _section("Predicted gain of the best mixture", _gains(record)),
+        _section("Constraints that bind", _binding(record)),
         *(_figure(name, figures[name], record) for name in _FIGURES if name in figures),
         _section("Fit quality", _quality(record)),
         _section("What the proxy runs cost", _cost(record)),
@@ -114,41 +120,26 @@ def _head(record: FitRecord) -> str:
 def _verdict(record: FitRecord) -> str:
     keep = " keep" if record.recommended.action != "change" else ""
     said = record.recommended.action.capitalize()
-    lines = [f"<b>{escape(said)}.</b> {escape(record.recommended.reason)}"]
-    for names, gain in _distinct_gains(record):
-        low, high = gain.interval or (None, None)
-        span = "" if low is None else f" ({low:.4f} to {high:.4f})"
-        lines.append(f"Lower than the {escape(names)} mixture's by {gain.gain:.4f}{span}.")
-    return f'<div class="verdict{keep}">{"<br>".join(lines)}</div>'
-
-
-def _distinct_gains(record: FitRecord) -> Iterable[tuple[str, Gain]]:
-    """Gains over different mixtures, with the names of those that are the same."""
-    groups: dict[tuple[float, ...], list[Gain]] = {}
-    for gain in record.gains:
-        groups.setdefault(tuple(round(s, 6) for s in gain.proportions.values()), []).append(gain)
-    for gains in groups.values():
-        yield " = ".join(gain.over for gain in gains), gains[0]
+    text = f"<b>{escape(said)}.</b> {escape(record.recommended.reason)}"
+    return f'<div class="verdict{keep}">{text}</div>'
 
 
 def _mixtures(record: FitRecord) -> str:
-    heads = [
-        f"{format_tokens(m.token_budget) if m.token_budget else 'shares'}<br>{m.kind}"
-        for m in record.mixtures
-    ]
-    rows = [
-        [escape(domain), *(_share(m, domain) for m in record.mixtures)] for domain in record.domains
-    ]
-    rows.append(
-        [
-            "predicted objective",
-            *(
-                "-" if m.predicted_objective is None else f"{m.predicted_objective:.4f}"
-                for m in record.mixtures
-            ),
-        ]
-    )
-    return _table(["domain", *heads], rows)
+    heads = ["domain"]
+    for mixture in record.mixtures:
+        budget = format_tokens(mixture.token_budget) if mixture.token_budget else "shares"
+        heads.append(f"{budget}<small>best, {mixture.kind}</small>")
+        if mixture.recommended is not None:
+            heads.append("<small>recommended</small>")
+    rows = [[escape(domain), *_cells(record, domain)] for domain in record.domains]
+    return _table(heads, rows)
+
+
+def _cells(record: FitRecord, domain: str) -> Iterable[str]:
+    for mixture in record.mixtures:
+        yield _share(mixture, domain)
+        if mixture.recommended is not None:
+            yield f"<b>{mixture.recommended[domain]:.2%}</b>"
 
 
 def _share(mixture: Mixture, domain: str) -> str:
@@ -156,8 +147,54 @@ def _share(mixture: Mixture, domain: str) -> str:
     if mixture.intervals is not None:
         low, high = mixture.intervals[domain]
         text += f"<small>{low:.1%} to {high:.1%}</small>"
-    rule = mixture.binding.get(domain)
-    return text + (f"<small>{escape(rule)}</small>" if rule else "")
+    return text
+
+
+def _gains(record: FitRecord) -> str:
+    """Predicted objective with the gains over other mixtures, a column for each budget."""
+    shown = [m for m in record.mixtures if m.predicted_objective is not None]
+    if not shown:
+        return ""
+    heads = [format_tokens(m.token_budget) if m.token_budget else "" for m in shown]
+    rows = [["predicted objective", *(_objective(m) for m in shown)]]
+    rows += [
+        [f"lower than {escape(name)} by", *(_gain(m, place) for m in shown)]
+        for name, place in _distinct_gains(shown[0].gains)
+    ]
+    rows.append(["predicted by law", *(escape(m.predicted_by or "-") for m in shown)])
+    return _table(["", *heads], rows)
+
+
+def _objective(mixture: Mixture) -> str:
+    return f"{mixture.predicted_objective:.4f}" + _span(mixture.objective_interval)
+
+
+def _gain(mixture: Mixture, place: int) -> str:
+    gain = mixture.gains[place]
+    return f"{gain.gain:.4f}" + _span(gain.interval)
+
+
+def _span(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"<small>{interval[0]:.4f} to {interval[1]:.4f}</small>"
+
+
+def _distinct_gains(gains: Sequence[Gain]) -> Iterable[tuple[str, int]]:
+    """Names of the mixtures that gains are over, equal ones together, with the first's place."""
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for place, gain in enumerate(gains):
+        groups.setdefault(tuple(round(s, 6) for s in gain.proportions.values()), []).append(place)
+    for places in groups.values():
+        yield " = ".join(gains[place].over for place in places), places[0]
+
+
+def _binding(record: FitRecord) -> str:
+    items = []
+    for mixture in record.mixtures:
+        budget = f"{format_tokens(mixture.token_budget)} tokens" if mixture.token_budget else "all"
+        held = ", ".join(f"{domain} ({rule})" for domain, rule in mixture.binding.items())
+        if held:
+            items.append(f"{budget}: {held}")
+    return _list(items) or "<p>None: every domain is off its bounds at every budget.</p>"
 
 
 def _figure(name: str, png: bytes, record: FitRecord) -> str:
@@ -207,11 +244,16 @@ def _settings(record: FitRecord) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return _list(
         [
-            f"constraints: {constraints or 'the default, at least 1 % of every domain'}",
+            f"constraints: {_plain(constraints) or 'the default, at least 1 % of every domain'}",
             f"resamples: {record.bootstrap}",
             f"versions: {versions}",
         ]
     )
+
+
+def _plain(settings: dict[str, Any]) -> str:
+    """Settings as YAML would have them on a line."""
+    return json.dumps(settings)[1:-1].replace('"', "")
 
 
 def _section(title: str, body: str) -> str:

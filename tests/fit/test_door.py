@@ -65,7 +65,7 @@ def test_options_ask_what_an_experiment_would(tables: tuple[Path, Path], tmp_pat
         "--floor",
         "books=0.1",
         "--ceiling",
-        "web=0.6",
+        "web=0.7",
         "--fix",
         "code=0.2",
     ]
