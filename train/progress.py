@@ -55,14 +55,17 @@ class SweepProgress:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> SweepProgress:
-        self._bars.start()
+        if self._live:
+            self._bars.start()
         self._all = self._bars.add_task(
             f"{len(self._tokens)} runs", total=max(sum(self._tokens.values()), 1)
         )
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        # Without a terminal it would still print an empty line.
+        if self._live:
+            self._bars.stop()
 
     def start(self, name: str) -> None:
         """Show that a run has started."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from rich.console import Console
 from rich.table import Table
 
 from contracts.config import format_tokens
@@ -31,6 +32,11 @@ from train.identity import find_shardset, run_id
 from train.local import Job
 from train.progress import SweepProgress
 from train.schedule import best_order
+
+_WIDE = 200
+"""Characters of a line when there is no terminal."""
+_OTHER_COLUMNS = 50
+"""Characters of the columns beside run and domains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,26 +79,41 @@ class SweepResult:
         return "\n".join([*lines, f"{states}; records in {self.out / 'runs'}"])
 
 
-def render(result: SweepResult) -> Table:
-    """Draw the records of a sweep for a terminal: a row for each run."""
+def render(result: SweepResult, width: int | None = None) -> Table:
+    """Draw the records of a sweep: a row for each run.
+
+    Args:
+        result: The sweep.
+        width: Characters there are, by default those of the terminal. Without room for the losses
+            of all domains their mean alone is shown.
+    """
     domains = sorted({domain for record in result.records for domain in record.evaluation})
+    labels = [_label(record) for record in result.records]
+    console = Console()
+    width = width or (console.width if console.is_terminal else _WIDE)
+    needed = max(map(len, labels), default=0) + _OTHER_COLUMNS
+    needed += sum(max(len(domain), 6) + 3 for domain in domains)
+    shown = domains if needed <= width else []
     table = Table(title="validation loss, nats per token")
-    table.add_column("run")
-    for column in ("tokens", "state", *domains, "mean", "seconds"):
-        table.add_column(column, justify="right")
-    for record in result.records:
-        losses = [record.evaluation[domain].loss_nats for domain in domains if record.evaluation]
-        cells = [f"{loss:.4f}" for loss in losses] or [""] * len(domains)
-        mean = f"{sum(losses) / len(losses):.4f}" if losses else ""
+    table.add_column("run", overflow="fold")
+    for column in ("tokens", "state", *shown, "mean", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for label, record in zip(labels, result.records, strict=True):
+        losses = {domain: loss.loss_nats for domain, loss in record.evaluation.items()}
         table.add_row(
-            record.run_id,
+            label,
             format_tokens(record.seen_tokens),
             record.status,
-            *cells,
-            mean,
+            *(f"{losses[domain]:.4f}" if losses else "" for domain in shown),
+            f"{sum(losses.values()) / len(losses):.4f}" if losses else "",
             f"{record.seconds:.0f}",
         )
     return table
+
+
+def _label(record: RunRecord) -> str:
+    """Shorten a run id by what all runs of the sweep share, and by its hash."""
+    return record.run_id.removeprefix(f"{record.sweep}-").rpartition("-")[0] or record.run_id
 
 
 def sweep(
