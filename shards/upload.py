@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import xxhash
 
@@ -72,14 +73,12 @@ def check_address(remote: str) -> str:
     Raises:
         UserError: Streaming cannot write there.
     """
-    from streaming.base.storage.upload import UPLOADERS, CloudUploader
+    from streaming.base.storage.upload import UPLOADERS
 
     target = remote.removeprefix("file://")
-    try:
-        CloudUploader._validate(CloudUploader, target)  # type: ignore[arg-type]  # as it does itself
-    except ValueError as error:
+    if urlparse(target).scheme not in UPLOADERS:
         schemes = ", ".join(f"{scheme}://" for scheme in UPLOADERS if scheme.isalnum())
-        raise UserError(f"{remote}: {error} Streaming writes to {schemes} or a folder") from error
+        raise UserError(f"{remote}: Streaming cannot write there, but to {schemes} or a folder")
     return target
 
 

@@ -224,7 +224,7 @@ def test_growth_is_said_and_changes_are_refused(corpus: Path) -> None:
 
 def test_a_build_is_copied_to_where_streams_are_read(corpus: Path, tmp_path: Path) -> None:
     command = ("build", corpus, "--out", tmp_path / "out", "--workers", 1)
-    refused(mixscale(*command, "--upload", "ftp://x"), "ftp://x: Invalid Cloud provider prefix")
+    refused(mixscale(*command, "--upload", "ftp://x"), "ftp://x: Streaming cannot write there")
     assert not (tmp_path / "out").exists()
     remote = tmp_path / "remote"
     done = mixscale(*command, "--upload", f"file://{remote}")

@@ -95,5 +95,7 @@ def test_what_is_left_by_an_interrupted_write_stays_here(copied: Path, tmp_path:
 
 
 def test_unknown_addresses_are_refused(made: Path) -> None:
-    with pytest.raises(UserError, match=r"ftp://x: Invalid Cloud provider prefix.*s3://, gs://"):
+    with pytest.raises(
+        UserError, match=r"ftp://x: Streaming cannot write there, but to s3://, gs://"
+    ):
         upload(made, "ftp://x")
