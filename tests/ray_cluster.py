@@ -24,7 +24,12 @@ class RayCluster:
 
         self._cluster: Any = _patiently(
             lambda: Cluster(
-                initialize_head=True, head_node_args={"include_dashboard": False, **_SIZE}
+                initialize_head=True,
+                head_node_args={
+                    "include_dashboard": False,
+                    "_system_config": {"health_check_period_ms": 1000},
+                    **_SIZE,
+                },
             )
         )
         self.address = str(self._cluster.address)
@@ -35,11 +40,9 @@ class RayCluster:
         self._cluster.wait_for_nodes()
         return node
 
-    def kill(self, node: Any, held: int) -> None:
-        """Take a node away, and let a process of it that was held go on as if it knew nothing."""
+    def kill(self, node: Any) -> None:
+        """Take a node away."""
         self._cluster.remove_node(node, allow_graceful=False)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(held, signal.SIGCONT)
 
     def stop(self) -> None:
         """End all nodes."""
