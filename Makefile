@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types pytest test-kills test-foundry memory redpajama-mini constraints docs peers clean
+.PHONY: demo test lint types pytest test-kills test-slow test-foundry memory redpajama-mini constraints docs peers clean
 
 demo: $(VENV)/installed  ## the main job, offline, on text found on this machine (10 minutes)
 	$(BIN)/mixscale demo --out mixscale-demo
@@ -20,6 +20,9 @@ types: $(VENV)/installed-dev
 
 pytest: $(VENV)/installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/installed-dev  ## a sweep on a Ray cluster that loses a node, fits of known laws
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow tests/fit tests/train
 
 test-kills: $(VENV)/installed-dev  ## 200 builds and growths killed at random moments
 	MIXSCALE_KILLS=200 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/ingest/test_kills.py -k kill
