@@ -6,6 +6,9 @@ import os
 
 # Importing torch's compiler would start a pool of processes, and threads that must not be forked.
 os.environ.setdefault("TORCH_WARM_POOL", "0")
+# Asking CUDA itself whether there is a GPU would fix, for this process and all it forks, which GPUs
+# they see, and leave the forked ones without any.
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
 from train.worker import prepare
 

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -81,10 +82,20 @@ def _take_share(slot: int, slots: int) -> None:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpus:
         names = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
-        os.environ["CUDA_VISIBLE_DEVICES"] = names.split(",")[slot % gpus]
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of_slot(slot, names.split(","))
         return
-    cores = sorted(os.sched_getaffinity(0))
-    mine = [core for number, core in enumerate(cores) if number % slots == slot % len(cores)]
-    os.sched_setaffinity(0, mine or [cores[slot % len(cores)]])
+    os.sched_setaffinity(0, cores_of_slot(slot, slots, sorted(os.sched_getaffinity(0))))
     # One thread, whatever the share: sums in another order would change the last bits of the loss.
     torch.set_num_threads(1)
+
+
+def gpu_of_slot(slot: int, gpus: Sequence[str]) -> str:
+    """Name the GPU of a slot; more slots than GPUs share them evenly."""
+    return gpus[slot % len(gpus)]
+
+
+def cores_of_slot(slot: int, slots: int, cores: Sequence[int]) -> list[int]:
+    """List the cores of a slot; only more slots than cores make two share one."""
+    if slots > len(cores):
+        return [cores[slot % len(cores)]]
+    return [core for number, core in enumerate(cores) if number % slots == slot]

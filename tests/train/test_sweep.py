@@ -94,7 +94,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_records(
     undisturbed: Path, shardset: Path, tmp_path: Path
 ) -> None:
     experiment = write(tmp_path, shardset)
-    command = [*COMMAND, str(experiment), "--workers", "1"]
+    command = [*COMMAND, str(experiment), "--workers", "2"]
     process = subprocess.Popen(command, start_new_session=True)
     _wait_for_results(tmp_path, 3)
     process.kill()
