@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,11 +189,13 @@ def _find_near_copies(
             yield rows + first, rank_of(priority[domain], rows + first), scopes, signatures
 
     count = int(np.count_nonzero(status == KEPT))
-    candidates = gather(decisions.folder / "near", near, count, parts())
+    scratch = decisions.folder / "near"
+    candidates = gather(scratch, near, count, parts())
     for losers, winners in find_near(candidates):
         status[losers] = NEAR_DUPLICATE
         copy_of[losers] = winners
     follow(copy_of)
+    shutil.rmtree(scratch)
 
 
 def _choose_validation(unit_rows: Sequence[Path], decisions: Decisions, policy: Policy) -> None:
