@@ -216,7 +216,7 @@ def _answer(
     if judge is not None:
         objective = float(judge.objective(shares[None])[0])
         values = judge.drawn(shares[None])
-        bounds = None if values is None else interval(values)
+        bounds = None if values is None else _around(objective, interval(values))
         # Another law than the one that chose the mixture is no friend of its luck.
         own = judge.law is fit.law
         luck = optimism(judge, drawn if own else None, plan.others[CURRENT])
@@ -236,6 +236,11 @@ def _answer(
         gains=gains,
         binding=name_binding(feasible, shares, fit.law.silent(), fit.law.unclear()),
     )
+
+
+def _around(value: float, bounds: Floats) -> Floats:
+    """Bounds that hold the value too: far from the runs draws may lie to one side of it."""
+    return np.array([min(value, bounds[0]), max(value, bounds[1])])
 
 
 def _other_mixtures(question: Question, domains: Sequence[str]) -> dict[str, Floats]:
