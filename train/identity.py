@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from contracts.shardset import FILE_NAME, ShardSet, read_shardset
-from train.config import RunConfig, to_plain
+from train.config import RunConfig, StreamConfig, to_plain
 
 _NOT_THE_EXPERIMENT = {
     "run_name", "variables", "loggers", "callbacks", "progress_bar", "log_to_console",
@@ -45,13 +45,16 @@ def run_id(config: RunConfig, content: str, name: str = "run") -> str:
 
 
 def find_shardset(config: RunConfig) -> ShardSet | None:
-    """Read the shard set that all training streams lie in, when it is local and one."""
-    places = [stream.local for stream in config.train_loader.dataset.streams.values()]
-    roots = {Path(place).resolve().parent for place in places if place is not None}
-    if len(roots) != 1 or None in places:
-        return None
-    root = roots.pop()
-    return read_shardset(root) if (root / FILE_NAME).is_file() else None
+    """Read the shard set that all training streams lie in, when it is a folder and one."""
+    roots = {_root(stream) for stream in config.train_loader.dataset.streams.values()}
+    root = roots.pop() if len(roots) == 1 else None
+    return read_shardset(root) if root is not None and (root / FILE_NAME).is_file() else None
+
+
+def _root(stream: StreamConfig) -> Path | None:
+    """Say which folder a stream's folder lies in; None when that is in an object store."""
+    place = (stream.remote or stream.local or "").removeprefix("file://")
+    return None if "://" in place else Path(place).resolve().parent
 
 
 def content_of(config: RunConfig) -> str:

@@ -66,12 +66,13 @@ def _proxy_defaults(
     """Choose what suits small proxy runs: no dropout, and sizes that follow the data."""
     positions = sequence_length
     if base.model_type in _POSITIONS_AFTER_PADDING:
-        if tokenizer.pad_token_id is None:
+        padding = tokenizer.pad_token_id
+        if not isinstance(padding, int):
             raise UserError(
                 f"tokenizer: it has no padding token, which {base.model_type!r} counts positions "
                 "from; add `kwargs: {pad_token: <pad>}` under `tokenizer`"
             )
-        positions += tokenizer.pad_token_id + 1
+        positions += padding + 1
     values: dict[str, Any] = {"vocab_size": len(tokenizer), "use_cache": False}
     values |= dict.fromkeys(_CONTEXT_LENGTHS, positions)
     values |= {

@@ -237,8 +237,11 @@ def _write_run_yaml_once(folder: Path, config: RunConfig) -> None:
 
 
 def _fit(parts: _Parts) -> None:
+    state = parts.trainer.state
     try:
-        parts.trainer.fit()
+        # Killed between its last checkpoint and its record, a run has nothing left to train.
+        if state.max_duration is None or state.timestamp < state.max_duration:
+            parts.trainer.fit()
     finally:
         parts.watch.stop()
         parts.trainer.close()
