@@ -47,7 +47,7 @@ ROWS = pa.schema(
 """One row for every record; `high` and `low` are the halves of the text's hash."""
 
 _BLOCK_BYTES = 1 << 22
-_BLOCK_ROWS = 1 << 16
+_BLOCK_ROWS = 1 << 13
 _MAX_REMEMBERED = 1 << 18
 
 
@@ -198,11 +198,10 @@ def judged_blocks(unit: Unit, reading: Reading, block_bytes: int = _BLOCK_BYTES)
         while records:
             # Nothing else holds the record: its text may be as large as all the rest.
             judge.add(records.pop())
-            if judge.block.text_bytes >= block_bytes:
+            # The encoder takes some kilobytes for each text, however short.
+            is_long = len(judge.block.rows) >= _BLOCK_ROWS
+            if is_long or judge.block.text_bytes >= block_bytes:
                 yield judge.take()
-        # Rows without text must not pile up either.
-        if len(judge.block.rows) >= _BLOCK_ROWS:
-            yield judge.take()
     yield judge.take()
 
 
