@@ -204,6 +204,7 @@ class _Sent:
     """A task that is with the cluster."""
 
     key: Any
+    task: Any
     node: str | None = None
     """Where it runs, once that is known."""
 
@@ -238,6 +239,7 @@ class Crew:
         self._sent: dict[Any, _Sent] = {}
         self._losses: Counter[Any] = Counter()
         self._looked = time.monotonic()
+        self._dead = _dead_machines()
 
     def __enter__(self) -> Crew:
         return self
@@ -271,7 +273,7 @@ class Crew:
 
     def send(self, key: Any, task: Any) -> None:
         """Give a task to the cluster; what it says comes under `key`."""
-        self._sent[self._remote.remote(self._common, self._work, task)] = _Sent(key=key)
+        self._sent[self._remote.remote(self._common, self._work, task)] = _Sent(key, task)
 
     def hear(self) -> Iterator[tuple[Any, Any]]:
         """Wait a little; yield keys with what the tasks say, or with `Lost` for one that is gone.
@@ -297,23 +299,29 @@ class Crew:
                     sent.node = word
                 else:
                     yield sent.key, word
-        for stream in self._on_dead_machines():
-            ray.cancel(stream, force=True)
-            yield self._lose(stream, Lost(_LOSSES["NodeDiedError"]))
+        for node in self._newly_dead():
+            for stream, sent in list(self._sent.items()):
+                if sent.node not in (node, None):
+                    continue
+                ray.cancel(stream, force=True)
+                if sent.node == node:
+                    yield self._lose(stream, Lost(_LOSSES["NodeDiedError"]))
+                else:
+                    # It waits, or was on its way there.
+                    del self._sent[stream]
+                    self.send(sent.key, sent.task)
 
-    def _on_dead_machines(self) -> list[Any]:
-        """Find tasks on machines that the cluster has given up.
+    def _newly_dead(self) -> set[str]:
+        """Find machines that the cluster has given up since the last look.
 
-        Ray itself tells only after seven minutes when a machine fell silent without closing its
-        connections, as one without power does.
+        Ray itself tells only after seven minutes that a task is lost when its machine fell silent
+        without closing its connections, as one without power does.
         """
-        import ray
-
         if time.monotonic() - self._looked < _LOOK_SECONDS:
-            return []
+            return set()
         self._looked = time.monotonic()
-        dead = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
-        return [stream for stream, sent in self._sent.items() if sent.node in dead]
+        known, self._dead = self._dead, _dead_machines()
+        return self._dead - known
 
     def _lose(self, stream: Any, loss: Lost) -> tuple[Any, Lost]:
         key = self._sent.pop(stream).key
@@ -324,6 +332,12 @@ class Crew:
                 "nothing that was done is lost: the same command goes on where it stopped"
             ) from loss
         return key, loss
+
+
+def _dead_machines() -> set[str]:
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
 
 
 def _fetch(reference: Any) -> Any:
