@@ -2,7 +2,8 @@
 
 python -m benchmarks.memory [CASE …] [--workers 2] [--folder FOLDER]
 
-Cases: ordinary (600 MB of JSON Lines), document (one document of 300 MB), compressed (one file of
+Cases: ordinary (600 MB of JSON Lines), document (one document of 300 MB), array
+(the same in a JSON array), compressed (one file of
 400 MB), tiny (5 million lines), near (1 million short texts, near duplicates left out). A case is
 made of random words; the peak is that of the sum over all processes of the build, sampled twenty
 times a second: proportional set size, so that pages shared between them count once.
@@ -136,6 +137,18 @@ def document(folder: Path) -> None:
         write_lines(stream, texts(rng), 1_000_000)
 
 
+def array(folder: Path) -> None:
+    """Write a JSON array with one document of 300 MB between two small ones."""
+    rng = random.Random(17)
+    blocks = [words(rng, 250_000).encode()[:1_000_000] for _ in range(20)]
+    small = b'{"text": "%s"}' % words(rng, 50_000).encode()
+    with (folder / "0.json").open("wb") as stream:
+        stream.write(b"[" + small + b', {"text": "')
+        for _ in range(300):
+            stream.write(rng.choice(blocks))
+        stream.write(b'"}, ' + small + b"]")
+
+
 def compressed(folder: Path) -> None:
     """Write one compressed file of 400 MB."""
     rng = random.Random(17)
@@ -170,6 +183,7 @@ def near(folder: Path) -> None:
 CASES: dict[str, Callable[[Path], None]] = {
     "ordinary": ordinary,
     "document": document,
+    "array": array,
     "compressed": compressed,
     "tiny": tiny,
     "near": near,

@@ -94,16 +94,24 @@ class _Text:
         decoder = json.JSONDecoder(strict=False)
         while True:
             try:
-                _, end = decoder.raw_decode(self._text, self.place)
+                end = decoder.raw_decode(self._text, self.place)[1]
             except (json.JSONDecodeError, RecursionError) as error:
                 if self.at_end or not _may_be_cut(error, len(self._text)):
                     raise BrokenStream(_lost(error)) from error
             else:
                 # A number may go on in the next chunk.
                 if end < len(self._text) or self.at_end:
-                    value, self.place = self._text[self.place : end], end
-                    return _encode(value)
+                    return self._take(end)
             self.grow()
+
+    def _take(self, end: int) -> bytes:
+        value = _encode(self._text[self.place : end])
+        is_most = 2 * (end - self.place) > len(self._text)
+        self.place = end
+        if is_most:
+            # A record may be as large as memory: one copy less while it is parsed.
+            self._text, self.place = self.rest, 0
+        return value
 
 
 def _array_blocks(text: _Text) -> Iterator[list[Any]]:
