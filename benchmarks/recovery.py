@@ -15,7 +15,7 @@ import numpy as np
 
 from contracts.experiment import Constraints, Objective
 from fit.advice import advise, step
-from fit.arrays import Floats
+from fit.arrays import Bools, Floats
 from fit.feasible import Feasible, feasible_set
 from fit.gain import Judge
 from fit.interval import interval
@@ -68,7 +68,7 @@ class Outcome:
     """The same of the uniform mixture."""
 
     @property
-    def inside(self) -> Floats:
+    def inside(self) -> Bools:
         """(domains,) whether the interval holds the true share."""
         return (self.low - 1e-4 <= self.truth) & (self.truth <= self.high + 1e-4)
 

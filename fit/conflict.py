@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -196,10 +197,13 @@ def _certificate(rules: list[Rule], domains: int, sign: float) -> tuple[list[Rul
     ]
     if sign == 0:
         constraints.append(LinearConstraint(np.concatenate([upper, none]), 1.0, 1.0))
+    # scipy's annotations know no arrays here.
+    lowest: Any = np.zeros(count + len(rules))
+    highest: Any = np.concatenate([np.full(count, largest), np.ones(len(rules))])
     result = milp(
         np.concatenate([np.zeros(count), np.ones(len(rules))]),
         integrality=np.concatenate([np.zeros(count), np.ones(len(rules))]),
-        bounds=Bounds(0, np.concatenate([np.full(count, largest), np.ones(len(rules))])),
+        bounds=Bounds(lowest, highest),
         constraints=constraints,
         options={"time_limit": _SECONDS / 3},
     )

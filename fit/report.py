@@ -25,7 +25,7 @@ p.lead { color: #555; margin: 0 0 1.25rem; }
 .verdict { border-left: 4px solid #009e73; background: #f2f8f5; padding: .7rem 1rem; }
 .verdict.keep { border-color: #e69f00; background: #fdf7e9; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { padding: .28rem .7rem; text-align: right; border-bottom: 1px solid #e4e4e4;
+th, td { padding: .28rem .45rem; text-align: right; border-bottom: 1px solid #e4e4e4;
          vertical-align: top; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 1px solid #888; }
 td small { color: #777; display: block; } img { max-width: 100%; height: auto; }

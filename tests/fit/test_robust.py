@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import UserError
@@ -92,7 +92,7 @@ def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> None:
     assert record.fit_id in render_page(record, {})
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=40)
 @given(
     law=st.sampled_from([*SMOOTH, "auto"]),
     kind=st.sampled_from(KINDS),
@@ -120,7 +120,7 @@ def test_any_swarm_is_answered(
     check(mixtures, losses, law, TableSettings.model_validate(values))
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=15)
 @given(
     seed=st.integers(0, 10**6),
     domains=st.integers(1, 4),
