@@ -82,14 +82,14 @@ def test_options_ask_what_an_experiment_would(tables: tuple[Path, Path], tmp_pat
     assert budgets == [10**9, 10**10, 10**11]
     for mixture in record["mixtures"]:
         shares = mixture["proportions"]
-        assert shares["code"] == pytest.approx(0.2, abs=1e-6)
-        assert shares["books"] >= 0.1 - 1e-6
-        assert shares["web"] <= 0.7 + 1e-6
+        assert shares["code"] == pytest.approx(0.2, abs=2e-6)
+        assert shares["books"] >= 0.1 - 2e-6
+        assert shares["web"] <= 0.7 + 2e-6
         low, high = mixture["objective_interval"]
         assert low <= mixture["predicted_objective"] <= high
         assert [gain["over"] for gain in mixture["gains"]] == ["current", "uniform", "natural"]
     # 4 epochs of 3B books in 100B tokens.
-    assert record["mixtures"][-1]["proportions"]["books"] <= 0.12 + 1e-6
+    assert record["mixtures"][-1]["proportions"]["books"] <= 0.12 + 2e-6
     assert record["recommended"]["current"] == {"web": 0.5, "code": 0.2, "books": 0.3}
     for name in ("predictions", "mixtures"):
         rows = json.loads((folder / f"{name}.json").read_text())
@@ -110,8 +110,8 @@ def test_a_settings_file_takes_the_same(tables: tuple[Path, Path], tmp_path: Pat
     record = answer(*given(tables, "--settings", settings, "--floor", "books=0.15"))
     last = record["mixtures"][-1]
     assert last["token_budget"] == 10**10
-    assert last["proportions"]["web"] + last["proportions"]["books"] <= 0.4 + 1e-6
-    assert last["proportions"]["books"] >= 0.15 - 1e-6
+    assert last["proportions"]["web"] + last["proportions"]["books"] <= 0.4 + 2e-6
+    assert last["proportions"]["books"] >= 0.15 - 2e-6
 
 
 def test_the_same_seed_gives_the_same_answer(tables: tuple[Path, Path]) -> None:
