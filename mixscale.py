@@ -143,6 +143,9 @@ def build(
       mixscale build corpus.yaml --out shardset --upload s3://bucket/shardset
       RAY_ADDRESS=head:6379 mixscale build corpus.yaml --out /shared/shardset --executor ray
     """
+    from ingest.execute import warm_up
+
+    warm_up(executor, workers)
     from ingest.build import build as build_shardset
 
     if remote is not None:

@@ -7,15 +7,18 @@ CORPUS_ROOT has the layout of RedPajama-Data-1T. Its text is repeated with words
 no copy is a duplicate. Times of mixscale and gigatoken are of whole processes, from a cold start;
 those of the peers leave out the start and the imports. All take turns. The peers (`make peers`)
 take minutes for what mixscale does in seconds, so they get the first part of every file only;
-their speed does not depend on the size, as two values of --peer-megabytes show.
+their speed hardly depends on the size, as two values of --peer-megabytes show.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -23,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.texts import repeat_text, take_heads, total_megabytes, write_corpus
@@ -35,8 +39,10 @@ gigatoken.Tokenizer(tokenizer).encode_files(gigatoken.JsonlFileSource(files))
 """
 MIXSCALE = """
 import sys
-from ingest.build import build
+from ingest.execute import warm_up
 if __name__ == "__main__":
+    warm_up("local", int(sys.argv[3]))
+    from ingest.build import build
     build(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]), progress=False)
 """
 OURS, ALONE = "mixscale build", "gigatoken alone"
@@ -47,8 +53,19 @@ PEERS = {
 }
 """Environment, script and the ratio that is aimed at."""
 
-Work = Callable[[], float]
-"""Does something and returns the seconds that it took."""
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one run took."""
+
+    seconds: float
+    processor: float
+    """Seconds of all its processes together, from their start."""
+
+
+Work = Callable[[], Cost]
 
 
 def main() -> None:
@@ -58,17 +75,16 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--peers", type=Path, help="folder with their environments")
+    parser.add_argument("--peers", type=Path, default=None, help="folder with their environments")
     parser.add_argument("--peer-megabytes", type=int, nargs="+", default=[16])
     parser.add_argument("--growth", type=int, help="also build so many times one round of the text")
     arguments = parser.parse_args()
+    adopt_orphans()
     describe_machine()
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name), arguments.workers, arguments.repeats)
         bench.prepare(arguments.root, arguments.megabytes * 1_000_000)
-        speed = bench.against_gigatoken()
-        if arguments.peers:
-            bench.against_peers(arguments.peers.absolute(), arguments.peer_megabytes, speed)
+        bench.compare(arguments.peers, arguments.peer_megabytes if arguments.peers else [])
         if arguments.growth:
             bench.growth(arguments.root, arguments.growth)
 
@@ -90,27 +106,24 @@ class Bench:
         self._build(corpus)
         shutil.copytree(self._folder / "out" / "tokenizer", self._tokenizer)
 
-    def against_gigatoken(self) -> float:
-        """Print both speeds and their ratio; return that of mixscale in MB/s."""
+    def compare(self, environments: Path, peer_sizes: Sequence[int]) -> None:
+        """Time mixscale, gigatoken alone and the peers in turns, and print the ratios."""
         corpus = write_corpus(self._folder, str(self._tokenizer))
         model = self._tokenizer / "tokenizer.json"
         alone = [sys.executable, "-c", GIGATOKEN, model, *self._files]
-        works = {ALONE: lambda: run(alone), OURS: lambda: self._build(corpus)}
-        megabytes = total_megabytes(self._files)
-        seconds = report(time_in_turns(works, self._repeats), megabytes)
-        print(f"mixscale runs at {seconds[ALONE] / seconds[OURS]:.2f} x gigatoken alone (goal 0.5)")
-        return megabytes / seconds[OURS]
-
-    def against_peers(self, environments: Path, sizes: Sequence[int], speed: float) -> None:
-        """Print the speed of every peer for every size, and how much faster mixscale is."""
-        for size in sizes:
+        whole = total_megabytes(self._files)
+        works: dict[str, Work] = {ALONE: lambda: run(alone), OURS: lambda: self._build(corpus)}
+        megabytes = {ALONE: whole, OURS: whole}
+        goals = {ALONE: 0.5}
+        for size in peer_sizes:
             files = take_heads(self._first_round(), self._folder / f"{size}", size * 1_000_000)
-            works = {name: self._peer(name, environments, files) for name in PEERS}
-            megabytes = total_megabytes(files)
-            seconds = report(time_in_turns(works, self._repeats), megabytes)
-            for name, (_, _, goal) in PEERS.items():
-                ratio = speed * seconds[name] / megabytes
-                print(f"mixscale is {ratio:.1f} x as fast as {name} (goal {goal})")
+            for name, (environment, script, goal) in PEERS.items():
+                label = f"{name}, {size} MB"
+                works[label] = self._peer(environments / environment, script, files)
+                megabytes[label], goals[label] = total_megabytes(files), goal
+        speeds = report(time_in_turns(works, self._repeats), megabytes)
+        for name, goal in goals.items():
+            print(f"mixscale: {speeds[OURS] / speeds[name]:.2f} x {name} (goal {goal})")
 
     def growth(self, root: Path, times: int) -> None:
         """Print how much longer `times` the text takes."""
@@ -124,74 +137,89 @@ class Bench:
             corpus = write_corpus(self._folder, str(self._tokenizer), names)
             kept = corpus.rename(corpus.with_name(f"{label}.yaml"))
             works[label] = lambda kept=kept: self._build(kept)
-        medians = medians_of(time_in_turns(works, self._repeats))
-        one, many = (medians[label] for label in works)
+        sizes = dict(zip(works, map(total_megabytes, (files, more)), strict=True))
+        one, many = report(time_in_turns(works, self._repeats), sizes).values()
         grown = total_megabytes(more) / total_megabytes(files)
         print(
-            f"{total_megabytes(files):.1f} MB: {one:.2f} s; {grown:.2f} x as much: {many:.2f} s, "
-            f"which is {many / one:.2f} x as long (goal at most {1.05 * times:.1f})"
+            f"{grown:.2f} x the text: {grown * one / many:.2f} x the time (goal {1.05 * times:.1f})"
         )
 
     def _first_round(self) -> list[Path]:
         return [path for path in self._files if path.name.startswith("000-")]
 
-    def _build(self, corpus: Path) -> float:
+    def _build(self, corpus: Path) -> Cost:
         out = self._folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         return run([sys.executable, "-c", MIXSCALE, corpus, out, self._workers])
 
-    def _peer(self, name: str, environments: Path, files: Sequence[Path]) -> Work:
-        environment, script, _ = PEERS[name]
+    def _peer(self, environment: Path, script: str, files: Sequence[Path]) -> Work:
         out = self._folder / "peer"
-        command = [environments / environment / "bin" / "python"]
-        command += [Path(__file__).parent / "peers" / script, self._tokenizer, out, self._workers]
+        python = environment.absolute() / "bin" / "python"
+        program = Path(__file__).parent / "peers" / script
+        command = [python, program, self._tokenizer, out, self._workers, *files]
 
-        def work() -> float:
+        def work() -> Cost:
             shutil.rmtree(out, ignore_errors=True)
-            text = subprocess.run(
-                [str(part) for part in (*command, *files)],
-                check=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                env=os.environ | {"HF_HUB_OFFLINE": "1"},
-            ).stdout
-            return json.loads(text.splitlines()[-1])["seconds"]
+            cost, text = run_and_read(command)
+            # Without its start and imports, which would weigh too much on so little text.
+            return replace(cost, seconds=json.loads(text.splitlines()[-1])["seconds"])
 
         return work
 
 
-def time_in_turns(works: dict[str, Work], repeats: int) -> dict[str, list[float]]:
+def time_in_turns(works: dict[str, Work], repeats: int) -> dict[str, list[Cost]]:
     """Do all works by turns, so that a busy minute slows all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in works}
+    costs: dict[str, list[Cost]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
-            seconds[name].append(work())
-    return seconds
+            costs[name].append(work())
+    return costs
 
 
-def run(command: Sequence[object]) -> float:
-    """Run one command to its end, and return the seconds that it took."""
-    start = time.perf_counter()
-    subprocess.run([str(part) for part in command], check=True)
-    return time.perf_counter() - start
+def run(command: Sequence[object]) -> Cost:
+    """Run one command to its end."""
+    return run_and_read(command)[0]
 
 
-def medians_of(seconds: dict[str, list[float]]) -> dict[str, float]:
-    """Take the median of each."""
-    return {name: statistics.median(times) for name, times in seconds.items()}
+def run_and_read(command: Sequence[object]) -> tuple[Cost, str]:
+    """Run one command to its end, and return what it printed too."""
+    before, start = processor_seconds(), time.perf_counter()
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words[:3])} … failed:\n{done.stderr}")
+    return Cost(seconds=seconds, processor=processor_seconds() - before), done.stdout
 
 
-def report(seconds: dict[str, list[float]], megabytes: float) -> dict[str, float]:
-    """Print all times with the speed at the median, and return the medians."""
-    medians = medians_of(seconds)
-    print(f"{megabytes:.0f} MB of JSON Lines")
-    for name, times in seconds.items():
-        shown = " ".join(f"{value:.2f}" for value in sorted(times))
+def adopt_orphans() -> None:
+    """Become the parent of what fork servers leave behind, so that its processor time is known."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def processor_seconds() -> float:
+    """Add up what all processes took that this one started, once they have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def report(costs: dict[str, list[Cost]], megabytes: dict[str, float]) -> dict[str, float]:
+    """Print all times; return the speeds in MB/s at the median."""
+    speeds: dict[str, float] = {}
+    for name, runs in costs.items():
+        median = statistics.median(run.seconds for run in runs)
+        processor = statistics.median(run.processor for run in runs)
+        speeds[name] = megabytes[name] / median
+        shown = " ".join(f"{run.seconds:.2f}" for run in runs)
         print(
-            f"{name:<16} {medians[name]:7.2f} s  {megabytes / medians[name]:6.1f} MB/s  ({shown})"
+            f"{name:<18} {megabytes[name]:5.0f} MB {median:7.2f} s {speeds[name]:7.2f} MB/s, "
+            f"{processor:6.2f} s of processors ({shown})"
         )
-    return medians
+    return speeds
 
 
 def describe_machine() -> None:

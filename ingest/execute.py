@@ -44,6 +44,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def warm_up(executor: str, workers: int | None) -> None:
+    """Let the workers of `open_runner` load what they need from now on, beside this process."""
+    if executor == "local" and (workers or available_cores()) > 1:
+        _context()
+
+
 @contextmanager
 def open_runner(executor: str, workers: int | None, folder: Path) -> Iterator[Runner]:
     """Start the workers and stop them at the end.
@@ -100,7 +106,7 @@ def _context() -> BaseContext:
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(_PRELOADED))
-        # It imports them now, while this process prepares the work.
+        # It loads them now, while this process prepares the work.
         forkserver.ensure_running()
         return context
     return multiprocessing.get_context("spawn")
