@@ -6,7 +6,7 @@ import numpy as np
 
 from fit.advice import average_at, step
 from fit.arrays import Floats
-from fit.carry import Measured, carry
+from fit.carry import Measured, carry, kept_trend
 from fit.exact_shares import exact_shares
 from fit.feasible import Feasible, feasible_set, scale_into_bounds
 from fit.gain import Judge
@@ -116,7 +116,8 @@ def _tempered(
 ) -> Floats:
     """(domains,) projected shares, as far as the law of all scales bears them out."""
     shares = carry(measured, token_budget, feasible)
-    if judge is None or token_budget <= measured.totals[-1]:
+    beyond = token_budget > measured.totals[-1] and kept_trend(measured) > 0
+    if judge is None or not beyond:
         return shares
     held = scale_into_bounds(measured.shares[-1], feasible)
     return held + borne_out(judge, held, shares) * (shares - held)

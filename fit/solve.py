@@ -11,7 +11,7 @@ from contracts.config import format_tokens
 from contracts.errors import UserError
 from fit.advice import advise, step
 from fit.arrays import Floats
-from fit.carry import Measured, carry, carry_draws, slopes
+from fit.carry import Measured, carry, carry_draws, kept_trend, slopes
 from fit.feasible import Feasible, feasible_set, scale_into_bounds
 from fit.gain import Judge, gain_over, optimism
 from fit.interval import interval
@@ -190,7 +190,7 @@ def _projected_answer(reach: Far, budget: int, judge: Judge | None, plan: Plan) 
     shares, draws = carry(reach.measured, budget, feasible), _draw_shares(reach.fits)
     drawn = None if draws is None else carry_draws(reach.measured, draws, budget, feasible)
     follows = 1.0
-    if judge is not None and budget > last.scale:
+    if judge is not None and budget > last.scale and kept_trend(reach.measured) > 0:
         held = scale_into_bounds(last.shares, feasible)
         follows = borne_out(judge, held, shares)
         shares = held + follows * (shares - held)
@@ -227,7 +227,7 @@ def _answer(
         kind=kind,
         budget=fit.scale if budget is None else budget,
         shares=shares,
-        interval=None if drawn is None else interval(drawn),
+        interval=None if drawn is None else _around(shares, interval(drawn)),
         average=average,
         recommended=step(plan.part, average, plan.others[CURRENT], feasible),
         objective=objective,
@@ -238,9 +238,9 @@ def _answer(
     )
 
 
-def _around(value: float, bounds: Floats) -> Floats:
+def _around(value: float | Floats, bounds: Floats) -> Floats:
     """Bounds that hold the value too: far from the runs draws may lie to one side of it."""
-    return np.array([min(value, bounds[0]), max(value, bounds[1])])
+    return np.stack([np.minimum(value, bounds[0]), np.maximum(value, bounds[1])])
 
 
 def _other_mixtures(question: Question, domains: Sequence[str]) -> dict[str, Floats]:

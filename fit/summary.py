@@ -26,8 +26,11 @@ def lines(record: FitRecord) -> Iterator[str]:
     yield from (_score(score, record) for score in record.laws)
     for gain in record.gains:
         yield _gain(gain, record.objective.metric)
+    yield from (_far(m, record) for m in record.mixtures if m.kind == "projected" and m.gains)
     yield from (f"warning: {warning}" for warning in record.warnings)
     yield f"recommended: {record.recommended.action}. {record.recommended.reason}"
+    asked = [m for m in record.mixtures if m.kind == "projected"] or record.mixtures[-1:]
+    yield from (_recommended(mixture) for mixture in asked if mixture.recommended)
 
 
 def _score(score: LawScore, record: FitRecord) -> str:
@@ -45,6 +48,28 @@ def _gain(gain: Gain, metric: str) -> str:
         return text
     low, high = gain.interval
     return f"{text} (90 %: {low:+.4f} to {high:+.4f})"
+
+
+def _far(mixture: Mixture, record: FitRecord) -> str:
+    """Predicted objective and gain at a budget that was not measured."""
+    gain, metric = mixture.gains[0], record.objective.metric
+    value = f"{mixture.predicted_objective:.4f}{_span(mixture.objective_interval)}"
+    text = (
+        f"at {format_tokens(mixture.token_budget or 0)} tokens: {metric} {value}, lower than with "
+        f"the {gain.over} mixture by {gain.gain:.4f}{_span(gain.interval)}"
+    )
+    other = mixture.predicted_by != record.law
+    return f"{text}, as {mixture.predicted_by} predicts" if other else text
+
+
+def _span(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" (90 %: {interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def _recommended(mixture: Mixture) -> str:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in (mixture.recommended or {}).items())
+    budget = f" for {format_tokens(mixture.token_budget)} tokens" if mixture.token_budget else ""
+    return f"recommended mixture{budget}: {shares}"
 
 
 def _heading(mixture: Mixture) -> str:
