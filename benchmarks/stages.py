@@ -1,0 +1,141 @@
+"""Where the processor time of a build goes, stage by stage, in one process.
+
+python -m benchmarks.stages CORPUS_ROOT [--megabytes 250] [--repeats 3]
+
+The text is that of `benchmarks.build`. Reading is timed once as a whole and then in layers, each
+with all that come before it: bytes, lines, JSON, judged texts, ids.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.texts import repeat_text, total_megabytes, write_corpus
+
+VOCAB_SIZE = 50_257
+STAGES = (
+    "prepare_tokenizer",
+    "choose_encoder",
+    "_read",
+    "_decide",
+    "tally",
+    "_finish_units",
+    "_pack",
+    "write_checksums",
+    "_complete",
+)
+Seconds = dict[str, list[float]]
+
+
+def main() -> None:
+    """Make the text, then print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--megabytes", type=int, default=250)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    seconds: Seconds = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = repeat_text(arguments.root, folder, arguments.megabytes * 1_000_000)
+        tokenizer = train_tokenizer(folder)
+        corpus = write_corpus(folder, str(tokenizer))
+        for number in range(arguments.repeats):
+            time_imports(seconds)
+            time_stages(corpus, folder / f"out{number}", seconds)
+            time_layers(corpus, tokenizer / "tokenizer.json", seconds)
+        print(f"{total_megabytes(files):.0f} MB of JSON Lines; seconds of one processor")
+    for label, values in seconds.items():
+        print(f"{label:<24} {statistics.median(values):6.2f}")
+
+
+def train_tokenizer(folder: Path) -> Path:
+    """Train one of the size of GPT-NeoX's by a build."""
+    from ingest.build import build
+
+    corpus = write_corpus(folder, {"train": {"vocab_size": VOCAB_SIZE}}, "000-*")
+    build(corpus, folder / "training", progress=False)
+    return folder / "training" / "tokenizer"
+
+
+def time_imports(seconds: Seconds) -> None:
+    """Time a Python that does nothing but load the module of the build."""
+    code = "import time, ingest.build; print(time.process_time())"
+    printed = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    seconds.setdefault("imports", []).append(float(printed.stdout))
+
+
+def time_stages(corpus: Path, out: Path, seconds: Seconds) -> None:
+    """Build, with a clock around every stage."""
+    from ingest import build as module
+
+    originals = {}
+    for name in STAGES:
+        owner: Any = module._Job if hasattr(module._Job, name) else module
+        originals[owner, name] = getattr(owner, name)
+        setattr(owner, name, clocked(originals[owner, name], seconds.setdefault(name, [])))
+    try:
+        module.build(corpus, out, workers=1, progress=False)
+    finally:
+        for (owner, name), original in originals.items():
+            setattr(owner, name, original)
+
+
+def clocked(function: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    """Add the processor time of every call to a list."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        start = time.process_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            seconds.append(time.process_time() - start)
+
+    return call
+
+
+def time_layers(corpus_yaml: Path, model: Path, seconds: Seconds) -> None:
+    """Read all units once for each layer of reading."""
+    from ingest.corpus import read_corpus
+    from ingest.encode import FAST, Encoder, EncoderSpec
+    from ingest.jsonl import line_blocks
+    from ingest.records import record_blocks
+    from ingest.rules import make_routing, make_rules
+    from ingest.sources import cut_units, find_sources
+    from ingest.unit import Reading, judged_blocks
+
+    corpus = read_corpus(corpus_yaml)
+    units = cut_units(find_sources(corpus, corpus_yaml.parent))
+    reading = Reading(rules=make_rules(corpus), routing=make_routing(corpus), skip_repeats=True)
+    encode = Encoder(EncoderSpec(name=FAST, model_path=model, eos_token_id=0, dtype="<u2"))
+
+    def chunks() -> Iterable[bytes]:
+        for unit in units:
+            with unit.file.open() as stream:
+                while chunk := stream.read(1 << 20):
+                    yield chunk
+
+    layers: dict[str, Callable[[], Iterable[Any]]] = {
+        "reading: bytes": chunks,
+        "reading: lines": lambda: line_blocks(iter(chunks())),
+        "reading: JSON": lambda: (b for u in units for b in record_blocks(u)),
+        "reading: judged texts": lambda: (b for u in units for b in judged_blocks(u, reading)),
+        "reading: ids": lambda: (encode(b.texts) for u in units for b in judged_blocks(u, reading)),
+    }
+    for label, layer in layers.items():
+        start = time.process_time()
+        for _ in layer():
+            pass
+        seconds.setdefault(label, []).append(time.process_time() - start)
+
+
+if __name__ == "__main__":
+    main()
