@@ -30,6 +30,7 @@ from shards.mds import token_dtype
 END_OF_TEXT = "<|endoftext|>"
 _TRAINED_UNITS, _CHECKED_UNITS = 16, 4
 _CHECKED_BYTES = 1 << 16
+_PIECE_CHARACTERS = 1 << 20
 _NASTY = (
     "a  b   c\t\td\n\n\n  e\r\nf\r",
     "\ufeffBOM \u2028 line \u2029 paragraph \u0085 next",
@@ -210,7 +211,7 @@ def _train(config: TrainTokenizer, eos_token: str, texts: Iterator[bytes], targe
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((text.decode("utf-8") for text in texts), trainer)
+    tokenizer.train_from_iterator(_pieces(texts), trainer)
     found = tokenizer.get_vocab_size()
     if found < config.vocab_size:
         raise UserError(
@@ -218,6 +219,14 @@ def _train(config: TrainTokenizer, eos_token: str, texts: Iterator[bytes], targe
             f"tokens; use a vocab_size of at most {found}, or more text"
         )
     save_trained(tokenizer, target, eos_token)
+
+
+def _pieces(texts: Iterator[bytes]) -> Iterator[str]:
+    """Cut long texts: the trainer takes some seventy times the size of the longest one."""
+    for data in texts:
+        text = data.decode("utf-8")
+        for start in range(0, len(text), _PIECE_CHARACTERS):
+            yield text[start : start + _PIECE_CHARACTERS]
 
 
 def _input_name(unit: Unit) -> list[str | int]:
