@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types pytest test-kills test-slow test-foundry memory redpajama-mini constraints docs peers clean
+.PHONY: recovery demo test lint types pytest test-kills test-slow test-foundry memory redpajama-mini constraints docs peers clean
 
 demo: $(VENV)/installed  ## the main job, offline, on text found on this machine (10 minutes)
 	$(BIN)/mixscale demo --out mixscale-demo
@@ -32,6 +32,9 @@ test-foundry: $(VENV)/installed-dev build/peers/llm-foundry/installed  ## LLM Fo
 
 memory: $(VENV)/installed-dev  ## peak memory of builds that are hard on it, at most 1.5 GiB
 	$(BIN)/python -m benchmarks.memory
+
+recovery: $(VENV)/installed-dev  ## how often the intervals of every law hold the truth (minutes)
+	$(BIN)/python -m pytest -m slow tests/fit/test_recovery.py
 
 redpajama-mini: $(VENV)/installed  ## the same job on RedPajama-layout data in ../shared
 	VENV=$(VENV) bash examples/redpajama-mini/run.sh

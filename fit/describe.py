@@ -11,7 +11,8 @@ from contracts.experiment import Objective
 from fit.advice import Advice
 from fit.arrays import Floats
 from fit.exact_shares import exact_shares
-from fit.noise import Noise
+from fit.laws import law_named
+from fit.noise import UNKNOWN_NOISE, Noise
 from fit.objective import Target
 from fit.record import (
     Cost,
@@ -26,6 +27,8 @@ from fit.record import (
 from fit.responses import responses
 from fit.runs import BASE, Runs
 from fit.solution import Answer, Question, ScaleFit, Solution
+
+_LUCK = " Every run has one seed, so the interval leaves out the luck of training."
 
 
 def describe(
@@ -45,7 +48,7 @@ def describe(
 ) -> FitRecord:
     """Gather everything that `fit.json` holds."""
     runs = solution.scales[0].runs
-    recommendation = recommend(solution)
+    recommendation = recommend(solution, noise if law_named(law).needs_base else UNKNOWN_NOISE)
     return FitRecord(
         fit_id=fit_id,
         experiment=experiment,
@@ -71,8 +74,13 @@ def describe(
     )
 
 
-def recommend(solution: Solution) -> Recommendation:
-    """Say whether the measured gain is worth acting on, and how far to go."""
+def recommend(solution: Solution, noise: Noise = UNKNOWN_NOISE) -> Recommendation:
+    """Say whether the measured gain is worth acting on, and how far to go.
+
+    Args:
+        solution: What the fit found.
+        noise: What the intervals rest on, where that may leave something out.
+    """
     largest, advice = solution.scales[-1], solution.advice
     silent = len(largest.law.silent()) == len(largest.runs.domains)
     change = advice.change and not silent
@@ -81,7 +89,7 @@ def recommend(solution: Solution) -> Recommendation:
         reason=(
             "No domain's tokens measurably change the objective at the largest scale."
             if silent
-            else _reason(advice, _at(largest))
+            else _reason(advice, _at(largest)) + _LUCK * (noise.source == "evaluation")
         ),
         current=_shares(solution.current, largest.runs.domains),
         part=advice.part if change else 0.0,

@@ -53,14 +53,23 @@ def folder(tmp_path: Path, write_ddo_sweep: Callable) -> Path:
     return fit_experiment(write_ddo_sweep(tmp_path, losses), bootstrap=40)
 
 
-def test_the_browser_shows_every_figure_and_asks_for_nothing(browser: str, folder: Path) -> None:
+@pytest.mark.parametrize("width", [1100, 390])
+def test_the_browser_shows_every_figure_and_asks_for_nothing(
+    browser: str, folder: Path, width: int
+) -> None:
     page = folder / "report.html"
     probed = folder / "probed.html"
     html = page.read_text(encoding="utf-8")
     probed.write_text(html.replace("</body>", PROBE + "</body>"), encoding="utf-8")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
     result = subprocess.run(
-        [*command, f"--user-data-dir={folder / 'browser'}", "--dump-dom", probed.as_uri()],
+        [
+            *command,
+            f"--window-size={width},900",
+            f"--user-data-dir={folder / 'browser'}",
+            "--dump-dom",
+            probed.as_uri(),
+        ],
         capture_output=True,
         text=True,
         timeout=120,
