@@ -92,7 +92,8 @@ def test_the_speed_is_measured_in_real_runs(shardset: Path, tmp_path: Path) -> N
     result = plan(write(tmp_path, shardset), workers=1, price_per_hour=2.5)
     assert result.calibration is not None
     assert result.calibration.tokens_per_second > 0
-    assert result.cost == pytest.approx(2.5 * result.seconds / 3600)  # pyright: ignore[reportOptionalOperand]
+    assert result.seconds is not None
+    assert result.cost == pytest.approx(2.5 * result.seconds / 3600)
     assert not (tmp_path / "out" / "runs").exists(), "a plan leaves nothing"
 
 
