@@ -2,11 +2,11 @@
 
 python -m benchmarks.memory [CASE …] [--workers 2] [--folder FOLDER]
 
-Cases: ordinary (600 MB of JSON Lines), document (one document of 300 MB), array
-(the same in a JSON array), compressed (one file of
-400 MB), tiny (5 million lines), near (1 million short texts, near duplicates left out). A case is
-made of random words; the peak is that of the sum over all processes of the build, sampled twenty
-times a second: proportional set size, so that pages shared between them count once.
+Cases: ordinary (600 MB of JSON Lines), document (one document of 300 MB), array (the same in a JSON
+array), compressed (one file of 400 MB), tiny (5 million lines), near (1 million short texts, near
+duplicates left out). A case is made of random words; the peak is that of the sum over all processes
+of the build, sampled twenty times a second: proportional set size, so that pages shared between
+them count once.
 """
 
 from __future__ import annotations
