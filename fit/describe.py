@@ -48,6 +48,7 @@ def describe(
 ) -> FitRecord:
     """Gather everything that `fit.json` holds."""
     runs = solution.scales[0].runs
+    drawn = solution.scales[-1].draw_shares
     recommendation = recommend(solution, noise if law_named(law).needs_base else UNKNOWN_NOISE)
     return FitRecord(
         fit_id=fit_id,
@@ -67,7 +68,7 @@ def describe(
         warnings=(*warnings, *solution.warnings),
         noise=noise.source,
         noise_objective=noise.objective,
-        bootstrap=question.draws if solution.scales[-1].draws is not None else 0,
+        bootstrap=0 if drawn is None else len(drawn),
         cost=cost,
         run_ids=run_ids,
         versions=versions,
