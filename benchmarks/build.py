@@ -1,6 +1,6 @@
 """Times `mixscale build` against gigatoken alone, against other tools, and on ten times the text.
 
-python -m benchmarks.build CORPUS_ROOT [--megabytes 200] [--repeats 3] [--workers 2]
+python -m benchmarks.build CORPUS_ROOT [--megabytes 500] [--repeats 3] [--workers 2]
     [--peers build/peers] [--peer-megabytes 16] [--growth 10]
 
 CORPUS_ROOT has the layout of RedPajama-Data-1T. Its text is repeated with words exchanged, so that
@@ -72,7 +72,7 @@ def main() -> None:
     """Make the text, time everything and print tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
-    parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--peers", type=Path, default=None, help="folder with their environments")
