@@ -43,7 +43,7 @@ def _score(score: LawScore, record: FitRecord) -> str:
 
 
 def _gain(gain: Gain, metric: str) -> str:
-    text = f"{metric} lower than with the {gain.over} mixture by {gain.gain:.4f}"
+    text = f"gain of the best mixture over the {gain.over} one: {gain.gain:+.4f} {metric}"
     if gain.interval is None:
         return text
     low, high = gain.interval
@@ -55,8 +55,8 @@ def _far(mixture: Mixture, record: FitRecord) -> str:
     gain, metric = mixture.gains[0], record.objective.metric
     value = f"{mixture.predicted_objective:.4f}{_span(mixture.objective_interval)}"
     text = (
-        f"at {format_tokens(mixture.token_budget or 0)} tokens: {metric} {value}, lower than with "
-        f"the {gain.over} mixture by {gain.gain:.4f}{_span(gain.interval)}"
+        f"at {format_tokens(mixture.token_budget or 0)} tokens: {metric} {value}, "
+        f"gain over the {gain.over} mixture {gain.gain:+.4f}{_span(gain.interval)}"
     )
     other = mixture.predicted_by != record.law
     return f"{text}, as {mixture.predicted_by} predicts" if other else text
