@@ -21,8 +21,8 @@ types: $(VENV)/installed-dev
 pytest: $(VENV)/installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
 
-test-slow: $(VENV)/installed-dev  ## a sweep on a Ray cluster that loses a node, fits of known laws
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow tests/fit tests/train
+test-slow: $(VENV)/installed-dev  ## a Ray cluster that loses a node, fits of known laws, torch.compile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow tests/benchmarks tests/fit tests/train
 
 test-kills: $(VENV)/installed-dev  ## 200 builds and growths killed at random moments
 	MIXSCALE_KILLS=200 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/ingest/test_kills.py -k kill
