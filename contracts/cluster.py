@@ -8,6 +8,7 @@ import os
 import platform
 import socket
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -120,7 +121,7 @@ def _address() -> str:
 
 def _note() -> Path:
     """Tell where `ray start` notes the address of its cluster."""
-    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     return Path(folder, "ray", "ray_current_cluster")
 
 
