@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ _SETTINGS = {
     "seed": 0,
 }
 _SIMULATED, _AVERAGED = 10_000, 100
+_DRAWS, _DRAW_SIMULATED, _DRAW_AVERAGED = 40, 2_000, 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,8 @@ class Trees:
     inputs: Inputs
     boosters: tuple[Any, ...]
     """(validation,)."""
-    seen: Floats
-    """(runs, domains) shares that were trained on."""
+    runs: Runs
+    """What they were trained on."""
 
     def losses(self, tokens: Floats) -> Floats:
         """(points, validation) losses."""
@@ -56,13 +58,9 @@ class Trees:
         Mixtures are drawn around the measured ones, since trees know nothing of the space beyond,
         and moved into the bounds.
         """
-        rng = np.random.default_rng(0)
-        near = self.seen[rng.integers(len(self.seen), size=_SIMULATED)]
-        mixed = rng.uniform(0, 1, (_SIMULATED, 1)) * near
-        shares = mixed + (1 - mixed.sum(-1, keepdims=True)) * rng.permuted(near, axis=0)
-        shares = scale_into_bounds(shares / shares.sum(-1, keepdims=True), feasible)
+        shares = self.simulate(feasible, _SIMULATED)
         predicted = self.objective(shares * token_budget)
-        best = shares[np.argsort(predicted, kind="stable")[:_AVERAGED]].mean(0)
+        best = _mean_of_best(shares, predicted, _AVERAGED)
         tokens = scale_into_bounds(best, feasible) * token_budget
         return Optimum(
             tokens=tokens,
@@ -71,9 +69,26 @@ class Trees:
             how=f"mean of the best {_AVERAGED} of {_SIMULATED} simulated mixtures",
         )
 
-    def draws(self, rng: np.random.Generator, count: int) -> None:
-        """None: refitting the trees often enough takes too long."""
-        return
+    def simulate(self, feasible: Feasible, count: int) -> Floats:
+        """(count, domains) allowed shares around the measured ones, always the same."""
+        rng = np.random.default_rng(0)
+        seen = self.runs.proportions
+        near = seen[rng.integers(len(seen), size=count)]
+        mixed = rng.uniform(0, 1, (count, 1)) * near
+        shares = mixed + (1 - mixed.sum(-1, keepdims=True)) * rng.permuted(near, axis=0)
+        return scale_into_bounds(shares / shares.sum(-1, keepdims=True), feasible)
+
+    def draws(self, rng: np.random.Generator, count: int) -> TreeDraws:
+        """Refit to runs drawn with replacement (the bootstrap over runs).
+
+        One model of the objective stands for the models of all losses: enough to see how far the
+        choice of runs moves the optimum, in a fraction of the time.
+        """
+        x, y = self.inputs(self.runs.tokens), self.target.value(self.runs.losses)
+        rows = rng.integers(len(y), size=(min(count, _DRAWS), len(y)))
+        return TreeDraws(
+            trees=self, boosters=tuple(_train(x[chosen], y[chosen]) for chosen in rows)
+        )
 
     def silent(self) -> tuple[str, ...]:
         """None are detected."""
@@ -88,25 +103,52 @@ class Trees:
         return {"trees": _TREES, **_SETTINGS}
 
 
+@dataclass(frozen=True, kw_only=True)
+class TreeDraws:
+    """Trees refitted to resampled runs."""
+
+    trees: Trees
+    boosters: tuple[Any, ...]
+    """(draws,) models of the objective."""
+
+    def optima(self, feasible: Feasible, token_budget: float) -> Floats:
+        """(draws, domains) optimal tokens."""
+        shares = self.trees.simulate(feasible, _DRAW_SIMULATED)
+        x = self.trees.inputs(shares * token_budget)
+        best = [_mean_of_best(shares, b.predict(x), _DRAW_AVERAGED) for b in self.boosters]
+        return scale_into_bounds(np.stack(best), feasible) * token_budget
+
+    def objective(self, tokens: Floats) -> Floats:
+        """(draws,) objective of (draws or 1, domains) tokens."""
+        x = self.trees.inputs(tokens)
+        x = np.broadcast_to(x, (len(self.boosters), x.shape[1]))
+        return np.array([b.predict(row[None])[0] for b, row in zip(self.boosters, x, strict=True)])
+
+
+def _mean_of_best(shares: Floats, predicted: Floats, count: int) -> Floats:
+    return shares[np.argsort(predicted, kind="stable")[:count]].mean(0)
+
+
+def _train(x: Floats, y: Floats) -> Any:
+    import lightgbm
+
+    # Twenty runs to a leaf is the default; small tables would get no split at all.
+    settings = _SETTINGS | {"min_data_in_leaf": max(2, min(20, len(y) // 10))}
+    return lightgbm.train(settings, lightgbm.Dataset(x, y), num_boost_round=_TREES)
+
+
 def fit_regmix(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
     """Fit trees to the runs of one scale.
 
     Raises:
         UserError: LightGBM is not installed.
     """
-    try:
-        import lightgbm
-    except ImportError as error:
-        raise UserError("law regmix needs LightGBM: pip install 'mixscale[laws]'") from error
+    if importlib.util.find_spec("lightgbm") is None:
+        raise UserError("law regmix needs LightGBM: pip install 'mixscale[laws]'")
     inputs = inputs_for(runs)
     x = inputs(runs.tokens)
-    # Twenty runs to a leaf is the default; small tables would get no split at all.
-    settings = _SETTINGS | {"min_data_in_leaf": max(2, min(20, len(runs) // 10))}
-    boosters = tuple(
-        lightgbm.train(settings, lightgbm.Dataset(x, losses), num_boost_round=_TREES)
-        for losses in runs.losses.T
-    )
-    return Trees(target=target, inputs=inputs, boosters=boosters, seen=runs.proportions)
+    boosters = tuple(_train(x, losses) for losses in runs.losses.T)
+    return Trees(target=target, inputs=inputs, boosters=boosters, runs=runs)
 
 
 LAW = Law(

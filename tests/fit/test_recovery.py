@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,11 +12,12 @@ from benchmarks.recovery import (
     advice_outcomes,
     ddo_design,
     fit_trial,
-    swarm_trial,
+    tree_trial,
     trials,
     with_losses,
 )
 from contracts.experiment import Constraints, Objective
+from fit.interval import interval
 from fit.laws import law_named
 from fit.noise import UNKNOWN_NOISE, estimate_noise
 from fit.objective import target
@@ -48,17 +47,31 @@ def test_the_optimum_loses_little_of_the_truths(law: str) -> None:
 
 
 def test_trees_find_the_optimum_of_trees() -> None:
-    # Truth drawn from trees: fitted once to a joint law's losses, then measured with noise.
     pytest.importorskip("lightgbm")
     rng = np.random.default_rng(3)
-    first = swarm_trial("joint", rng, runs=256)
-    truth = fit_trial(first, "regmix")
-    losses = truth.losses(first.runs.tokens)
-    noisy = replace(first.runs, losses=losses + 0.005 * rng.normal(size=losses.shape))
-    found = fit_trial(replace(first, runs=noisy), "regmix").optimum(first.feasible, 1.0).tokens
-    best = truth.optimum(first.feasible, 1.0).tokens
-    values = truth.objective(np.stack([found, best, np.full(4, 0.25), *first.runs.tokens]))
+    trial = tree_trial(rng, 0.005, 256)
+    found = fit_trial(trial, "regmix").optimum(trial.feasible, 1.0).tokens
+    values = trial.objective(np.stack([found, trial.optimum, np.full(4, 0.25), *trial.runs.tokens]))
     assert values[0] - values[1] < 0.1 * (np.median(values) - values[1])
+
+
+def test_intervals_of_trees_come_from_resampled_runs() -> None:
+    pytest.importorskip("lightgbm")
+    trial = tree_trial(np.random.default_rng(4), 0.01, 64)
+    law = fit_trial(trial, "regmix")
+    draws = law.draws(np.random.default_rng(0), 20)
+    assert draws is not None
+    optima = draws.optima(trial.feasible, 1.0)
+    assert optima.shape == (20, 4)
+    np.testing.assert_allclose(optima.sum(-1), 1)
+    low, high = interval(optima)
+    found = law.optimum(trial.feasible, 1.0).tokens
+    assert ((low <= found) & (found <= high)).mean() >= 0.75
+    # Under its own draw each optimum is better than under the others, on average.
+    own = draws.objective(optima)
+    crossed = draws.objective(np.roll(optima, 1, axis=0))
+    assert own.mean() < crossed.mean()
+    assert draws.objective(found[None]).shape == (20,)
 
 
 @pytest.mark.slow
