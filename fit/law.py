@@ -82,6 +82,10 @@ class Law:
     """Whether one fit takes runs of all scales; other laws are fitted to each scale."""
     needs_base: bool = False
     """Whether the runs must be changes of one domain around a base run."""
+    intervals: str = (
+        "Intervals come from refitting the law with noise as large as its residuals added."
+    )
+    """What its intervals rest on, for people."""
     load: Callable[[dict[str, Any], tuple[str, ...], Target], FittedLaw] | None = None
     """Rebuild a law that spans scales from its `parameters()`, domains and target."""
     summary: str

@@ -66,7 +66,7 @@ def intervals_sentence(fits: Sequence[ScaleFit], law: Law, noise: Noise, questio
         return f"Law {law.name} gives no intervals."
     if law.needs_base:
         return noise.sentence
-    return "Intervals come from refitting the law with noise as large as its residuals added."
+    return law.intervals
 
 
 def reach_remarks(
