@@ -14,7 +14,8 @@ PositiveTokens = Annotated[TokenCount, Field(gt=0)]
 BaseMixture = Literal["uniform", "natural"] | dict[str, Share]
 
 
-def _sums_to_one(mixture: BaseMixture) -> BaseMixture:
+def sums_to_one(mixture: BaseMixture) -> BaseMixture:
+    """Validate shares by domain; a name stands for shares that sum to 1."""
     if isinstance(mixture, dict) and abs(sum(mixture.values()) - 1) > 1e-6:
         raise ValueError(f"shares sum to {sum(mixture.values()):.6g}, expected 1")
     return mixture
@@ -34,7 +35,7 @@ class DdoDesign(Config):
     """More seeds for the runs of the smallest scale: the cheapest measure of how noisy comparisons
     between runs are. One is enough."""
 
-    _check_base = field_validator("base")(_sums_to_one)
+    _check_base = field_validator("base")(sums_to_one)
 
     @field_validator("scales")
     @classmethod
@@ -61,7 +62,7 @@ class SwarmDesign(Config):
     min_distance: float = Field(default=0.0, ge=0, lt=1)
     """The share of their tokens, at least, in which any two mixtures differ."""
 
-    _check_prior = field_validator("prior")(_sums_to_one)
+    _check_prior = field_validator("prior")(sums_to_one)
 
 
 class ExplicitDesign(Config):
@@ -78,7 +79,7 @@ class ExplicitDesign(Config):
     ) -> dict[str, dict[str, float]]:
         for name, mixture in mixtures.items():
             try:
-                _sums_to_one(mixture)
+                sums_to_one(mixture)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
         return mixtures
@@ -138,7 +139,7 @@ class Constraints(Config):
     max_kl: float | None = Field(default=None, gt=0)
     """Largest Kullback-Leibler divergence of the mixture from the prior, nats."""
 
-    _check_prior = field_validator("prior")(_sums_to_one)
+    _check_prior = field_validator("prior")(sums_to_one)
 
 
 class Experiment(Config):

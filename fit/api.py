@@ -18,11 +18,12 @@ from fit.feasible import feasible_set
 from fit.held_out import choose_law
 from fit.law import FittedLaw, Law
 from fit.laws import law_named
+from fit.named_mixture import shares_of
 from fit.noise import Noise, estimate_noise
 from fit.objective import Target, target
 from fit.record import Cost, FitRecord, LawScore, Mixture
 from fit.runs import Runs
-from fit.settings import TableSettings, shares_of
+from fit.settings import TableSettings
 from fit.solution import Question, Solution, name_binding
 from fit.solve import solve
 from fit.tables import Table, join, mixtures_of, read_table
@@ -189,7 +190,7 @@ def fit_runs(
         constraints=settings.constraints,
         budgets=tuple(sorted(set(settings.targets))),
         available=available,
-        current=np.array(shares_of(settings.current, runs.domains, available)),
+        current=shares_of(settings.current, runs.domains, available),
         draws=bootstrap,
         seed=int(content[:8], 16) if seed is None else seed,
     )

@@ -8,18 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from contracts.errors import UserError
 from contracts.experiment import BaseMixture, DdoDesign, Experiment, SwarmDesign, read_experiment
 from contracts.run_record import RunRecord, read_sweep, sweep_records
 from fit.api import choose
 from fit.arrays import Floats
 from fit.describe import describe
+from fit.named_mixture import shares_of
 from fit.record import Cost, FitRecord, write_fit
 from fit.report import report
 from fit.runs import bits_per_nat, runs_from_records
-from fit.settings import shares_of
 from fit.solution import Question
 from fit.solve import solve
 from fit.versions import versions
@@ -153,7 +151,7 @@ def _current(experiment: Experiment, domains: Sequence[str], available: dict[str
         base = design.base
     elif isinstance(design, SwarmDesign):
         base = design.prior
-    return np.array(shares_of(base, domains, available))
+    return shares_of(base, domains, available)
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from contracts.errors import UserError
 from contracts.experiment import Constraints
 from fit.arrays import Floats
+from fit.named_mixture import shares_of
 
 TOLERANCE = 1e-9
 # Solvers for groups and divergence stop this near a bound.
@@ -186,14 +187,9 @@ def _prior(
     constraints: Constraints, domains: Sequence[str], available: Mapping[str, int] | None
 ) -> Floats:
     prior = constraints.prior
-    if prior == "uniform":
-        return np.full(len(domains), 1 / len(domains))
-    if prior == "natural":
-        if not available:
-            raise UserError("constraints.prior: natural needs the number of available tokens")
-        prior = {domain: float(available[domain]) for domain in domains}
-    shares = np.array([prior.get(domain, 0.0) for domain in domains], dtype=np.float64)
-    return shares / shares.sum()
+    if prior == "natural" and not available:
+        raise UserError("constraints.prior: natural needs the number of available tokens")
+    return shares_of(prior, domains, available or {})
 
 
 def _by_domain(value: float | dict[str, float], domain: str, default: float) -> float:

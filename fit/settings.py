@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,13 @@ from pydantic import Field, field_validator
 
 from contracts.config import Config, load_config, parse_tokens, validate
 from contracts.errors import UserError
-from contracts.experiment import BaseMixture, Constraints, Objective, PositiveTokens
+from contracts.experiment import (
+    BaseMixture,
+    Constraints,
+    Objective,
+    PositiveTokens,
+    sums_to_one,
+)
 
 Value = TypeVar("Value")
 
@@ -30,12 +36,7 @@ class TableSettings(Config):
     run_tokens: PositiveTokens | None = None
     """Tokens of every run, where the tables do not tell them."""
 
-    @field_validator("current")
-    @classmethod
-    def _whole(cls, mixture: BaseMixture) -> BaseMixture:
-        if isinstance(mixture, dict) and abs(sum(mixture.values()) - 1) > 1e-6:
-            raise ValueError(f"shares sum to {sum(mixture.values()):.6g}, expected 1")
-        return mixture
+    _check_current = field_validator("current")(sums_to_one)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,26 +147,3 @@ def _read(text: str, where: str, read: Callable[[str], Value], wanted: str) -> V
         return read(text)
     except ValueError as error:
         raise UserError(f"{where}: {text!r} cannot be read; write {wanted}") from error
-
-
-def shares_of(
-    mixture: BaseMixture, domains: Sequence[str], available: Mapping[str, int]
-) -> list[float]:
-    """Shares of a mixture that is written as a name or by domain.
-
-    Raises:
-        UserError: `natural` without the number of available tokens, or an unknown domain.
-    """
-    if mixture == "uniform":
-        return [1 / len(domains)] * len(domains)
-    if mixture == "natural":
-        missing = [name for name in domains if name not in available]
-        if missing:
-            raise UserError(f"natural mixture: the available tokens of {missing} are not given")
-        mixture = {name: float(available[name]) for name in domains}
-    assert isinstance(mixture, dict)
-    unknown = sorted(set(mixture) - set(domains))
-    if unknown:
-        raise UserError(f"mixture: {unknown} are not training domains; they are {list(domains)}")
-    total = sum(mixture.values())
-    return [mixture.get(name, 0.0) / total for name in domains]

@@ -17,6 +17,7 @@ from fit.gain import Judge, gain_over, optimism
 from fit.interval import interval
 from fit.law import Draws, FittedLaw, Law
 from fit.laws import law_named
+from fit.named_mixture import shares_of
 from fit.noise import Noise
 from fit.remarks import far_remarks, intervals_sentence, reach_remarks, silence, trends
 from fit.runs import Runs
@@ -245,10 +246,9 @@ def _around(value: float | Floats, bounds: Floats) -> Floats:
 
 def _other_mixtures(question: Question, domains: Sequence[str]) -> dict[str, Floats]:
     """Mixtures that gains are stated over, the one in use first."""
-    uniform = np.full(len(domains), 1 / len(domains))
+    uniform = shares_of("uniform", domains, question.available)
     others = {CURRENT: uniform if question.current is None else question.current}
     others["uniform"] = uniform
     if question.available and all(domain in question.available for domain in domains):
-        sizes = np.array([question.available[domain] for domain in domains], dtype=np.float64)
-        others["natural"] = sizes / sizes.sum()
+        others["natural"] = shares_of("natural", domains, question.available)
     return others

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.ray_cluster import RayCluster
 
 # No test may reach for a model hub: transformers would wait for the network before failing.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,3 +25,17 @@ def shared() -> Path:
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """A Ray cluster of one node, to which a test may add others."""
+    cluster = RayCluster()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def connected(cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands and calls of the test find the cluster."""
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)

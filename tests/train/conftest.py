@@ -113,3 +113,20 @@ def run_values(shardset: Path) -> dict[str, Any]:
         "global_train_batch_size": 8,
         "device_eval_batch_size": 8,
     }
+
+
+@pytest.fixture
+def masked_model(run_values: dict[str, Any]) -> dict[str, Any]:
+    """What makes a run of `run_values` one of a tiny BERT."""
+    return {
+        "model": {
+            "name": "hf_masked_lm",
+            "pretrained_model_name_or_path": "bert",
+            "pretrained": False,
+            "config_overrides": {
+                "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+            },
+        },
+        "tokenizer": run_values["tokenizer"] | {"kwargs": {"mask_token": "<mask>"}},
+    }  # fmt: skip

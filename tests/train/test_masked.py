@@ -19,22 +19,11 @@ from train.loss import IGNORED, TokenLoss
 from train.model import load_tokenizer
 from train.run import train
 
-BERT = {
-    "name": "hf_masked_lm",
-    "pretrained_model_name_or_path": "bert",
-    "pretrained": False,
-    "config_overrides": {
-        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    },
-}  # fmt: skip
-
 
 @pytest.fixture
-def masked_values(run_values: dict[str, Any]) -> dict[str, Any]:
+def masked_values(run_values: dict[str, Any], masked_model: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(1)
-    tokenizer = run_values["tokenizer"] | {"kwargs": {"mask_token": "<mask>"}}
-    return run_values | {"model": BERT, "tokenizer": tokenizer}
+    return run_values | masked_model
 
 
 def make(values: dict[str, Any], **changes: Any) -> RunConfig:

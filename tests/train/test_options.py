@@ -97,19 +97,10 @@ def test_a_place_that_cannot_be_read_is_named(
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_microbatches_do_not_change_the_result(
-    values: dict[str, Any], tmp_path: Path, masked: bool
+    values: dict[str, Any], masked_model: dict[str, Any], tmp_path: Path, masked: bool
 ) -> None:
     if masked:
-        values["model"] = {
-            "name": "hf_masked_lm",
-            "pretrained_model_name_or_path": "bert",
-            "pretrained": False,
-            "config_overrides": {
-                "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-            },
-        }  # fmt: skip
-        values["tokenizer"]["kwargs"] = {"mask_token": "<mask>"}
+        values |= masked_model
     whole = run(values, tmp_path / "whole")
     parts = run(values, tmp_path / "parts", device_train_microbatch_size=3)
     for name, loss in parts.evaluation.items():

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,16 +41,7 @@ run:
 """
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayCluster]:
-    cluster = RayCluster()
-    yield cluster
-    cluster.stop()
-
-
-@pytest.fixture(autouse=True)
-def connected(cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+pytestmark = pytest.mark.usefixtures("connected")
 
 
 def write(folder: Path, shardset: Path) -> Path:

@@ -48,24 +48,12 @@ def long_run(run_values: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     }
 
 
-BERT = {
-    "name": "hf_masked_lm",
-    "pretrained_model_name_or_path": "bert",
-    "pretrained": False,
-    "config_overrides": {
-        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    },
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("masked", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_killed_and_resumed_it_ends_with_the_same_model(
-    long_run: dict[str, Any], tmp_path: Path, masked: bool
+    long_run: dict[str, Any], masked_model: dict[str, Any], tmp_path: Path, masked: bool
 ) -> None:
     if masked:
-        tokenizer = long_run["tokenizer"] | {"kwargs": {"mask_token": "<mask>"}}
-        long_run |= {"model": BERT, "tokenizer": tokenizer}
+        long_run |= masked_model
     whole = write(tmp_path / "whole", long_run | {"save_folder": str(tmp_path / "whole" / "save")})
     command = [sys.executable, "-m", "mixscale", "train"]
     subprocess.run([*command, str(whole)], check=True, env=ENVIRONMENT)
