@@ -100,16 +100,17 @@ class SmoothLaw:
         """Refit to the measured losses with noise added, each draw with its own prior.
 
         The noise of each validation loss is what the fit left over, widened for its parameters, or
-        what repeated runs showed if that is more.
+        what repeated runs showed if that is more. Most of it is the luck of a whole run, which all
+        its losses share: drawn for each loss alone it would cancel in their mean.
         """
         if self.runs is None:
             return None
         count = min(count, MAX_DRAWS)
         predicted = self.losses(self.runs.tokens)
         shape = (count, *predicted.shape)
-        deviation, freedom = self._deviation(predicted)
+        covariance, freedom = self._covariance(predicted)
         noise = rng.normal(size=shape) * student_scales(rng, count, freedom)[:, None, None]
-        losses = self.runs.losses + noise * deviation
+        losses = self.runs.losses + noise @ _root(covariance)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
         weight = np.ones(shape[:2])
         theta = self.family.fit(self.runs.tokens, losses, weight, start, rng)
@@ -130,15 +131,21 @@ class SmoothLaw:
             name: self.family.describe(row) for name, row in zip(names, self.theta, strict=True)
         }
 
-    def _deviation(self, predicted: Floats) -> tuple[Floats, float]:
-        """(validation,) standard deviation of a run around the law in nats, degrees of freedom."""
+    def _covariance(self, predicted: Floats) -> tuple[Floats, float]:
+        """(validation, validation) of a run around the law in squared nats, degrees of freedom."""
         assert self.runs is not None
         count, parameters = len(predicted), self.theta.shape[1]
         # Shrunken parameters cost less than one degree of freedom each, hence the floor.
         freedom = max(count - parameters, count / 3)
-        left = np.sqrt(((self.runs.losses - predicted) ** 2).sum(0) / freedom)
-        left = left if self.noise.losses is None else np.maximum(left, self.noise.losses)
-        return left, freedom
+        residuals = self.runs.losses - predicted
+        left = residuals.T @ residuals / freedom
+        if self.noise.losses is None:
+            return left, freedom
+        deviation = np.sqrt(np.diag(left))
+        correlation = left / np.maximum(np.outer(deviation, deviation), 1e-300)
+        np.fill_diagonal(correlation, 1.0)
+        wider = np.maximum(deviation, self.noise.losses)
+        return correlation * np.outer(wider, wider), freedom
 
     def _minimum(
         self, theta: Floats, feasible: Feasible, total: float, start: Floats | None
@@ -189,6 +196,12 @@ def fit_smooth(family: Family, runs: Runs, target: Target, noise: Noise) -> Smoo
     return SmoothLaw(
         domains=runs.domains, target=target, family=family, theta=theta, runs=runs, noise=noise
     )
+
+
+def _root(covariance: Floats) -> Floats:
+    """(validation, validation) symmetric square root."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def _starts(feasible: Feasible, count: int) -> Floats:
