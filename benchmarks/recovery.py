@@ -31,6 +31,7 @@ from fit.laws.smooth import Family, SmoothLaw
 from fit.noise import Noise, estimate_noise
 from fit.objective import target
 from fit.optimum import separable_optimum
+from fit.residuals import comparison_noise
 from fit.runs import BASE, MIXTURE, Runs
 from fit.solution import Question
 from fit.solve import solve
@@ -229,7 +230,7 @@ def attempt(trial: Trial, law: str, rng: np.random.Generator, draws: int) -> Out
 def fit_trial(trial: Trial, law: str) -> FittedLaw:
     """Fit a law to a trial's runs with the noise that they tell."""
     aim = target(Objective(), trial.runs.validation)
-    return law_named(law).fit(trial.runs, aim, estimate_noise(trial.runs, aim))
+    return law_named(law).fit(trial.runs, aim, comparison_noise(trial.runs, aim))
 
 
 def trials(law: str, noise: float | None, seeds: int, count: int) -> list[Outcome]:
@@ -333,6 +334,8 @@ class Told:
     """By rule, one for each trial."""
     changed: list[bool]
     """Whether the advice was to change."""
+    held: list[bool]
+    """Whether the interval of the step's gain holds its true gain."""
 
     def mean(self, rule: str) -> float:
         """Mean true gain."""
@@ -343,21 +346,24 @@ class Told:
         return float(np.mean(np.array(self.gains[rule]) < -1e-4))
 
 
-def advice_outcomes(spread: float, noise: float, count: int) -> Told:
+def advice_outcomes(spread: float, noise: float, count: int, measured: bool = False) -> Told:
     """What each rule would have gained, for domains that differ by `spread` in their curves.
+
+    The noise is known, or measured from what a law leaves over of the runs of the one seed.
 
     The rules: the optimum itself; the optimum if it gains in 95 % of redrawn experiments, each
     judged by another one, else the uniform mixture; the mean of the redrawn optima; the step that
     `fit.advice` takes, whatever its advice; what it recommends.
     """
     gains: dict[str, list[float]] = {}
-    changed = []
+    changed, held = [], []
     for number in range(count):
         rng = np.random.default_rng([number, 7])
         runs, feasible, true = _unlike_domains(rng, spread, noise)
         aim = target(Objective(), runs.validation)
         known = Noise(losses=np.array([noise]), objective=noise, source="seeds", degrees=12)
-        law = law_named("ddo").fit(runs, aim, known)
+        taken_for = comparison_noise(runs, aim) if measured else known
+        law = law_named("ddo").fit(runs, aim, taken_for)
         draws = law.draws(rng, 200)
         assert draws is not None
         optima = draws.optima(feasible, TOTAL) / TOTAL
@@ -382,7 +388,9 @@ def advice_outcomes(spread: float, noise: float, count: int) -> Told:
             values = true(np.stack([current, shares]) * TOTAL)
             gains.setdefault(name, []).append(float(values[0] - values[1]))
         changed.append(told.change)
-    return Told(gains=gains, changed=changed)
+        assert told.interval is not None
+        held.append(bool(told.interval[0] <= gains["step"][-1] <= told.interval[1]))
+    return Told(gains=gains, changed=changed, held=held)
 
 
 def _unlike_domains(
@@ -403,20 +411,24 @@ def _unlike_domains(
     return with_losses(design, losses[:, None]), feasible, true
 
 
-def advice_report(count: int) -> None:
+def advice_report(count: int, measured: bool) -> None:
     """Print what each rule gains and how often it does harm."""
     for spread, noise in itertools.product((0.0, 0.1, 0.3), (0.005, 0.015, 0.04)):
-        told = advice_outcomes(spread, noise, count)
+        told = advice_outcomes(spread, noise, count, measured)
         rules = ", ".join(
             f"{name} {told.mean(name):+.4f} (harm {told.harm(name):.0%})" for name in told.gains
         )
         print(
-            f"spread {spread}, noise {noise}: {rules}; changed {np.mean(told.changed):.0%}",
+            f"spread {spread}, noise {noise}: {rules}; changed {np.mean(told.changed):.0%}, "
+            f"interval holds the step's gain {np.mean(told.held):.2f}",
             flush=True,
         )
 
 
 CASES = {
+    "ddo, 1 seed, noise 0.0005": ("ddo", 0.0005, 1),
+    "ddo, 1 seed, noise 0.003": ("ddo", 0.003, 1),
+    "ddo, 1 seed, noise 0.006": ("ddo", 0.006, 1),
     "ddo, 2 seeds, noise 0.0005": ("ddo", 0.0005, 2),
     "ddo, 2 seeds, noise 0.003": ("ddo", 0.003, 2),
     "ddo, 3 seeds, noise 0.006": ("ddo", 0.006, 3),
@@ -437,9 +449,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--far", action="store_true", help="predictions at unmeasured budgets")
     parser.add_argument("--advice", action="store_true", help="what the advice gains")
+    parser.add_argument(
+        "--residuals", action="store_true", help="with --advice: noise as one seed's runs tell it"
+    )
     arguments = parser.parse_args()
     if arguments.advice:
-        advice_report(arguments.trials)
+        advice_report(arguments.trials, arguments.residuals)
         return
     if arguments.far:
         for law, shape in itertools.product(("ddo", "joint"), ("joint", "apart")):

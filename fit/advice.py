@@ -23,6 +23,8 @@ class Advice:
     """Predicted gain of that mixture over the current one, less its share of the optimism."""
     interval: Floats | None
     """(2,) of the gain; None when the noise is unknown."""
+    silent: bool
+    """No domain's tokens measurably change the objective, so that no mixture is better."""
     optimism: float
     """What the choice by noisy runs adds to the optimum's predicted gain."""
 
@@ -43,7 +45,7 @@ def advise(
     of the redrawn optima, which loses less than the optimum where the curvature is uncertain.
 
     The advice is to change if the gain of that step, less its part of the optimism, is above zero
-    in 95 % of the redrawn experiments.
+    in 95 % of the redrawn experiments. Where no domain answers it is to keep.
 
     Args:
         judge: The law at the largest measured scale.
@@ -55,16 +57,27 @@ def advise(
     """
     current = scale_into_bounds(current, feasible)
     plain = gain_over(judge, optimum, "current", current)
+    silent = len(judge.law.silent()) == len(current)
     if drawn_optima is None:
-        part = float(plain.gain > 0)
-        return Advice(change=part > 0, part=part, gain=plain.gain, interval=None, optimism=0.0)
+        part = float(plain.gain > 0 and not silent)
+        return Advice(
+            change=part > 0, part=part, gain=plain.gain, interval=None, silent=silent, optimism=0.0
+        )
     luck = optimism(judge, drawn_optima, current)
-    part = float(np.clip(1 - luck / (2 * plain.gain), 0, 1)) if plain.gain > 0 else 0.0
+    promising = plain.gain > 0 and not silent
+    part = float(np.clip(1 - luck / (2 * plain.gain), 0, 1)) if promising else 0.0
     step = current + part * (drawn_optima.mean(0) - current)
     gain = gain_over(judge, step, "current", current, part * luck)
     assert gain.interval is not None
     sure = part > 0 and gain.gain > 0 and bool(gain.interval[0] > 0)
-    return Advice(change=sure, part=part, gain=gain.gain, interval=gain.interval, optimism=luck)
+    return Advice(
+        change=sure,
+        part=part,
+        gain=gain.gain,
+        interval=gain.interval,
+        silent=silent,
+        optimism=luck,
+    )
 
 
 def step(part: float, average: Floats, current: Floats, feasible: Feasible) -> Floats:

@@ -19,9 +19,10 @@ from fit.held_out import choose_law
 from fit.law import FittedLaw, Law
 from fit.laws import law_named
 from fit.named_mixture import shares_of
-from fit.noise import Noise, estimate_noise
+from fit.noise import Noise
 from fit.objective import Target, target
 from fit.record import Cost, FitRecord, LawScore, Mixture
+from fit.residuals import comparison_noise
 from fit.runs import Runs
 from fit.settings import TableSettings
 from fit.solution import Question, Solution, name_binding
@@ -55,8 +56,9 @@ class MixingLaw:
     def fitted(self) -> FittedLaw:
         """The law, of the largest scale where it does not span them."""
         scale = float(self.runs.scales[-1])
-        runs = self.runs if self.law.spans_scales else self.runs.at(scale)
-        return self.law.fit(runs, self.target, self.noise)
+        if self.law.spans_scales:
+            return self.law.fit(self.runs, self.target, self.noise)
+        return self.law.fit(self.runs.at(scale), self.target, self.noise.at(scale))
 
     def predict(
         self, mixtures: Mapping[str, float] | Table, tokens: int | None = None
@@ -164,7 +166,7 @@ def choose(
     """Bind runs to an objective and to a law, compared with the others if it is `auto`."""
     aim = target(objective, runs.validation, bits_per_nat)
     aim.check(runs.losses)
-    noise = estimate_noise(runs, aim)
+    noise = comparison_noise(runs, aim)
     scores: tuple[LawScore, ...] = ()
     if law == "auto":
         law, scores = choose_law(runs, aim, noise)

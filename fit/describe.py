@@ -8,6 +8,7 @@ import numpy as np
 
 from contracts.config import format_tokens
 from contracts.experiment import Objective
+from fit import signal_words
 from fit.advice import Advice
 from fit.arrays import Floats
 from fit.exact_shares import exact_shares
@@ -26,6 +27,7 @@ from fit.record import (
 )
 from fit.responses import responses
 from fit.runs import BASE, Runs
+from fit.signal import signal
 from fit.solution import Answer, Question, ScaleFit, Solution
 
 _LUCK = " Every run has one seed, so the interval leaves out the luck of training."
@@ -49,6 +51,7 @@ def describe(
     """Gather everything that `fit.json` holds."""
     runs = solution.scales[0].runs
     drawn = solution.scales[-1].draw_shares
+    scales = tuple(_scale(fit, noise.at(fit.scale)) for fit in solution.scales)
     recommendation = recommend(solution, noise if law_named(law).needs_base else UNKNOWN_NOISE)
     return FitRecord(
         fit_id=fit_id,
@@ -59,13 +62,17 @@ def describe(
         validation=runs.validation,
         constraints=question.constraints,
         available_tokens=dict(question.available),
-        scales=tuple(_scale(fit, noise) for fit in solution.scales),
+        scales=scales,
         mixtures=tuple(_mixture(answer, runs.domains) for answer in solution.answers),
         reach=_reach(solution, question.target),
         gains=_gains(solution.answers[len(solution.scales) - 1], runs.domains),
         recommended=recommendation,
         laws=tuple(laws),
-        warnings=(*warnings, *solution.warnings),
+        warnings=(
+            *warnings,
+            *solution.warnings,
+            *signal_words.warnings(scales, recommendation),
+        ),
         noise=noise.source,
         noise_objective=noise.objective,
         bootstrap=0 if drawn is None else len(drawn),
@@ -83,17 +90,15 @@ def recommend(solution: Solution, noise: Noise = UNKNOWN_NOISE) -> Recommendatio
         noise: What the intervals rest on, where that may leave something out.
     """
     largest, advice = solution.scales[-1], solution.advice
-    silent = len(largest.law.silent()) == len(largest.runs.domains)
-    change = advice.change and not silent
     return Recommendation(
-        action="change" if change else "keep what you have",
+        action="change" if advice.change else "keep what you have",
         reason=(
             "No domain's tokens measurably change the objective at the largest scale."
-            if silent
+            if advice.silent
             else _reason(advice, _at(largest)) + _LUCK * (noise.source == "evaluation")
         ),
         current=_shares(solution.current, largest.runs.domains),
-        part=advice.part if change else 0.0,
+        part=advice.part if advice.change else 0.0,
         gain=advice.gain,
         interval=_pair(advice.interval),
         optimism=advice.optimism,
@@ -156,6 +161,8 @@ def _scale(fit: ScaleFit, noise: Noise) -> Scale:
         base_objective=float(values[base].mean()) if base.any() else None,
         parameters=fit.law.parameters(),
         residual_rms=float(np.sqrt((residual**2).mean())),
+        noise_objective=noise.objective,
+        signal=signal(fit.runs, fit.target, noise),
         silent=fit.law.silent(),
         unclear=fit.law.unclear(),
         responses=responses(fit, noise.objective),

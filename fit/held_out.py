@@ -101,6 +101,7 @@ def _held_out_part(law: Law, runs: Runs, target: Target, noise: Noise) -> Floats
 def _fold_fits(law: Law, runs: Runs, target: Target, noise: Noise):
     """Yield each fold's mask with the law fitted to the other runs."""
     folds = _folds(runs)
+    noise = noise if law.spans_scales else noise.at(float(runs.scale[0]))
     whole = law.fit(runs, target, noise) if folds else None
     if isinstance(whole, SmoothLaw):
         # All folds at once: a left-out run has weight zero.
@@ -144,7 +145,7 @@ def _next_scale(law: Law, runs: Runs, target: Target, noise: Noise) -> float | N
         predicted = fitted.objective(largest.tokens)
     else:
         before = float(scales[-2])
-        fitted = law.fit(runs.at(before), target, noise)
+        fitted = law.fit(runs.at(before), target, noise.at(before))
         predicted = fitted.objective(largest.tokens * before / scales[-1])
     missed = (predicted - predicted.mean()) - (measured - measured.mean())
     return float(np.abs(missed).mean())

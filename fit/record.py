@@ -81,6 +81,27 @@ class Response(Config):
     responds: bool
 
 
+class Signal(Config):
+    """The differences between the runs of one scale beside their noise, in units of the objective.
+
+    Root mean squares without what the noise adds to them; the runs of one mixture are averaged.
+    """
+
+    change: float | None
+    """A run against the base run of the same seed; null without a base run."""
+    between: float
+    """Two changes in the same direction, of different domains; two mixtures without a base run."""
+    noise: float
+    """Standard deviation of one such difference."""
+    runs_each: float = Field(gt=0)
+    """Runs of one mixture, on average: the number of seeds."""
+
+    @property
+    def ratio(self) -> float:
+        """How many times the noise the differences are that tell domains apart."""
+        return self.between / self.noise
+
+
 class Scale(Config):
     """What the runs of one scale say."""
 
@@ -91,6 +112,10 @@ class Scale(Config):
     """The law's; its layout differs by law."""
     residual_rms: float | None
     """Root mean square of measured minus fitted objective."""
+    noise_objective: float | None = None
+    """Standard deviation of one run's objective."""
+    signal: Signal | None = None
+    """Null where nothing tells the noise."""
     held_out_mae: float | None = None
     """Mean absolute error of the objective of left-out mixtures."""
     silent: tuple[str, ...]
@@ -182,9 +207,9 @@ class FitRecord(Config):
     laws: tuple[LawScore, ...] = ()
     """Held-out errors of the laws compared, the chosen one first."""
     warnings: tuple[str, ...]
-    noise: Literal["seeds", "evaluation", "unknown"]
+    noise: Literal["seeds", "residuals", "evaluation", "unknown"]
     noise_objective: float | None
-    """Standard deviation of one run's objective."""
+    """Standard deviation of one run's objective, all scales together."""
     bootstrap: int = Field(ge=0)
     cost: Cost
     run_ids: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from contracts.atomic import atomic_write
 from contracts.config import format_tokens
 from fit.figures import draw_figures
 from fit.record import FIT, FitRecord, Gain, Mixture, read_fit
+from fit.signal_words import ENOUGH
 
 PAGE = "report.html"
 
@@ -91,6 +92,7 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
         _section("Predicted gain of the best mixture", _gains(record)),
         _section("Constraints that bind", _binding(record)),
         *(_figure(name, figures[name], record) for name in _FIGURES if name in figures),
+        _section("Signal and noise", _signal(record)),
         _section("Fit quality", _quality(record)),
         _section("What the proxy runs cost", _cost(record)),
         _section("Remarks", _remarks(record)),
@@ -205,6 +207,30 @@ def _figure(name: str, png: bytes, record: FitRecord) -> str:
         f'<figure class="scroll"><img id="{name}" alt="{escape(title)}" '
         f'src="data:image/png;base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>",
+    )
+
+
+def _signal(record: FitRecord) -> str:
+    """How large the differences between runs are beside their noise, a row for each scale."""
+    found = [(scale, scale.signal) for scale in record.scales if scale.signal is not None]
+    rows = [
+        [
+            format_tokens(scale.scale_tokens) if scale.scale_tokens else "all",
+            _number(signal.change),
+            _number(signal.between),
+            _number(signal.noise),
+            f"{signal.ratio:.1f}",
+            f"{signal.runs_each:.3g}",
+        ]
+        for scale, signal in found
+    ]
+    if not rows:
+        return ""
+    heads = ["scale", "change against the base run", "difference between domains or mixtures"]
+    heads += ["noise of a comparison", "ratio", "runs of each"]
+    return _table(heads, rows) + (
+        "<p>Root mean squares of the objective without what the noise adds. The ratio is that of "
+        f"the difference and the noise; below {ENOUGH:g} the mixture found is mostly luck.</p>"
     )
 
 

@@ -95,8 +95,8 @@ def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
 def _fit_scales(runs: Runs, law: Law, noise: Noise, question: Question) -> tuple[ScaleFit, ...]:
     rng = np.random.default_rng(question.seed)
     if not law.spans_scales:
-        parts = [(scale, runs.at(scale)) for scale in runs.scales]
-        laws = [(s, part, law.fit(part, question.target, noise)) for s, part in parts]
+        parts = [(scale, runs.at(scale)) for scale in runs.scales.tolist()]
+        laws = [(s, part, law.fit(part, question.target, noise.at(s))) for s, part in parts]
         draws = [_draws(fitted, rng, question.draws) for _, _, fitted in laws]
     else:
         whole = law.fit(runs, question.target, noise)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from contracts.config import format_tokens
 from fit.record import FitRecord, Gain, LawScore, Mixture
+from fit.signal_words import sentence
 
 
 def render(record: FitRecord) -> Table:
@@ -22,8 +23,9 @@ def render(record: FitRecord) -> Table:
 
 
 def lines(record: FitRecord) -> Iterator[str]:
-    """Say what the table does not: laws compared, gains, warnings, the recommendation."""
+    """Say what the table does not: laws, signal and noise, gains, warnings, the recommendation."""
     yield from (_score(score, record) for score in record.laws)
+    yield from (text for scale in record.scales if (text := sentence(scale)))
     for gain in record.gains:
         yield _gain(gain, record.objective.metric)
     yield from (_far(m, record) for m in record.mixtures if m.kind == "projected" and m.gains)

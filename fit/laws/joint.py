@@ -35,6 +35,11 @@ class EffectiveTokens:
     """Tokens that count as 1."""
     convex: bool = True
 
+    @classmethod
+    def of(cls, tokens: Floats) -> EffectiveTokens:
+        """The family with the typical size of (runs, domains) tokens as its unit."""
+        return cls(unit=float(np.exp(np.log(tokens.sum(-1)).mean())))
+
     def fit(
         self,
         tokens: Floats,
@@ -57,6 +62,10 @@ class EffectiveTokens:
         part = np.exp(theta[:, 3:]) * x**g
         mass = part.sum(-1, keepdims=True)
         return -b * mass ** (-b - 1) * g * part / x / self.unit
+
+    def tangents(self, theta: Floats, tokens: Floats) -> Floats:
+        """(rows, points, parameters) derivatives of the predictions by the parameters."""
+        return _Model(self._x(tokens)).jacobian(theta)[1]
 
     def describe(self, theta: Floats) -> dict[str, Any]:
         """Named parameters of one validation loss."""
@@ -151,8 +160,7 @@ def _fit_rows(
 
 def fit_joint(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
     """Fit the power law in effective tokens to all runs."""
-    unit = float(np.exp(np.log(runs.tokens.sum(-1)).mean()))
-    return fit_smooth(EffectiveTokens(unit=unit), runs, target, noise)
+    return fit_smooth(EffectiveTokens.of(runs.tokens), runs, target, noise)
 
 
 def load_joint(parameters: dict[str, Any], domains: tuple[str, ...], target: Target) -> FittedLaw:

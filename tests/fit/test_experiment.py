@@ -15,6 +15,7 @@ from fit.experiment import fit_experiment
 from fit.project import project
 from fit.proportions import apply
 from fit.record import read_fit
+from fit.summary import lines
 
 RUN_YAML = """\
 # the big run
@@ -128,10 +129,43 @@ def test_pure_noise_keeps_what_you_have(tmp_path: Path, write_ddo_sweep: Callabl
 def test_one_seed_says_what_the_intervals_leave_out(
     tmp_path: Path, write_ddo_sweep: Callable
 ) -> None:
-    experiment = write_ddo_sweep(tmp_path, useful_web, seeds=(1,))
+    experiment = write_ddo_sweep(tmp_path, useful_web, seeds=(1,), scales=(1_000_000,))
     record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=50))
+    # Seven runs of three domains settle a law's parameters and leave nothing over.
     assert record.noise == "evaluation"
     assert any("one seed" in warning for warning in record.warnings)
+
+
+def test_one_seed_at_two_scales_takes_its_noise_from_a_law(
+    tmp_path: Path, write_ddo_sweep: Callable
+) -> None:
+    experiment = write_ddo_sweep(tmp_path, useful_web, seeds=(1,), noise=0.02)
+    record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=50))
+    assert record.noise == "residuals"
+    # Three losses of noise 0.02 each; their mean errs by 0.0115, the evaluation says 0.0017.
+    assert record.noise_objective == pytest.approx(0.0115, rel=0.5)
+    assert any("what the law `joint` leaves over" in warning for warning in record.warnings)
+
+
+def test_the_summary_says_what_the_runs_can_tell(tmp_path: Path, write_ddo_sweep: Callable) -> None:
+    folder = fit_experiment(write_ddo_sweep(tmp_path, useful_web), law="ddo", bootstrap=50)
+    record = read_fit(folder)
+    said = list(lines(record))
+    for scale in record.scales:
+        assert scale.signal is not None
+        assert scale.signal.ratio > 4
+        assert scale.signal.runs_each == 3
+    assert any(text.startswith("at 4M tokens changing a domain moves") for text in said)
+    assert not any("mostly luck" in text for text in said)
+    assert "Signal and noise" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_too_much_noise_is_said_with_what_helps(tmp_path: Path, write_ddo_sweep: Callable) -> None:
+    experiment = write_ddo_sweep(tmp_path, useful_web, noise=0.3)
+    record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=200))
+    assert record.recommended.action == "keep what you have"
+    (warning,) = [text for text in record.warnings if "mostly luck" in text]
+    assert "runs of each mixture instead of 3, a larger scale, or a recipe" in warning
 
 
 def test_one_scale_keeps_the_shares(tmp_path: Path, write_ddo_sweep: Callable) -> None:
