@@ -139,12 +139,13 @@ class SmoothLaw:
         freedom = max(count - parameters, count / 3)
         residuals = self.runs.losses - predicted
         left = residuals.T @ residuals / freedom
-        if self.noise.losses is None:
+        known = self.noise.beside_residuals
+        if known is None:
             return left, freedom
         deviation = np.sqrt(np.diag(left))
         correlation = left / np.maximum(np.outer(deviation, deviation), 1e-300)
         np.fill_diagonal(correlation, 1.0)
-        wider = np.maximum(deviation, self.noise.losses)
+        wider = np.maximum(deviation, known)
         return correlation * np.outer(wider, wider), freedom
 
     def _minimum(
