@@ -29,6 +29,8 @@ class DdoDesign(Config):
     """Token budget of the base run of each scale."""
     factor: float = Field(default=3.0, gt=1)
     """Each domain's base tokens are multiplied by this, then divided, the others unchanged."""
+    changes: Literal["both", "increased", "reduced"] = "both"
+    """Leave out the runs of one direction: a cheaper design, whose curves rest on two points."""
     base: BaseMixture = "uniform"
     """Base mixture: equal shares, shares by the domains' size, or shares by name."""
     noise_seeds: tuple[int, ...] = ()

@@ -141,12 +141,11 @@ def _ddo(design: DdoDesign, scale: int, shardset: ShardSet) -> Iterator[Point]:
     shares = mixture_of(design.base, shardset)
     base = {domain: share * scale for domain, share in shares.items()}
     yield Point(role="base", scale_tokens=scale, tokens=base)
-    roles: tuple[tuple[Role, float], ...] = (
-        ("increased", design.factor),
-        ("reduced", 1 / design.factor),
-    )
+    roles: dict[Role, float] = {"increased": design.factor, "reduced": 1 / design.factor}
     for domain, tokens in base.items():
-        for role, factor in roles:
+        for role, factor in roles.items():
+            if design.changes not in ("both", role):
+                continue
             yield Point(
                 role=role,
                 scale_tokens=scale,

@@ -49,6 +49,13 @@ def test_ddo_changes_one_domain_at_a_time(summary: ShardSet) -> None:
     assert len({run.name for run in runs}) == len(runs)
 
 
+@pytest.mark.parametrize("changes", ["increased", "reduced"])
+def test_one_direction_can_be_left_out(summary: ShardSet, changes: str) -> None:
+    design = {"type": "ddo", "scales": [1920], "changes": changes}
+    runs = plan_runs(experiment(design=design), summary)
+    assert [run.point.role for run in runs] == ["base"] + 3 * [changes]
+
+
 def test_runs_of_a_scale_differ_in_the_mixture_only(summary: ShardSet) -> None:
     base, changed = (run.config for run in plan_runs(experiment(), summary)[:2])
     ours = {"metadata", "train_loader", "max_duration"}
