@@ -370,7 +370,10 @@ def advice_outcomes(spread: float, noise: float, count: int, measured: bool = Fa
         best = law.optimum(feasible, TOTAL).tokens / TOTAL
         current = np.full(len(best), 1 / len(best))
         judge = Judge(name="ddo", law=law, draws=draws, budget=TOTAL)
-        told = advise(judge, best, optima, current, feasible)
+        other = Judge(
+            name="joint", law=law_named("joint").fit(runs, aim, taken_for), draws=None, budget=TOTAL
+        )
+        told = advise(judge, best, optima, current, feasible, other)
         before, after = judge.drawn(current[None]), judge.drawn(np.roll(optima, 1, 0))
         assert before is not None
         assert after is not None

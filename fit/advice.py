@@ -9,7 +9,10 @@ import numpy as np
 
 from fit.arrays import Floats
 from fit.feasible import Feasible, scale_into_bounds
-from fit.gain import Judge, gain_over, optimism
+from fit.gain import GainOver, Judge, gain_over, optimism
+
+_BORNE_OUT = 0.5
+"""Part of the least likely gain that a second law has to predict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,10 @@ class Advice:
     """(2,) of the gain; None when the noise is unknown."""
     silent: bool
     """No domain's tokens measurably change the objective, so that no mixture is better."""
+    second: GainOver | None
+    """The same gain as a second law predicts it, fitted to the same runs."""
+    second_law: str | None
+    """Its name."""
     optimism: float
     """What the choice by noisy runs adds to the optimum's predicted gain."""
 
@@ -35,6 +42,7 @@ def advise(
     drawn_optima: Floats | None,
     current: Floats,
     feasible: Feasible,
+    second: Judge | None = None,
 ) -> Advice:
     """Weigh the gain that the runs promise against the noise that it was chosen by.
 
@@ -45,7 +53,9 @@ def advise(
     of the redrawn optima, which loses less than the optimum where the curvature is uncertain.
 
     The advice is to change if the gain of that step, less its part of the optimism, is above zero
-    in 95 % of the redrawn experiments. Where no domain answers it is to keep.
+    in 95 % of the redrawn experiments. Where no domain answers, or a second law predicts for that
+    step less than half of the least gain that the interval allows, it is to keep: draws know the
+    noise, not that the law is wrong.
 
     Args:
         judge: The law at the largest measured scale.
@@ -54,14 +64,23 @@ def advise(
             noise.
         current: (domains,) the mixture in use, allowed or not.
         feasible: The allowed mixtures there.
+        second: Another law, fitted to the same runs.
     """
     current = scale_into_bounds(current, feasible)
     plain = gain_over(judge, optimum, "current", current)
     silent = len(judge.law.silent()) == len(current)
     if drawn_optima is None:
         part = float(plain.gain > 0 and not silent)
+        other = _second(second, optimum, current)
         return Advice(
-            change=part > 0, part=part, gain=plain.gain, interval=None, silent=silent, optimism=0.0
+            change=part > 0 and _borne_out(other, 0.0),
+            part=part,
+            gain=plain.gain,
+            interval=None,
+            silent=silent,
+            second=other,
+            second_law=second and second.name,
+            optimism=0.0,
         )
     luck = optimism(judge, drawn_optima, current)
     promising = plain.gain > 0 and not silent
@@ -69,15 +88,27 @@ def advise(
     step = current + part * (drawn_optima.mean(0) - current)
     gain = gain_over(judge, step, "current", current, part * luck)
     assert gain.interval is not None
-    sure = part > 0 and gain.gain > 0 and bool(gain.interval[0] > 0)
+    other = _second(second, step, current) if part else None
+    least = float(gain.interval[0])
+    sure = part > 0 and gain.gain > 0 and least > 0 and _borne_out(other, least)
     return Advice(
         change=sure,
         part=part,
         gain=gain.gain,
         interval=gain.interval,
         silent=silent,
+        second=other,
+        second_law=second and second.name,
         optimism=luck,
     )
+
+
+def _second(judge: Judge | None, shares: Floats, current: Floats) -> GainOver | None:
+    return None if judge is None else gain_over(judge, shares, "current", current)
+
+
+def _borne_out(second: GainOver | None, least: float) -> bool:
+    return second is None or second.gain > _BORNE_OUT * least
 
 
 def step(part: float, average: Floats, current: Floats, feasible: Feasible) -> Floats:

@@ -12,6 +12,7 @@ from fit import signal_words
 from fit.advice import Advice
 from fit.arrays import Floats
 from fit.exact_shares import exact_shares
+from fit.gain import GainOver
 from fit.laws import law_named
 from fit.noise import UNKNOWN_NOISE, Noise
 from fit.objective import Target
@@ -101,15 +102,18 @@ def recommend(solution: Solution, noise: Noise = UNKNOWN_NOISE) -> Recommendatio
         part=advice.part if advice.change else 0.0,
         gain=advice.gain,
         interval=_pair(advice.interval),
+        second_law=advice.second_law,
+        second_gain=None if advice.second is None else advice.second.gain,
         optimism=advice.optimism,
     )
 
 
 def _reason(advice: Advice, at: str) -> str:
+    doubt = "" if advice.change or advice.second is None else _doubt(advice.second, advice)
     if advice.interval is None:
         sign = "lower" if advice.gain > 0 else "higher"
         amount = f"{abs(advice.gain):.4g} {sign} objective than the current mixture{at}"
-        return f"Predicted {amount}; the noise is unknown."
+        return f"Predicted {amount}{doubt}; the noise is unknown."
     span = f"90 % interval {advice.interval[0]:.4g} to {advice.interval[1]:.4g}"
     amount = f"{advice.gain:.4g} lower objective than the current mixture{at} ({span})"
     if not advice.part:
@@ -117,7 +121,16 @@ def _reason(advice: Advice, at: str) -> str:
     step = f"A step of {advice.part:.0%} from the current mixture towards the best one"
     if advice.change:
         return f"{step} is predicted to give {amount}."
-    return f"{step} is predicted to give {amount}, which is within the noise."
+    noisy = ", which is within the noise" if advice.interval[0] <= 0 else ""
+    return f"{step} is predicted to give {amount}{noisy}{doubt}."
+
+
+def _doubt(second: GainOver, advice: Advice) -> str:
+    """What the second law says, where that is what speaks against a change."""
+    sure = advice.part and (advice.interval is None or advice.interval[0] > 0)
+    sign = "a gain of only" if second.gain > 0 else "a loss of"
+    text = f", but law {advice.second_law}, fitted to the same runs, predicts {sign}"
+    return f"{text} {abs(second.gain):.4g}" if sure else ""
 
 
 def _at(fit: ScaleFit) -> str:

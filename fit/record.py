@@ -150,6 +150,10 @@ class Recommendation(Config):
     """Predicted gain of that step at the largest measured scale."""
     interval: Interval | None = None
     """90 %."""
+    second_law: str | None = None
+    """Another law, fitted to the same runs, that was asked too."""
+    second_gain: float | None = None
+    """What it predicts for the same step."""
     optimism: float | None = None
     """What the choice by noisy runs adds to the optimum's predicted gain; taken off the gains."""
 

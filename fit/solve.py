@@ -63,14 +63,16 @@ def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
     measured = _measured(fits)
     others = _other_mixtures(question, runs.domains)
     last = fits[-1]
-    advice = advise(last.judge, last.shares, last.draw_shares, others[CURRENT], last.feasible)
+    far = far_law(runs, law, noise, question, fits)
+    second = _second_law(runs, law, noise, question, last, far)
+    current = others[CURRENT]
+    advice = advise(last.judge, last.shares, last.draw_shares, current, last.feasible, second)
     part = advice.part if advice.change else 0.0
     plan = Plan(question=question, others=others, part=part)
     carried = [] if law.spans_scales else trends(measured, runs.domains)
     answers = [_measured_answer(fit, plan) for fit in fits]
     warnings = [intervals_sentence(fits, law, noise, question), *silence(fits), *carried]
     reach = Far(fits=fits, measured=measured, spans_scales=law.spans_scales)
-    far = far_law(runs, law, noise, question, fits)
     for budget in question.budgets:
         try:
             answers.append(
@@ -151,6 +153,18 @@ def far_law(
     rng = np.random.default_rng([question.seed, 1])
     draws = _draws(fitted, rng, min(question.draws, _FAR_DRAWS)) if question.budgets else None
     return Judge(name=FAR_LAW, law=fitted, draws=draws, budget=last.scale)
+
+
+def _second_law(
+    runs: Runs, law: Law, noise: Noise, question: Question, last: ScaleFit, far: Judge | None
+) -> Judge | None:
+    """Another law that judges the mixture; for `joint` itself none is at hand."""
+    if law.name == FAR_LAW:
+        return None
+    if far is not None and far.name == FAR_LAW:
+        return far
+    fitted = law_named(FAR_LAW).fit(runs, question.target, noise)
+    return Judge(name=FAR_LAW, law=fitted, draws=None, budget=last.scale)
 
 
 def _measured(fits: Sequence[ScaleFit]) -> Measured:

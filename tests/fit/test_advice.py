@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.recovery import ddo_design, with_losses
 from contracts.errors import UserError
 from contracts.experiment import Constraints, GroupBound, Objective
-from fit.advice import average_at, step
+from fit.advice import advise, average_at, step
 from fit.arrays import Floats
 from fit.carry import Measured, carry
+from fit.describe import recommend
 from fit.exact_shares import exact_shares
 from fit.experiment import fit_experiment
 from fit.feasible import feasible_set
+from fit.gain import Judge
 from fit.laws import law_named
-from fit.noise import Noise
+from fit.noise import UNKNOWN_NOISE, Noise
 from fit.objective import target
 from fit.project import allowed, project
 from fit.record import read_fit
+from fit.residuals import comparison_noise
+from fit.solution import Question
+from fit.solve import solve
 
 DOMAINS = ("web", "code", "books")
 
@@ -97,6 +104,50 @@ def test_keeping_means_the_mixture_that_is_there() -> None:
     assert kept[0] / kept[1] == pytest.approx(0.7 / 0.25)
     half = step(0.5, average, kept, feasible)
     np.testing.assert_allclose(half, (kept + average) / 2, atol=1e-9)
+
+
+def test_a_gain_that_a_second_law_does_not_see_is_not_acted_on() -> None:
+    slopes = np.array([0.2, 0.1, 0.05])
+    design = ddo_design(3, 2)
+    effect = np.log(design.tokens / design.tokens[0])
+    noise = 0.003 * np.random.default_rng(0).normal(size=len(design))
+    runs = with_losses(design, (4 - effect @ slopes + noise)[:, None])
+    other = with_losses(design, (4 - effect @ slopes[::-1] + noise)[:, None])
+    aim = target(Objective(), ("v",))
+    question = Question(target=aim, constraints=Constraints(), budgets=(), draws=100)
+    solution = solve(runs, law_named("ddo"), comparison_noise(runs, aim), question)
+    assert solution.advice.change
+    assert solution.advice.second_law == "joint"
+
+    last = solution.scales[-1]
+    assert last.draw_shares is not None
+    opposed = law_named("joint").fit(other, aim, UNKNOWN_NOISE)
+    second = Judge(name="joint", law=opposed, draws=None, budget=last.scale)
+    doubted = advise(
+        last.judge, last.shares, last.draw_shares, solution.current, last.feasible, second
+    )
+    assert doubted.interval is not None
+    assert doubted.interval[0] > 0
+    assert not doubted.change
+    said = recommend(replace(solution, advice=doubted))
+    assert said.action == "keep what you have"
+    assert "but law joint, fitted to the same runs, predicts a loss of" in said.reason
+    assert said.second_gain is not None
+    assert said.second_gain < 0
+
+
+def test_where_no_domain_answers_the_mixture_stays() -> None:
+    design = ddo_design(3, 1)
+    losses = 3 + np.log(design.tokens / design.tokens[0]) @ np.array([0.01, 0.02, 0.03])
+    runs = with_losses(design, losses[:, None])
+    current = np.array([0.5, 0.3, 0.2])
+    question = Question(
+        target=target(Objective(), ("v",)), constraints=Constraints(), budgets=(), current=current
+    )
+    solution = solve(runs, law_named("ddo"), UNKNOWN_NOISE, question)
+    assert solution.scales[-1].law.silent() == runs.domains
+    assert recommend(solution).action == "keep what you have"
+    np.testing.assert_allclose(solution.answers[-1].recommended, current)
 
 
 def test_means_between_known_budgets_are_interpolated() -> None:
