@@ -359,7 +359,7 @@ def advice_outcomes(spread: float, noise: float, count: int, measured: bool = Fa
     changed, held = [], []
     for number in range(count):
         rng = np.random.default_rng([number, 7])
-        runs, feasible, true = _unlike_domains(rng, spread, noise)
+        runs, feasible, true = unlike_domains(rng, spread, noise)
         aim = target(Objective(), runs.validation)
         known = Noise(losses=np.array([noise]), objective=noise, source="seeds", degrees=12)
         taken_for = comparison_noise(runs, aim) if measured else known
@@ -396,7 +396,7 @@ def advice_outcomes(spread: float, noise: float, count: int, measured: bool = Fa
     return Told(gains=gains, changed=changed, held=held)
 
 
-def _unlike_domains(
+def unlike_domains(
     rng: np.random.Generator, spread: float, noise: float
 ) -> tuple[Runs, Feasible, Truth]:
     """Noisy runs of one seed, and the true objective; spread 0 makes uniform the best mixture."""

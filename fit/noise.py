@@ -64,6 +64,12 @@ class Noise:
     @property
     def sentence(self) -> str:
         """What the intervals rest on."""
+        others = [noise.source for noise in self.by_scale.values() if noise.source != self.source]
+        if others:
+            return (
+                "Noise was measured from runs repeated with other seeds; at scales without them it "
+                "is what the law `joint` leaves over of the runs, its own error included."
+            )
         return {
             "seeds": "Noise was measured from runs repeated with other seeds.",
             "residuals": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fit.arrays import Floats
@@ -27,15 +29,17 @@ _NEGLIGIBLE = 1e-9
 def comparison_noise(runs: Runs, target: Target) -> Noise:
     """Measure the noise from repeated runs; without them, from what the law `joint` leaves over.
 
-    The standard error of the evaluation sample is the least that residuals count as.
+    So it is for each scale too: where only the smallest one is repeated, the others differ less by
+    luck. The standard error of the evaluation sample is the least that residuals count as.
     """
     measured = estimate_noise(runs, target)
-    if measured.source == "seeds":
-        return measured
-    pooled = _residuals(runs, target, MINIMUM_DEGREES)
+    pooled = measured
+    if measured.source != "seeds":
+        pooled = _residuals(runs, target, MINIMUM_DEGREES)
     if pooled is None:
         return measured
-    return with_scales(pooled, runs, lambda part: _residuals(part, target, OWN_DEGREES))
+    left = with_scales(pooled, runs, lambda part: _residuals(part, target, OWN_DEGREES))
+    return replace(left, by_scale={**left.by_scale, **measured.by_scale})
 
 
 def _residuals(runs: Runs, target: Target, least: int) -> Noise | None:
