@@ -68,12 +68,12 @@ class Noise:
         if others:
             return (
                 "Noise was measured from runs repeated with other seeds; at scales without them it "
-                "is what the law `joint` leaves over of the runs, its own error included."
+                "is what law joint leaves over of the runs, its own error included."
             )
         return {
             "seeds": "Noise was measured from runs repeated with other seeds.",
             "residuals": (
-                "No run is repeated enough: as noise counts what the law `joint` leaves over of "
+                "No run is repeated enough: as noise counts what law joint leaves over of "
                 "the runs, at least the standard error of the evaluation sample. Where that law "
                 "is wrong, its error counts as noise. Two or more seeds would measure the noise."
             ),

@@ -243,14 +243,16 @@ def _quality(record: FitRecord) -> str:
                 str(scale.runs),
                 _number(scale.base_objective),
                 _number(scale.residual_rms),
+                _number(scale.noise_objective),
                 escape(", ".join(scale.silent)) or "-",
                 escape(", ".join(scale.unclear)) or "-",
             ]
         )
-    heads = ["scale", "runs", "base objective", "residual, RMS"]
+    heads = ["scale", "runs", "base objective", "residual, RMS", "noise of one run"]
     heads += ["no measurable response", "too noisy to tell"]
     noise = _number(record.noise_objective)
-    return _table(heads, rows) + f"<p>Noise of one run's objective: {noise} ({record.noise}).</p>"
+    text = f"Noise of one run's objective, all scales together: {noise} ({record.noise})."
+    return _table(heads, rows) + f"<p>{text}</p>"
 
 
 def _cost(record: FitRecord) -> str:

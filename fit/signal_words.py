@@ -41,7 +41,7 @@ def warnings(scales: Sequence[Scale], recommended: Recommendation) -> Iterator[s
 
 def _too_low(low: Sequence[tuple[Scale, Signal]]) -> str:
     found = low[0][1]
-    times = " and ".join(f"{signal.ratio:.1f}" for _, signal in low)
+    times = _together([f"{signal.ratio:.1f}" for _, signal in low])
     text = (
         f"{_at(*(scale for scale, _ in low))}the differences that tell "
         f"{'mixtures' if found.change is None else 'domains'} apart are {times} times the noise of "
@@ -72,18 +72,20 @@ def _runs(needed: Sequence[float], found: Signal) -> str:
     """How many runs would do, each time, and what would do instead."""
     least = math.floor(found.runs_each) + 1
     many = [
-        f"more than {_MOST_RUNS}"
-        if number > _MOST_RUNS
-        else f"about {max(math.ceil(number), least)}"
+        f"more than {_MOST_RUNS}" if number > _MOST_RUNS else str(max(math.ceil(number), least))
         for number in needed
     ]
+    about = "" if needed[0] > _MOST_RUNS else "about "
     return (
-        f"{' and '.join(many)} runs of each mixture instead of {found.runs_each:.2g}, a "
-        'larger scale, or a recipe with less noise (docs/training.md, "Choosing a recipe by its '
-        'noise")'
+        f"{about}{_together(many)} runs of each mixture instead of {found.runs_each:.2g}, a larger "
+        'scale, or a recipe with less noise (docs/training.md, "Choosing a recipe by its noise")'
     )
 
 
 def _at(*scales: Scale) -> str:
     budgets = [format_tokens(scale.scale_tokens) for scale in scales if scale.scale_tokens]
-    return f"at {' and '.join(budgets)} tokens " if budgets else ""
+    return f"at {_together(budgets)} tokens " if budgets else ""
+
+
+def _together(items: Sequence[str]) -> str:
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

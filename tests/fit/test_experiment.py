@@ -144,7 +144,7 @@ def test_one_seed_at_two_scales_takes_its_noise_from_a_law(
     assert record.noise == "residuals"
     # Three losses of noise 0.02 each; their mean errs by 0.0115, the evaluation says 0.0017.
     assert record.noise_objective == pytest.approx(0.0115, rel=0.5)
-    assert any("what the law `joint` leaves over" in warning for warning in record.warnings)
+    assert any("what law joint leaves over" in warning for warning in record.warnings)
 
 
 def test_the_summary_says_what_the_runs_can_tell(tmp_path: Path, write_ddo_sweep: Callable) -> None:

@@ -97,7 +97,7 @@ def test_low_ratios_are_named_with_the_runs_that_they_need() -> None:
     assert warning.startswith("At 160k and 400k tokens the differences that tell domains apart")
     assert "are 0.0 and 1.0 times the noise" in warning
     # Twice the ratio takes four times the runs.
-    assert "more than 100 and about 8 runs of each mixture instead of 2" in warning
+    assert "more than 100 and 8 runs of each mixture instead of 2" in warning
     assert "2.5 times the noise of a comparison (0.02)" in (sentence(scales[2]) or "")
 
 
