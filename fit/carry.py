@@ -11,7 +11,7 @@ from fit.feasible import Feasible, scale_into_bounds
 from fit.projection import fit_projection, kept_part
 
 # A share of zero has no logarithm; the smallest share that a projection starts from.
-_SMALLEST_SHARE = 1e-6
+SMALLEST_SHARE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,9 @@ class Measured:
     the optimum is at or beyond the bound."""
     slope_error: Floats | None = None
     """(domains,) standard deviation of the slopes of log tokens by step."""
+    scale_error: Floats | None = None
+    """(scales,) standard deviation of log tokens, the median of the domains with a trend: longer
+    runs differ less by luck, so their optima count for more."""
 
     @property
     def moving(self) -> Bools:
@@ -57,12 +60,12 @@ def carry_draws(
     Returns:
         (..., domains) shares that sum to 1.
     """
-    last = np.maximum(shares[..., -1, :], _SMALLEST_SHARE)
+    last = np.maximum(shares[..., -1, :], SMALLEST_SHARE)
     moving = measured.moving
     if len(measured.totals) < 2 or moving.sum() < 2:
         return scale_into_bounds(last, feasible)
     held = np.where(moving, 0.0, np.clip(last, feasible.low, feasible.high))
-    rest = np.maximum(1 - held.sum(-1), _SMALLEST_SHARE)
+    rest = np.maximum(1 - held.sum(-1), SMALLEST_SHARE)
     projected = held.copy()
     projected[..., moving] = _follow(measured, shares, token_budget * rest) / token_budget
     return scale_into_bounds(projected, feasible)
@@ -71,8 +74,13 @@ def carry_draws(
 def slopes(measured: Measured, shares: Floats) -> Floats:
     """(..., moving domains) growth of log tokens by step."""
     moving = measured.moving
-    quantities = np.maximum(shares[..., moving], _SMALLEST_SHARE) * measured.totals[:, None]
-    return fit_projection(measured.totals, quantities, use=measured.free[:, moving]).slope
+    quantities = np.maximum(shares[..., moving], SMALLEST_SHARE) * measured.totals[:, None]
+    return fit_projection(
+        measured.totals,
+        quantities,
+        use=measured.free[:, moving],
+        scale_error=measured.scale_error,
+    ).slope
 
 
 def kept_trend(measured: Measured) -> float:
@@ -88,9 +96,13 @@ def kept_trend(measured: Measured) -> float:
 
 def _follow(measured: Measured, shares: Floats, budget: Floats) -> Floats:
     moving = measured.moving
-    quantities = np.maximum(shares[..., moving], _SMALLEST_SHARE) * measured.totals[:, None]
+    quantities = np.maximum(shares[..., moving], SMALLEST_SHARE) * measured.totals[:, None]
     error = None if measured.slope_error is None else measured.slope_error[moving]
     projection = fit_projection(
-        measured.totals, quantities, use=measured.free[:, moving], slope_error=error
+        measured.totals,
+        quantities,
+        use=measured.free[:, moving],
+        slope_error=error,
+        scale_error=measured.scale_error,
     )
     return projection.at_total(budget)

@@ -203,7 +203,7 @@ def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
 
 def _reach(solution: Solution, target: Target) -> Reach:
     measured = solution.measured
-    error = measured.slope_error
+    of_slopes, of_scales = measured.slope_error, measured.scale_error
     several = len(measured.totals) > 1
     whole, far = solution.spans_scales, solution.far
     return Reach(
@@ -211,7 +211,8 @@ def _reach(solution: Solution, target: Target) -> Reach:
         totals=tuple(measured.totals.tolist()),
         shares=tuple(tuple(row) for row in measured.shares.tolist()),
         free=tuple(tuple(row) for row in measured.free.tolist()),
-        slope_error=None if error is None else tuple(error.tolist()),
+        slope_error=None if of_slopes is None else tuple(of_slopes.tolist()),
+        scale_error=None if of_scales is None else tuple(of_scales.tolist()),
         law=None if far is None else far.name,
         parameters=None if far is None else far.law.parameters(),
         bits_per_nat=(

@@ -102,12 +102,13 @@ def _exact(record: FitRecord, shares: Floats) -> dict[str, float]:
 
 
 def _measured(reach: Reach) -> Measured:
-    error = reach.slope_error
+    of_slopes, of_scales = reach.slope_error, reach.scale_error
     return Measured(
         totals=np.array(reach.totals),
         shares=np.array(reach.shares),
         free=np.array(reach.free, dtype=bool),
-        slope_error=None if error is None else np.array(error),
+        slope_error=None if of_slopes is None else np.array(of_slopes),
+        scale_error=None if of_scales is None else np.array(of_scales),
     )
 
 

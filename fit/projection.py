@@ -69,10 +69,12 @@ def fit_projection(
     *,
     use: Bools | None = None,
     slope_error: Floats | None = None,
+    scale_error: Floats | None = None,
 ) -> Projection:
     """Fit the lines to optimal quantities at two or more scales.
 
-    Two scales give the lines through both, as in the paper; more give least squares in log tokens.
+    Two scales give the lines through both, as in the paper; more give least squares in log tokens,
+    in which a scale counts by the precision of its optimum.
     The steps are even in the log of the total. Slopes that differ by less than their noise are
     drawn together: each keeps the part of its distance from the mean slope that the noise does not
     explain (the James-Stein rule with the spread estimated from the slopes themselves), since a
@@ -84,6 +86,7 @@ def fit_projection(
         use: (scales, domains) which quantities count, two or more for each domain; all if absent.
         slope_error: (domains,) standard deviation of the slopes; nothing is drawn together
             without.
+        scale_error: (scales,) standard deviation of the log quantities; all count alike without.
 
     Raises:
         UserError: Fewer than two scales.
@@ -91,6 +94,8 @@ def fit_projection(
     if len(totals) < 2:
         raise UserError("projection: one scale is not enough; run the design at a second scale")
     weight = np.ones(quantities.shape[-2:]) if use is None else use.astype(np.float64)
+    if scale_error is not None:
+        weight = weight / scale_error[:, None] ** 2
     weight = weight / weight.sum(0)
     step = (np.log(totals / totals[0]) / np.log(totals[1] / totals[0]))[:, None]
     centred = step - (weight * step).sum(0)

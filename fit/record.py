@@ -168,6 +168,7 @@ class Reach(Config):
     free: tuple[tuple[bool, ...], ...] = ()
     """(scales, domains): off the bounds."""
     slope_error: tuple[float, ...] | None = None
+    scale_error: tuple[float, ...] | None = None
     law: str | None = None
     """The law that predicts the objective at any budget; null where none can."""
     parameters: dict[str, Any] | None = None

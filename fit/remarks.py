@@ -47,8 +47,8 @@ def trends(measured: Measured, domains: Sequence[str]) -> list[str]:
     if kept == 0:
         sentences.append(
             "From scale to scale the optimum moves by no more than its noise, so a projection "
-            "keeps the mean of the measured shares. More seeds, or scales further apart, could "
-            "show a trend."
+            "keeps the mean of the measured shares, each scale counting by its precision. More "
+            "seeds, or scales further apart, could show a trend."
         )
     elif kept < 1:
         sentences.append(

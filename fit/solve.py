@@ -11,7 +11,7 @@ from contracts.config import format_tokens
 from contracts.errors import UserError
 from fit.advice import advise, step
 from fit.arrays import Floats
-from fit.carry import Measured, carry, carry_draws, kept_trend, slopes
+from fit.carry import SMALLEST_SHARE, Measured, carry, carry_draws, kept_trend, slopes
 from fit.feasible import Feasible, feasible_set, scale_into_bounds
 from fit.gain import Judge, gain_over, optimism
 from fit.interval import interval
@@ -176,9 +176,11 @@ def _measured(fits: Sequence[ScaleFit]) -> Measured:
     draws = _draw_shares(fits)
     if draws is None or len(fits) < 2 or not plain.moving.any():
         return plain
+    logs = np.log(np.maximum(draws[:, :, plain.moving], SMALLEST_SHARE))
+    weighted = replace(plain, scale_error=np.maximum(np.median(logs.std(0), -1), 1e-9))
     error = np.zeros(plain.shares.shape[1])
-    error[plain.moving] = slopes(plain, draws).std(0)
-    return Measured(totals=plain.totals, shares=plain.shares, free=plain.free, slope_error=error)
+    error[plain.moving] = slopes(weighted, draws).std(0)
+    return replace(weighted, slope_error=error)
 
 
 def _draw_shares(fits: Sequence[ScaleFit]) -> Floats | None:

@@ -73,6 +73,7 @@ def test_a_projection_does_not_run_past_where_optima_level_off(folder: Path) -> 
         shares=np.array(reach.shares),
         free=np.array(reach.free),
         slope_error=np.array(reach.slope_error),
+        scale_error=np.array(reach.scale_error),
     )
     line = carry(measured, 256e6, feasible)
     found = np.array([record.mixtures[-1].proportions[name] for name in DOMAINS])

@@ -84,3 +84,13 @@ def test_the_total_is_met_whatever_the_optima(
     quantities = np.stack([first / first.sum(), 4 * second / second.sum()])
     projection = fit_projection(np.array([1.0, 4.0]), quantities)
     assert projection.at_total(4 * factor).sum() == pytest.approx(4 * factor, rel=1e-8)
+
+
+def test_scales_count_by_their_precision() -> None:
+    totals = np.array([1.0, 2.0, 4.0])
+    shares = np.array([[0.5, 0.5], [0.4, 0.6], [0.2, 0.8]])
+    error = np.array([1.0, 1.0, 1e-4])
+    projection = fit_projection(
+        totals, shares * totals[:, None], slope_error=np.full(2, 10.0), scale_error=error
+    )
+    np.testing.assert_allclose(projection.at_total(4.0) / 4, shares[-1], atol=1e-3)
