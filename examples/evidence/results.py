@@ -1,0 +1,86 @@
+"""Write the tables and figures of docs/results.md from the records.
+
+    python -m examples.evidence.results [NAME ...] [--print]
+
+Without names all are made. A table replaces what stands in docs/results.md between its two marks;
+with `--print` it is only shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from contracts.atomic import atomic_path
+from examples.evidence import cheaper, noise, payoff, scale_dependence
+from examples.evidence.experiments import HERE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOCS = HERE.parents[1] / "docs"
+PAGE = DOCS / "results.md"
+TABLES: dict[str, Callable[[], str]] = {
+    "optima": scale_dependence.optima,
+    "movement": scale_dependence.movement,
+    "distances": scale_dependence.distances,
+    "middle": scale_dependence.middle,
+    "middle-losses": scale_dependence.middle_losses,
+    "payoff": payoff.payoff,
+    "predictions": payoff.predictions,
+    "cheaper": cheaper.cheaper,
+    "seeds": cheaper.seeds,
+    "recipes": noise.recipes,
+    "variances": noise.variances,
+    "evaluation": noise.evaluation,
+    "cost": noise.cost,
+}
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "optima": scale_dependence.figure,
+    "payoff": payoff.figure,
+}
+
+
+def put(page: str, name: str, table: str) -> str:
+    """Replace a table in a page.
+
+    Raises:
+        KeyError: The page has no marks for it.
+    """
+    marks = f"<!-- {name}: python -m examples.evidence.results {name} -->", f"<!-- end {name} -->"
+    pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
+    if not re.search(pattern, page, flags=re.DOTALL):
+        raise KeyError(f"{PAGE} has no {marks[0]} … {marks[1]}")
+    whole = f"{marks[0]}\n\n{table}\n\n{marks[1]}"
+    return re.sub(pattern, lambda _: whole, page, flags=re.DOTALL)
+
+
+def draw(name: str) -> None:
+    """Write a figure."""
+    path = DOCS / "results" / f"{name}.png"
+    path.parent.mkdir(exist_ok=True)
+    with atomic_path(path) as temporary:
+        FIGURES[name]().savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+
+
+def main() -> None:
+    """Make what was asked for."""
+    parser = argparse.ArgumentParser(description="Make the tables of docs/results.md.")
+    parser.add_argument("names", nargs="*", default=list(TABLES), metavar="NAME")
+    parser.add_argument("--print", action="store_true", help="change no file")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        table = TABLES[name]()
+        if arguments.print:
+            print(f"{name}\n\n{table}\n", flush=True)
+            continue
+        with atomic_path(PAGE) as temporary:
+            temporary.write_text(put(PAGE.read_text(), name, table))
+        if name in FIGURES:
+            draw(name)
+
+
+if __name__ == "__main__":
+    main()
