@@ -49,11 +49,12 @@ def put(page: str, name: str, table: str) -> str:
     Raises:
         KeyError: The page has no marks for it.
     """
-    marks = f"<!-- {name}: python -m examples.evidence.results {name} -->", f"<!-- end {name} -->"
+    marks = f"<!-- {name} -->", f"<!-- end {name} -->"
     pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
     if not re.search(pattern, page, flags=re.DOTALL):
         raise KeyError(f"{PAGE} has no {marks[0]} … {marks[1]}")
-    whole = f"{marks[0]}\n\n{table}\n\n{marks[1]}"
+    command = f"`python -m examples.evidence.results {name}`"
+    whole = f"{marks[0]}\n\n{table}\n\n{command}\n\n{marks[1]}"
     return re.sub(pattern, lambda _: whole, page, flags=re.DOTALL)
 
 

@@ -141,12 +141,16 @@ def middle_losses() -> str:
         predicted, error = float(both[0] - both[1]), float(stats.sem(changes))
         missed.append(predicted - changes.mean())
         expected.append(error)
-        rows.append(
-            [label.split("@")[0], f"{predicted:+.3f}", f"{changes.mean():+.3f}", f"{error:.3f}"]
-        )
+        rows.append([_change(label), f"{predicted:+.3f}", f"{changes.mean():+.3f}", f"{error:.3f}"])
     rows.append(["root mean square", f"{_rms(missed):.3f} apart", "", f"{_rms(expected):.3f}"])
     columns = ["change at 0.4M", "predicted", "measured", "standard error of it"]
     return markdown(columns, rows)
+
+
+def _change(label: str) -> str:
+    """Name a change as in a table; a label reads `increased c4 3@400000`."""
+    role, domain, _ = label.split()
+    return f"{domain} {'x' if role == 'increased' else '/'} 3"
 
 
 def _split() -> tuple[Runs, Runs]:
