@@ -31,6 +31,8 @@ Change = tuple[str, float]
 """A domain with the factor of its tokens."""
 
 BASE: Change = ("", 1.0)
+CHANGES = ("arxiv=3", "arxiv=1/3", "c4=3")
+"""What is tried unless something else is asked for."""
 FRESH = 1000
 """Added to a seed, it gives one that nothing else uses."""
 REDRAWS = 2000
@@ -229,7 +231,8 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _parse_change(text: str) -> Change:
+def parse_change(text: str) -> Change:
+    """Read a change such as `arxiv=1/3`."""
     domain, _, factor = text.partition("=")
     return domain, round(float(Fraction(factor)), 6)
 
@@ -243,10 +246,10 @@ def main() -> None:
     """Train what is missing of the study, then compare."""
     parser = argparse.ArgumentParser(description="Measure what pairing is worth.")
     parser.add_argument("experiment", type=Path)
-    parser.add_argument("--change", nargs="+", default=["arxiv=3", "arxiv=1/3", "c4=3"])
+    parser.add_argument("--change", nargs="+", default=CHANGES)
     parser.add_argument("--workers", type=int)
     arguments = parser.parse_args()
-    changes = [_parse_change(text) for text in arguments.change]
+    changes = [parse_change(text) for text in arguments.change]
     experiment = read_experiment(arguments.experiment)
     losses = Losses(experiment, _train(experiment, changes, arguments.workers))
     console = Console(width=None if Console().is_terminal else 120)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fit.arrays import Bools, Floats
 from fit.feasible import Feasible, scale_into_bounds
-from fit.projection import fit_projection, kept_part
+from fit.projection import Projection, fit_projection, kept_part
 
 # A share of zero has no logarithm; the smallest share that a projection starts from.
 SMALLEST_SHARE = 1e-6
@@ -73,14 +73,7 @@ def carry_draws(
 
 def slopes(measured: Measured, shares: Floats) -> Floats:
     """(..., moving domains) growth of log tokens by step."""
-    moving = measured.moving
-    quantities = np.maximum(shares[..., moving], SMALLEST_SHARE) * measured.totals[:, None]
-    return fit_projection(
-        measured.totals,
-        quantities,
-        use=measured.free[:, moving],
-        scale_error=measured.scale_error,
-    ).slope
+    return _lines(measured, shares).slope
 
 
 def kept_trend(measured: Measured) -> float:
@@ -95,14 +88,18 @@ def kept_trend(measured: Measured) -> float:
 
 
 def _follow(measured: Measured, shares: Floats, budget: Floats) -> Floats:
+    error = measured.slope_error
+    drawn_together = None if error is None else error[measured.moving]
+    return _lines(measured, shares, drawn_together).at_total(budget)
+
+
+def _lines(measured: Measured, shares: Floats, slope_error: Floats | None = None) -> Projection:
+    """Lines through the optima of the moving domains."""
     moving = measured.moving
-    quantities = np.maximum(shares[..., moving], SMALLEST_SHARE) * measured.totals[:, None]
-    error = None if measured.slope_error is None else measured.slope_error[moving]
-    projection = fit_projection(
+    return fit_projection(
         measured.totals,
-        quantities,
+        np.maximum(shares[..., moving], SMALLEST_SHARE) * measured.totals[:, None],
         use=measured.free[:, moving],
-        slope_error=error,
+        slope_error=slope_error,
         scale_error=measured.scale_error,
     )
-    return projection.at_total(budget)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from fit.arrays import Floats
@@ -38,8 +36,12 @@ def comparison_noise(runs: Runs, target: Target) -> Noise:
         pooled = _residuals(runs, target, MINIMUM_DEGREES)
     if pooled is None:
         return measured
-    left = with_scales(pooled, runs, lambda part: _residuals(part, target, OWN_DEGREES))
-    return replace(left, by_scale={**left.by_scale, **measured.by_scale})
+
+    def own(part: Runs) -> Noise | None:
+        repeated = measured.by_scale.get(float(part.scale[0]))
+        return repeated or _residuals(part, target, OWN_DEGREES)
+
+    return with_scales(pooled, runs, own)
 
 
 def _residuals(runs: Runs, target: Target, least: int) -> Noise | None:

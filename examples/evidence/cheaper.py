@@ -22,8 +22,8 @@ def parts() -> dict[str, Runs]:
     """Parts of the full design, whose mixture for the target is compared."""
     whole = runs("scales")
     seeds = np.array(whole.seeds)
-    increased = np.array([record.role != "reduced" for record in records("scales")])
-    reduced = np.array([record.role != "increased" for record in records("scales")])
+    roles = np.array([record.role for record in records("scales")])
+    increased, reduced = roles != "reduced", roles != "increased"
     return {
         FULL: whole,
         "2 seeds": whole.where(seeds < 3),
@@ -89,6 +89,8 @@ def seeds() -> str:
 @cache
 def answered(name: str, law: str) -> Solution:
     """The fit of a recipe."""
+    if name == FULL:
+        return full(law)
     chosen, budget = _chosen(name)
     return solved(chosen, law, budget)
 

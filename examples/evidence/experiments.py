@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from contracts.atomic import atomic_path
+from contracts.atomic import atomic_write
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "out" / "evidence"
@@ -45,9 +45,8 @@ def _write(name: str, *changes: Any) -> Path:
     paths = {"name": name, "shardset": str(Path("..") / "shardset"), "out": ".."}
     merged = OmegaConf.to_container(OmegaConf.merge(base, *changes, paths))
     path = EXPERIMENTS / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(_without_nulls(merged))))
+    with atomic_write(path) as stream:
+        stream.write(OmegaConf.to_yaml(OmegaConf.create(_without_nulls(merged))))
     return path
 
 

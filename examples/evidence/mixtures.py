@@ -30,9 +30,8 @@ class Best:
 
     def holds(self, shares: Floats) -> int:
         """Count the domains whose share lies in the interval."""
-        return int(
-            ((shares >= self.interval[0] - 5e-4) & (shares <= self.interval[1] + 5e-4)).sum()
-        )
+        low, high = self.interval
+        return int(((shares >= low - ROUNDING) & (shares <= high + ROUNDING)).sum())
 
 
 def solved(runs: Runs, law: str, *budgets: int, draws: int = DRAWS) -> Solution:

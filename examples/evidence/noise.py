@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from rich.table import Table
 
-from benchmarks.pairing import Losses, components, needed_runs, table
+from benchmarks.pairing import CHANGES, Losses, components, needed_runs, parse_change, table
 from contracts.experiment import Objective
 from examples.evidence.experiments import recipe_names
 from examples.evidence.records import experiment, runs, sql
 from examples.evidence.scale_dependence import SCALES
+from examples.evidence.seeds import changes
 from examples.evidence.tables import markdown
 from fit.arrays import Floats
 from fit.noise import estimate_noise
@@ -17,13 +18,6 @@ from fit.objective import target
 from fit.runs import BASE, Runs
 from fit.signal import signal
 
-CHANGES = [("arxiv", 3.0), ("arxiv", round(1 / 3, 6)), ("c4", 3.0)]
-MEAN_LOSSES = """
-SELECT role, coalesce(runs.domain, ''), seed, avg(loss_nats)
-FROM runs JOIN run_domains USING (run_id)
-WHERE sweep = ? AND scale_tokens = ? AND status = 'finished' AND list_contains(?, seed)
-      AND role IN ('base', 'increased')
-GROUP BY run_id, role, runs.domain, seed"""
 COLUMNS = (
     "recipe", "parameters", "seconds", "loss", "between seeds", "change", "between domains",
     "noise of a difference", "between domains / noise",
@@ -72,9 +66,10 @@ def _increased(whole: Runs, seeds: tuple[int, ...]) -> Runs:
 def variances() -> str:
     """What the base run's loss varies by, and a difference, by what is drawn anew."""
     study = experiment("noise")
-    names = [name for group in needed_runs(study, CHANGES) for name in group]
+    tried = [parse_change(text) for text in CHANGES]
+    names = [name for group in needed_runs(study, tried) for name in group]
     losses = Losses(study, names)
-    drawn = [components(losses), table(losses, CHANGES, np.random.default_rng(0))]
+    drawn = [components(losses), table(losses, tried, np.random.default_rng(0))]
     return "\n\n".join(_markdown(each) for each in drawn)
 
 
@@ -92,11 +87,8 @@ def evaluation() -> str:
 
 def _changes(sweep: str) -> Floats:
     """(changes, seeds) of the mean loss against the base run of the same seed."""
-    seeds = [1, 2]
-    rows = {row[:3]: row[3] for row in sql(MEAN_LOSSES, sweep, SCALES[0], seeds)}
-    base = np.array([rows["base", "", seed] for seed in seeds])
-    keys = sorted({(role, domain) for role, domain, _ in rows if domain})
-    return np.array([[rows[(*key, seed)] for seed in seeds] for key in keys]) - base
+    found = changes(_increased(runs(sweep).at(SCALES[0]), (1, 2)))
+    return np.stack([found[label] for label in sorted(found)])
 
 
 def cost() -> str:

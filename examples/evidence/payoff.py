@@ -6,11 +6,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize
 
 from contracts.experiment import ExplicitDesign, Objective
 from examples.evidence.records import experiment, runs, sql
 from examples.evidence.scale_dependence import SCALES, TARGET, full
+from examples.evidence.seeds import interval
 from examples.evidence.tables import markdown, percent, signed
 from fit.api import choose
 from fit.arrays import Floats
@@ -110,12 +111,6 @@ def _judges() -> dict[str, tuple[FittedLaw, int]]:
         fitted = choose(runs("swarm"), law, Objective()).fitted
         found[f"`{law}` at 0.4M"] = (fitted, SCALES[1])
     return found
-
-
-def interval(values: Floats) -> tuple[float, float, float]:
-    """Mean of paired differences with Student's 90 % interval."""
-    half = stats.t.ppf(0.95, len(values) - 1) * stats.sem(values)
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
 
 
 @cache

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from contracts.atomic import atomic_path
+from contracts.atomic import atomic_path, atomic_write
 from examples.evidence import cheaper, noise, payoff, scale_dependence
 from examples.evidence.experiments import HERE
 
@@ -61,7 +61,6 @@ def put(page: str, name: str, table: str) -> str:
 def draw(name: str) -> None:
     """Write a figure."""
     path = DOCS / "results" / f"{name}.png"
-    path.parent.mkdir(exist_ok=True)
     with atomic_path(path) as temporary:
         FIGURES[name]().savefig(temporary, format="png", dpi=130, metadata={"Software": None})
 
@@ -77,8 +76,8 @@ def main() -> None:
         if arguments.print:
             print(f"{name}\n\n{table}\n", flush=True)
             continue
-        with atomic_path(PAGE) as temporary:
-            temporary.write_text(put(PAGE.read_text(), name, table))
+        with atomic_write(PAGE) as stream:
+            stream.write(put(PAGE.read_text(), name, table))
         if name in FIGURES:
             draw(name)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
+from examples.evidence import seeds
 from examples.evidence.mixtures import Best, best, distance, solved
 from examples.evidence.records import runs
 from examples.evidence.tables import markdown, percent
 from fit.arrays import Floats
+from fit.interval import interval
 from fit.runs import BASE, Runs
 from fit.solution import Solution
 
@@ -34,11 +37,11 @@ def full(law: str) -> Solution:
 def optima_by_seed() -> Floats:
     """(seeds, scales, domains) what `ddo` finds from the runs of one seed and scale."""
     whole = runs("scales")
-    seeds = np.array(whole.seeds)
+    of_run = np.array(whole.seeds)
     return np.stack(
         [
-            np.stack([a.shares for a in solved(whole.where(seeds == seed), "ddo", draws=0).answers])
-            for seed in np.unique(seeds)
+            np.stack([a.shares for a in solved(whole.where(of_run == s), "ddo", draws=0).answers])
+            for s in np.unique(of_run)
         ]
     )
 
@@ -61,17 +64,12 @@ def movement() -> str:
     joint = full("joint").scales
     assert joint[-1].draw_shares is not None
     assert joint[0].draw_shares is not None
-    drawn = joint[-1].draw_shares - joint[0].draw_shares
-    low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+    low, high = interval(joint[-1].draw_shares - joint[0].draw_shares)
     rows = []
     for i, domain in enumerate(runs("scales").domains):
-        change = by_seed[:, -1, i] - by_seed[:, 0, i]
-        half = stats.t.ppf(0.95, len(change) - 1) * stats.sem(change)
-        mean = change.mean()
         moved = joint[-1].shares[i] - joint[0].shares[i]
-        rows.append(
-            [domain, _points(mean, mean - half, mean + half), _points(moved, low[i], high[i])]
-        )
+        by_seeds = seeds.interval(by_seed[:, -1, i] - by_seed[:, 0, i])
+        rows.append([domain, _points(*by_seeds), _points(moved, low[i], high[i])])
     return markdown(["change of the share, percentage points", "ddo, by seed", "joint"], rows)
 
 
@@ -98,10 +96,10 @@ def permutation() -> float:
     over all ways to deal the optima out to scales.
     """
     optima = optima_by_seed()
-    seeds, scales, domains = optima.shape
-    flat = optima.reshape(seeds * scales, domains)
-    labels = np.tile(np.arange(scales), seeds)
-    dealt = {tuple(deal) for deal in _deals(labels, seeds, scales)}
+    count, scales, domains = optima.shape
+    flat = optima.reshape(count * scales, domains)
+    labels = np.tile(np.arange(scales), count)
+    dealt = list(_deals(count, scales))
     values = np.array([_between(flat, np.array(deal)) for deal in dealt])
     return float((values >= _between(flat, labels) - 1e-12).mean())
 
@@ -131,17 +129,17 @@ def middle_losses() -> str:
     outer, inner = _split()
     far = solved(outer, "joint", draws=0).far
     assert far is not None
-    labels = np.array(inner.labels)
-    base = inner.where([name == BASE for name in inner.changed])
+    base = inner.tokens[inner.changed.index(BASE)]
     rows, missed, expected = [], [], []
-    for label in dict.fromkeys(labels[np.array(inner.changed) != BASE].tolist()):
-        runs_of = inner.where(labels == label)
-        changes = runs_of.losses.mean(1) - base.losses.mean(1)
-        both = far.law.objective(np.stack([runs_of.tokens[0], base.tokens[0]]))
-        predicted, error = float(both[0] - both[1]), float(stats.sem(changes))
-        missed.append(predicted - changes.mean())
+    for label, measured in seeds.changes(inner).items():
+        tokens = np.stack([inner.tokens[inner.labels.index(label)], base])
+        one, other = far.law.objective(tokens)
+        predicted, error = float(one - other), float(stats.sem(measured))
+        missed.append(predicted - measured.mean())
         expected.append(error)
-        rows.append([_change(label), f"{predicted:+.3f}", f"{changes.mean():+.3f}", f"{error:.3f}"])
+        rows.append(
+            [_change(label), f"{predicted:+.3f}", f"{measured.mean():+.3f}", f"{error:.3f}"]
+        )
     rows.append(["root mean square", f"{_rms(missed):.3f} apart", "", f"{_rms(expected):.3f}"])
     columns = ["change at 0.4M", "predicted", "measured", "standard error of it"]
     return markdown(columns, rows)
@@ -213,8 +211,8 @@ def _between(optima: Floats, labels: np.ndarray) -> float:
     return float((total - within) / within)
 
 
-def _deals(labels: np.ndarray, seeds: int, scales: int):
+def _deals(count: int, scales: int) -> Iterator[tuple[int, ...]]:
     """Yield every way to deal optima out to scales, seed by seed: each seed has each scale once."""
     orders = list(itertools.permutations(range(scales)))
-    for choice in itertools.product(orders, repeat=seeds - 1):
+    for choice in itertools.product(orders, repeat=count - 1):
         yield tuple(range(scales)) + tuple(itertools.chain.from_iterable(choice))

@@ -11,17 +11,13 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join([*lines, *(_line([str(cell) for cell in row]) for row in rows)])
 
 
-def percent(value: float, low: float | None = None, high: float | None = None) -> str:
-    """Write a share, with its interval if it has one."""
-    if low is None or high is None:
-        return f"{100 * value:.1f} %"
+def percent(value: float, low: float, high: float) -> str:
+    """Write a share in percent with its interval."""
     return f"{100 * value:.1f} ({100 * low:.0f} to {100 * high:.0f})"
 
 
-def signed(value: float, low: float | None = None, high: float | None = None) -> str:
-    """Write a difference in nats, with its interval if it has one."""
-    if low is None or high is None:
-        return f"{value:+.4f}"
+def signed(value: float, low: float, high: float) -> str:
+    """Write a difference in nats with its interval."""
     return f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
 
 

@@ -41,7 +41,7 @@ def test_tokens_left_when_a_curve_reaches_the_goal(goal: float, expected: float)
 
 
 def test_deals_keep_each_scale_once_in_each_seed() -> None:
-    deals = list(_deals(np.tile(np.arange(3), 3), 3, 3))
+    deals = list(_deals(3, 3))
     assert len(deals) == 36
     for deal in deals:
         assert [sorted(deal[i : i + 3]) for i in (0, 3, 6)] == [[0, 1, 2]] * 3
@@ -50,7 +50,7 @@ def test_deals_keep_each_scale_once_in_each_seed() -> None:
 def test_groups_far_apart_have_the_largest_ratio() -> None:
     optima = np.array([[0.0], [1.0], [2.0]] * 3) + np.linspace(0, 0.01, 9)[:, None]
     labels = np.tile(np.arange(3), 3)
-    values = [_between(optima, np.array(deal)) for deal in _deals(labels, 3, 3)]
+    values = [_between(optima, np.array(deal)) for deal in _deals(3, 3)]
     assert _between(optima, labels) == max(values)
 
 
