@@ -25,16 +25,16 @@ test-slow: $(VENV)/installed-dev  ## a Ray cluster that loses a node, fits of kn
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow tests/benchmarks tests/fit tests/train
 
 test-kills: $(VENV)/installed-dev  ## 200 builds and growths killed at random moments
-	MIXSCALE_KILLS=200 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/ingest/test_kills.py -k kill
+	MIXSCALE_KILLS=200 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s tests/ingest/runtime/test_kills.py -k kill
 
 test-foundry: $(VENV)/installed-dev build/peers/llm-foundry/installed  ## LLM Foundry reads our streams
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow tests/shards/test_foundry.py
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow tests/shards/storage/test_foundry.py
 
 memory: $(VENV)/installed-dev  ## peak memory of builds that are hard on it, at most 1.5 GiB
 	$(BIN)/python -m benchmarks.memory
 
 recovery: $(VENV)/installed-dev  ## how often the intervals of every law hold the truth (minutes)
-	$(BIN)/python -m pytest -m slow tests/fit/test_recovery.py
+	$(BIN)/python -m pytest -m slow tests/fit/laws/test_recovery.py
 
 redpajama-mini: $(VENV)/installed  ## the same job on RedPajama-layout data in ../shared
 	VENV=$(VENV) bash examples/redpajama-mini/run.sh

@@ -39,10 +39,10 @@ gigatoken.Tokenizer(tokenizer).encode_files(gigatoken.JsonlFileSource(files))
 """
 MIXSCALE = """
 import sys
-from ingest.execute import warm_up
+from mixscale.ingest.runtime.execute import warm_up
 if __name__ == "__main__":
     warm_up("local", int(sys.argv[3]))
-    from ingest.build import build
+    from mixscale.ingest.build import build
     build(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]), progress=False)
 """
 OURS, ALONE = "mixscale build", "gigatoken alone"

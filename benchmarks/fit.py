@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from contracts.experiment import Constraints, Objective
-from fit.arrays import Floats
-from fit.feasible import feasible_set
-from fit.laws import law_named
-from fit.noise import UNKNOWN_NOISE, estimate_noise
-from fit.objective import target
-from fit.optimum import separable_optimum
-from fit.runs import Runs
-from fit.solution import Question
-from fit.solve import solve
-from fit.tables import join, read_mixtures, read_table
+from mixscale.contracts.experiment import Constraints, Objective
+from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.feasible import feasible_set
+from mixscale.fit.inputs.objective import target
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.tables import join, read_mixtures, read_table
+from mixscale.fit.laws import law_named
+from mixscale.fit.optimize.separable import separable_optimum
+from mixscale.fit.solution import Question
+from mixscale.fit.solve import solve
+from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, estimate_noise
 
 
 def clocked(task: Callable[[], Any]) -> tuple[Any, float, float]:

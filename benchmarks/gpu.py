@@ -34,8 +34,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from contracts.atomic import atomic_write, write_json
-from contracts.config import format_tokens, validate
+from mixscale.contracts.atomic import atomic_write, write_json
+from mixscale.contracts.config import format_tokens, validate
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"n_embd": 32, "n_layer": 2, "n_head": 2},
@@ -53,8 +53,8 @@ def measure_ours(settings: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from benchmarks.synthetic import write_shards
-    from train.config import RunConfig
-    from train.run import train
+    from mixscale.train.config import RunConfig
+    from mixscale.train.run.training import train
 
     micro, steps, length = settings["micro_batch"], settings["steps"], settings["length"]
     batch = max(micro, settings["batch"] // micro * micro)
@@ -148,7 +148,7 @@ def measure_trainer(settings: dict[str, Any]) -> dict[str, Any]:
 def measure_proxies(settings: dict[str, Any]) -> dict[str, Any]:
     """Run a sweep of proxy runs, `workers` at a time; returns its seconds from start to end."""
     from benchmarks.synthetic import DOMAINS, write_shards
-    from train.sweep import sweep
+    from mixscale.train.sweep.sweep import sweep
 
     count, tokens = settings["proxies"], settings["proxy_tokens"]
     shares = [0.4 + 0.2 * number / count for number in range(count)]
@@ -294,7 +294,7 @@ def main() -> None:
         print(json.dumps(MEASUREMENTS[kind](json.loads(settings))))
         return
     arguments = _arguments()
-    from train.device import choose_device, describe_device
+    from mixscale.train.run.device import choose_device, describe_device
 
     if arguments.device == "gpu" and choose_device() != "gpu":
         sys.exit("no GPU here; `--device cpu --models tiny` tries the script without one")

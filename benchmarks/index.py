@@ -18,9 +18,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.shardset import SPLITS, ShardSet, SplitSummary, TokenizerSummary, write_shardset
-from shards.index import open_index, rebuild_index
-from shards.mds import (
+from mixscale.contracts.shardset import (
+    SPLITS,
+    ShardSet,
+    SplitSummary,
+    TokenizerSummary,
+    write_shardset,
+)
+from mixscale.shards.sql.documents import DOCUMENTS
+from mixscale.shards.sql.domain_table import domain_table
+from mixscale.shards.sql.index import open_index, rebuild_index
+from mixscale.shards.storage.mds import (
     MdsOptions,
     TokenFile,
     finish_stream,
@@ -28,8 +36,6 @@ from shards.mds import (
     stream_sha256,
     write_shard,
 )
-from shards.schema import DOCUMENTS
-from shards.stats import domain_table
 
 DOMAINS = ("arxiv", "book", "c4", "common_crawl", "github", "stackexchange", "wikipedia")
 FILES_PER_DOMAIN = 8

@@ -26,7 +26,7 @@ from typing import IO
 LIMIT_BYTES = 1536 << 20
 BUILD = """
 import sys
-from ingest.build import build
+from mixscale.ingest.build import build
 if __name__ == "__main__":
     build(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]), progress=False)
 """

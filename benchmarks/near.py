@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from ingest.corpus import Near, read_corpus
-from ingest.near import find_near, follow, gather
-from ingest.rules import make_rules
-from ingest.shingles import shingle_hashes
-from ingest.signatures import sign
-from ingest.sources import cut_units, find_sources
-from ingest.unit import Reading, judged_blocks
+from mixscale.ingest.corpus import Near, read_corpus
+from mixscale.ingest.dedup.minhash import sign
+from mixscale.ingest.dedup.near_duplicates import find_near, follow, gather
+from mixscale.ingest.dedup.shingles import shingle_hashes
+from mixscale.ingest.readers.sources import cut_units, find_sources
+from mixscale.ingest.select.rules import make_rules
+from mixscale.ingest.stages.read import Reading, judged_blocks
 
 BINS = [0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.01]
 

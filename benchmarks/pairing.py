@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from contracts.errors import UserError
-from contracts.experiment import Experiment, read_experiment
-from shards.index import open_index
-from train.design import PlannedRun
-from train.sweep import identified, run_missing
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.experiment import Experiment, read_experiment
+from mixscale.shards.sql.index import open_index
+from mixscale.train.sweep.design import PlannedRun
+from mixscale.train.sweep.sweep import identified, run_missing
 
 Floats = NDArray[np.float64]
 Change = tuple[str, float]

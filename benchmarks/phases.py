@@ -18,14 +18,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from contracts.config import load_config
-from train.config import RunConfig
-from train.run import train
-from train.worker import prepare
+from mixscale.contracts.config import load_config
+from mixscale.train.config import RunConfig
+from mixscale.train.executors.worker import prepare
+from mixscale.train.run.training import train
 
 FUNCTIONS = {
-    "all": ("train/run.py", "train"),
-    "set-up": ("train/run.py", "_build"),
+    "all": ("train/run/training.py", "train"),
+    "set-up": ("train/run/training.py", "_build"),
     "forward": ("composer/models/huggingface.py", "forward"),
     "backward": ("torch/_tensor.py", "backward"),
     "optimizer": ("composer/optim/decoupled_weight_decay.py", "step"),

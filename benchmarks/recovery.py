@@ -13,28 +13,28 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from contracts.experiment import Constraints, Objective
-from fit.advice import advise, step
-from fit.arrays import Bools, Floats
-from fit.feasible import Feasible, feasible_set
-from fit.gain import Judge
-from fit.interval import interval
-from fit.law import FittedLaw
-from fit.laws import law_named
-from fit.laws.bimix import Bivariate
-from fit.laws.joint import EffectiveTokens
-from fit.laws.linear import Linear
-from fit.laws.loglinear import Exponential
-from fit.laws.quadratic import Quadratic
-from fit.laws.shares import Inputs
-from fit.laws.smooth import Family, SmoothLaw
-from fit.noise import Noise, estimate_noise
-from fit.objective import target
-from fit.optimum import separable_optimum
-from fit.residuals import comparison_noise
-from fit.runs import BASE, MIXTURE, Runs
-from fit.solution import Question
-from fit.solve import solve
+from mixscale.contracts.experiment import Constraints, Objective
+from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.constraints.feasible import Feasible, feasible_set
+from mixscale.fit.inputs.objective import target
+from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
+from mixscale.fit.laws import law_named
+from mixscale.fit.laws.base import FittedLaw
+from mixscale.fit.laws.bimix import Bivariate
+from mixscale.fit.laws.joint import EffectiveTokens
+from mixscale.fit.laws.linear import Linear
+from mixscale.fit.laws.loglinear import Exponential
+from mixscale.fit.laws.quadratic import Quadratic
+from mixscale.fit.laws.shared.shares import Inputs
+from mixscale.fit.laws.shared.smooth import Family, SmoothLaw
+from mixscale.fit.optimize.separable import separable_optimum
+from mixscale.fit.recommend import advise, step
+from mixscale.fit.solution import Question
+from mixscale.fit.solve import solve
+from mixscale.fit.uncertainty.gain import Judge
+from mixscale.fit.uncertainty.intervals import interval
+from mixscale.fit.uncertainty.noise import Noise, estimate_noise
+from mixscale.fit.uncertainty.residuals import comparison_noise
 
 Truth = Callable[[Floats], Floats]
 
@@ -353,7 +353,7 @@ def advice_outcomes(spread: float, noise: float, count: int, measured: bool = Fa
 
     The rules: the optimum itself; the optimum if it gains in 95 % of redrawn experiments, each
     judged by another one, else the uniform mixture; the mean of the redrawn optima; the step that
-    `fit.advice` takes, whatever its advice; what it recommends.
+    `mixscale.fit.recommend` takes, whatever its advice; what it recommends.
     """
     gains: dict[str, list[float]] = {}
     changed, held = [], []

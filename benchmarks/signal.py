@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.recovery import TOTAL, unlike_domains
-from contracts.config import format_tokens
-from contracts.experiment import Objective, read_experiment
-from fit.arrays import Floats
-from fit.experiment import gather
-from fit.feasible import Feasible, feasible_set
-from fit.law import FittedLaw
-from fit.laws import law_named
-from fit.noise import Noise
-from fit.objective import Target, target
-from fit.residuals import comparison_noise
-from fit.runs import Runs, runs_from_records
-from fit.signal import signal
+from mixscale.contracts.config import format_tokens
+from mixscale.contracts.experiment import Objective, read_experiment
+from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.feasible import Feasible, feasible_set
+from mixscale.fit.experiment import gather
+from mixscale.fit.inputs.objective import Target, target
+from mixscale.fit.inputs.runs import Runs, runs_from_records
+from mixscale.fit.laws import law_named
+from mixscale.fit.laws.base import FittedLaw
+from mixscale.fit.uncertainty.noise import Noise
+from mixscale.fit.uncertainty.residuals import comparison_noise
+from mixscale.fit.uncertainty.signal import signal
 
 EDGES = (0, 1, 2, 3, 100)
 NO_NOISE = 1e-7

@@ -59,7 +59,7 @@ def main() -> None:
 
 def train_tokenizer(folder: Path) -> Path:
     """Train one of the size of GPT-NeoX's by a build."""
-    from ingest.build import build
+    from mixscale.ingest.build import build
 
     corpus = write_corpus(folder, {"train": {"vocab_size": VOCAB_SIZE}}, "000-*")
     build(corpus, folder / "training", progress=False)
@@ -75,7 +75,7 @@ def time_imports(seconds: Seconds) -> None:
 
 def time_stages(corpus: Path, out: Path, seconds: Seconds) -> None:
     """Build, with a clock around every stage."""
-    from ingest import build as module
+    from mixscale.ingest import build as module
 
     originals = {}
     for name in STAGES:
@@ -104,13 +104,13 @@ def clocked(function: Callable[..., Any], seconds: list[float]) -> Callable[...,
 
 def time_layers(corpus_yaml: Path, model: Path, seconds: Seconds) -> None:
     """Read all units once for each layer of reading."""
-    from ingest.corpus import read_corpus
-    from ingest.encode import FAST, Encoder, EncoderSpec
-    from ingest.jsonl import line_blocks
-    from ingest.records import record_blocks
-    from ingest.rules import make_routing, make_rules
-    from ingest.sources import cut_units, find_sources
-    from ingest.unit import Reading, judged_blocks
+    from mixscale.ingest.corpus import read_corpus
+    from mixscale.ingest.readers.jsonl import line_blocks
+    from mixscale.ingest.readers.records import record_blocks
+    from mixscale.ingest.readers.sources import cut_units, find_sources
+    from mixscale.ingest.select.rules import make_routing, make_rules
+    from mixscale.ingest.stages.read import Reading, judged_blocks
+    from mixscale.ingest.tokenize.encoder import FAST, Encoder, EncoderSpec
 
     corpus = read_corpus(corpus_yaml)
     units = cut_units(find_sources(corpus, corpus_yaml.parent))

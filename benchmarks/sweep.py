@@ -18,11 +18,11 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from contracts.config import parse_tokens
-from contracts.experiment import read_experiment
-from contracts.run_record import RunRecord, sweep_records
-from train.plan import Plan, plan
-from train.schedule import best_order, end_of
+from mixscale.contracts.config import parse_tokens
+from mixscale.contracts.experiment import read_experiment
+from mixscale.contracts.run_record import RunRecord, sweep_records
+from mixscale.train.sweep.plan import Plan, plan
+from mixscale.train.sweep.schedule import best_order, end_of
 
 
 def write_experiment(source: Path, out: Path, scale: int | None) -> Path:

@@ -10,7 +10,7 @@ from streaming import MDSWriter
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from contracts.shardset import ShardSet, SplitSummary, TokenizerSummary, write_shardset
+from mixscale.contracts.shardset import ShardSet, SplitSummary, TokenizerSummary, write_shardset
 
 DOMAINS = ("a", "b", "c", "d")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import orjson
 
-from ingest.corpus import read_corpus
-from ingest.records import record_blocks
-from ingest.sources import cut_units, find_sources
+from mixscale.ingest.corpus import read_corpus
+from mixscale.ingest.readers.records import record_blocks
+from mixscale.ingest.readers.sources import cut_units, find_sources
 
 DOMAINS = ("arxiv", "book", "c4", "common_crawl", "github", "stackexchange", "wikipedia")
 _FOLDER = "text"

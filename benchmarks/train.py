@@ -27,13 +27,13 @@ from composer.utils import reproducibility
 from ruamel.yaml import YAML
 
 from benchmarks.synthetic import write_shards
-from contracts.config import validate
-from train.components import build_optimizer
-from train.config import RunConfig
-from train.data import train_loader
-from train.device import describe_device
-from train.model import build_model, load_tokenizer
-from train.run import train
+from mixscale.contracts.config import validate
+from mixscale.train.config import RunConfig
+from mixscale.train.data.loaders import train_loader
+from mixscale.train.run.components import build_optimizer
+from mixscale.train.run.device import describe_device
+from mixscale.train.run.model import build_model, load_tokenizer
+from mixscale.train.run.training import train
 
 VOCABULARY = 2048
 GPT2 = {

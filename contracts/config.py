@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from contracts.errors import UserError
+from mixscale.contracts.errors import UserError
 
 
 class Config(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from contracts.config import Config, TokenCount, load_config
+from mixscale.contracts.config import Config, TokenCount, load_config
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveTokens = Annotated[TokenCount, Field(gt=0)]

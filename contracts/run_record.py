@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from contracts.atomic import write_json
-from contracts.config import Config, read_json, validate
-from contracts.errors import UserError
+from mixscale.contracts.atomic import write_json
+from mixscale.contracts.config import Config, read_json, validate
+from mixscale.contracts.errors import UserError
 
 RESULT = "result.json"
 RUN_YAML = "run.yaml"

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from contracts.atomic import write_json
-from contracts.config import Config, read_json, validate
-from contracts.errors import UserError
+from mixscale.contracts.atomic import write_json
+from mixscale.contracts.config import Config, read_json, validate
+from mixscale.contracts.errors import UserError
 
 FILE_NAME = "shardset.json"
 FORMAT = 1

@@ -6,14 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fit.api import fit_law as fit_law
-    from fit.experiment import fit_experiment as fit_experiment
-    from fit.proportions import with_proportions as with_proportions
+    from mixscale.fit.api import fit_law as fit_law
+    from mixscale.fit.apply.run_yaml import with_proportions as with_proportions
+    from mixscale.fit.experiment import fit_experiment as fit_experiment
 
 _HOMES = {
-    "fit_law": "fit.api",
-    "fit_experiment": "fit.experiment",
-    "with_proportions": "fit.proportions",
+    "fit_law": "mixscale.fit.api",
+    "fit_experiment": "mixscale.fit.experiment",
+    "with_proportions": "mixscale.fit.apply.run_yaml",
 }
 
 

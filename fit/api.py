@@ -11,24 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from contracts.experiment import Constraints, Objective
-from fit.arrays import Floats
-from fit.describe import describe
-from fit.feasible import feasible_set
-from fit.held_out import choose_law
-from fit.law import FittedLaw, Law
-from fit.laws import law_named
-from fit.named_mixture import shares_of
-from fit.noise import Noise
-from fit.objective import Target, target
-from fit.record import Cost, FitRecord, LawScore, Mixture
-from fit.residuals import comparison_noise
-from fit.runs import Runs
-from fit.settings import TableSettings
-from fit.solution import Question, Solution, name_binding
-from fit.solve import solve
-from fit.tables import Table, join, mixtures_of, read_table
-from fit.versions import versions
+from mixscale.contracts.experiment import Constraints, Objective
+from mixscale.contracts.fit_record import Cost, FitRecord, LawScore, Mixture
+from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.feasible import feasible_set
+from mixscale.fit.inputs.named_mixtures import shares_of
+from mixscale.fit.inputs.objective import Target, target
+from mixscale.fit.inputs.options import TableSettings
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.tables import Table, join, mixtures_of, read_table
+from mixscale.fit.laws import law_named
+from mixscale.fit.laws.base import FittedLaw, Law
+from mixscale.fit.laws.selection import choose_law
+from mixscale.fit.output.record import describe
+from mixscale.fit.output.versions import versions
+from mixscale.fit.solution import Question, Solution, name_binding
+from mixscale.fit.solve import solve
+from mixscale.fit.uncertainty.noise import Noise
+from mixscale.fit.uncertainty.residuals import comparison_noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,10 +143,11 @@ def fit_law(
 
     Args:
         mixtures: Shares (or tokens) by domain: a path to CSV or Parquet, a mapping from names to
-            columns, a list of mappings, an Arrow table or a data frame. `fit.tables.fit_tables`
-            says which columns are known.
+            columns, a list of mappings, an Arrow table or a data frame.
+            `mixscale.fit.inputs.tables.fit_tables` says which columns are known.
         losses: Losses by validation domain, likewise.
-        law: A name in `fit.laws.LAWS`, or `auto` for the one that predicts left-out runs best.
+        law: A name in `mixscale.fit.laws.LAWS`, or `auto` for the one that predicts left-out runs
+            best.
         objective: What to minimise; the mean loss when absent.
 
     Raises:

@@ -8,19 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.errors import UserError
-from contracts.experiment import BaseMixture, DdoDesign, Experiment, SwarmDesign, read_experiment
-from contracts.run_record import RunRecord, read_sweep, sweep_records
-from fit.api import choose
-from fit.arrays import Floats
-from fit.describe import describe
-from fit.named_mixture import shares_of
-from fit.record import Cost, FitRecord, write_fit
-from fit.report import report
-from fit.runs import bits_per_nat, runs_from_records
-from fit.solution import Question
-from fit.solve import solve
-from fit.versions import versions
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.experiment import (
+    BaseMixture,
+    DdoDesign,
+    Experiment,
+    SwarmDesign,
+    read_experiment,
+)
+from mixscale.contracts.fit_record import Cost, FitRecord, write_fit
+from mixscale.contracts.run_record import RunRecord, read_sweep, sweep_records
+from mixscale.fit.api import choose
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.named_mixtures import shares_of
+from mixscale.fit.inputs.runs import bits_per_nat, runs_from_records
+from mixscale.fit.output.page import report
+from mixscale.fit.output.record import describe
+from mixscale.fit.output.versions import versions
+from mixscale.fit.solution import Question
+from mixscale.fit.solve import solve
 
 
 @dataclass(frozen=True, kw_only=True)

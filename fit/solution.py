@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from contracts.experiment import Constraints
-from fit.advice import Advice
-from fit.arrays import Bools, Floats
-from fit.carry import Measured
-from fit.feasible import Feasible
-from fit.gain import GainOver, Judge
-from fit.law import Draws, FittedLaw, Optimum
-from fit.objective import Target
-from fit.runs import Runs
+from mixscale.contracts.experiment import Constraints
+from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.base import Draws, FittedLaw, Optimum
+from mixscale.fit.recommend import Advice
+from mixscale.fit.scaling.projection import Measured
+from mixscale.fit.uncertainty.gain import GainOver, Judge
 
 SILENT = "no measurable response"
 UNCLEAR = "too noisy to tell"

@@ -7,22 +7,35 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from contracts.config import format_tokens
-from contracts.errors import UserError
-from fit.advice import advise, step
-from fit.arrays import Floats
-from fit.carry import SMALLEST_SHARE, Measured, carry, carry_draws, kept_trend, slopes
-from fit.feasible import Feasible, feasible_set, scale_into_bounds
-from fit.gain import Judge, gain_over, optimism
-from fit.interval import interval
-from fit.law import Draws, FittedLaw, Law
-from fit.laws import law_named
-from fit.named_mixture import shares_of
-from fit.noise import Noise
-from fit.remarks import far_remarks, intervals_sentence, reach_remarks, silence, trends
-from fit.runs import Runs
-from fit.solution import Answer, Question, ScaleFit, Solution, name_binding
-from fit.temper import borne_out
+from mixscale.contracts.config import format_tokens
+from mixscale.contracts.errors import UserError
+from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.feasible import Feasible, feasible_set, scale_into_bounds
+from mixscale.fit.inputs.named_mixtures import shares_of
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws import law_named
+from mixscale.fit.laws.base import Draws, FittedLaw, Law
+from mixscale.fit.output.wording import (
+    far_remarks,
+    intervals_sentence,
+    reach_remarks,
+    silence,
+    trends,
+)
+from mixscale.fit.recommend import advise, step
+from mixscale.fit.scaling.projection import (
+    SMALLEST_SHARE,
+    Measured,
+    carry,
+    carry_draws,
+    kept_trend,
+    slopes,
+)
+from mixscale.fit.scaling.supported_trend import borne_out
+from mixscale.fit.solution import Answer, Question, ScaleFit, Solution, name_binding
+from mixscale.fit.uncertainty.gain import Judge, gain_over, optimism
+from mixscale.fit.uncertainty.intervals import interval
+from mixscale.fit.uncertainty.noise import Noise
 
 CURRENT = "current"
 FAR_LAW = "joint"

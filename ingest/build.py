@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from contracts.errors import UserError
-from contracts.shardset import (
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.shardset import (
     SPLITS,
     ShardSet,
     SplitSummary,
@@ -20,25 +20,25 @@ from contracts.shardset import (
     read_shardset,
     write_shardset,
 )
-from ingest.corpus import UNROUTED, Corpus, domain_names, read_corpus
-from ingest.decide import Decisions, Policy, decide
-from ingest.encode import EncoderSpec
-from ingest.execute import Runner, explained, open_runner
-from ingest.finish import FinishTask, UnitPlaces, finish_unit
-from ingest.inputs import file_key, find_changes, read_inputs, record_inputs
-from ingest.pack import StreamTask, pack_streams
-from ingest.prepare import choose_encoder, prepare_tokenizer
-from ingest.progress import say, stage
-from ingest.recover import RecoverTask, lacks_tokens, recover_unit
-from ingest.rules import make_routing, make_rules
-from ingest.sources import Unit, cut_units, find_sources
-from ingest.strict import refuse_faults
-from ingest.tally import Stream, Tally, tally
-from ingest.tokenizer import TokenizerFiles
-from ingest.unit import UNROUTED_RANK, Reading, ReadTask, UnitSummary, read_unit
-from ingest.workspace import DOCUMENTS, Workspace
-from shards.checksums import checksum_problems, write_checksums
-from shards.mds import MdsOptions, TokenFile, stream_sha256
+from mixscale.ingest.corpus import UNROUTED, Corpus, domain_names, read_corpus
+from mixscale.ingest.dedup.decide import Decisions, Policy, decide
+from mixscale.ingest.grow.inputs import file_key, find_changes, read_inputs, record_inputs
+from mixscale.ingest.grow.recover import RecoverTask, lacks_tokens, recover_unit
+from mixscale.ingest.readers.sources import Unit, cut_units, find_sources
+from mixscale.ingest.runtime.execute import Runner, explained, open_runner
+from mixscale.ingest.runtime.progress import say, stage
+from mixscale.ingest.runtime.workspace import DOCUMENTS, Workspace
+from mixscale.ingest.select.rules import make_routing, make_rules
+from mixscale.ingest.select.strict import refuse_faults
+from mixscale.ingest.stages.count import Stream, Tally, tally
+from mixscale.ingest.stages.read import UNROUTED_RANK, Reading, ReadTask, UnitSummary, read_unit
+from mixscale.ingest.stages.write_documents import FinishTask, UnitPlaces, finish_unit
+from mixscale.ingest.stages.write_shards import StreamTask, pack_streams
+from mixscale.ingest.tokenize.encoder import EncoderSpec
+from mixscale.ingest.tokenize.prepare import choose_encoder, prepare_tokenizer
+from mixscale.ingest.tokenize.tokenizer_files import TokenizerFiles
+from mixscale.shards.storage.checksums import checksum_problems, write_checksums
+from mixscale.shards.storage.mds import MdsOptions, TokenFile, stream_sha256
 
 UNIT_VERSION = 2
 """Changes whenever the same input would give other unit results."""
@@ -109,7 +109,7 @@ def _finished(
 
 def _complete(work: Workspace) -> None:
     """Do what comes after `shardset.json`."""
-    from shards.index import rebuild_index
+    from mixscale.shards.sql.index import rebuild_index
 
     rebuild_index(work.out)
     work.clean()

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from contracts.config import Config, TokenCount, load_config
-from contracts.errors import UserError, unknown_name
-from ingest.filters import parse_filter
-from ingest.layouts import LAYOUTS, Layout
+from mixscale.contracts.config import Config, TokenCount, load_config
+from mixscale.contracts.errors import UserError, unknown_name
+from mixscale.ingest.readers.layouts import LAYOUTS, Layout
+from mixscale.ingest.select.filters import parse_filter
 
 Format = Literal["auto", "jsonl", "json", "parquet", "arrow", "text"]
 DOMAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"

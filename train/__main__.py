@@ -1,12 +1,12 @@
-"""Composer's launcher starts a run here: `composer -n 8 -m train run.yaml`."""
+"""Composer's launcher starts a run here: `composer -n 8 -m mixscale.train run.yaml`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from contracts.errors import UserError
-from train.single import train_file
+from mixscale.contracts.errors import UserError
+from mixscale.train.run.from_file import train_file
 
 if __name__ == "__main__":
     try:
@@ -15,7 +15,7 @@ if __name__ == "__main__":
             print(f"{record.status}: {record.error}", file=sys.stderr)
             sys.exit(1)
     except IndexError:
-        print("usage: composer -n GPUS -m train run.yaml [OUT]", file=sys.stderr)
+        print("usage: composer -n GPUS -m mixscale.train run.yaml [OUT]", file=sys.stderr)
         sys.exit(2)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from contracts.config import Config, line_of, plain, read_yaml, validate
-from contracts.errors import UserError
+from mixscale.contracts.config import Config, line_of, plain, read_yaml, validate
+from mixscale.contracts.errors import UserError
 
 PAIRED = "paired"
 CAUSAL, MASKED = "hf_causal_lm", "hf_masked_lm"

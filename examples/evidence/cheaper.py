@@ -10,9 +10,9 @@ from examples.evidence.mixtures import best, distance, solved
 from examples.evidence.records import from_curves, records, runs
 from examples.evidence.scale_dependence import LAWS, SCALES, TARGET, full
 from examples.evidence.tables import markdown
-from fit.arrays import Floats
-from fit.runs import Runs
-from fit.solution import Solution
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.solution import Solution
 
 FULL = "full: 3 scales, 3 seeds"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from contracts.atomic import atomic_write
+from mixscale.contracts.atomic import atomic_write
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "out" / "evidence"

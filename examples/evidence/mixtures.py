@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.experiment import Constraints, Objective
-from fit.api import choose
-from fit.arrays import Floats
-from fit.runs import Runs
-from fit.solution import Question, Solution
-from fit.solve import solve
+from mixscale.contracts.experiment import Constraints, Objective
+from mixscale.fit.api import choose
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.solution import Question, Solution
+from mixscale.fit.solve import solve
 
 CONSTRAINTS = Constraints(floor=0.01)
 DRAWS = 400

@@ -6,17 +6,17 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.pairing import CHANGES, Losses, components, needed_runs, parse_change, table
-from contracts.experiment import Objective
 from examples.evidence.experiments import recipe_names
 from examples.evidence.records import experiment, runs, sql
 from examples.evidence.scale_dependence import SCALES
 from examples.evidence.seeds import changes
 from examples.evidence.tables import markdown
-from fit.arrays import Floats
-from fit.noise import estimate_noise
-from fit.objective import target
-from fit.runs import BASE, Runs
-from fit.signal import signal
+from mixscale.contracts.experiment import Objective
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.objective import target
+from mixscale.fit.inputs.runs import BASE, Runs
+from mixscale.fit.uncertainty.noise import estimate_noise
+from mixscale.fit.uncertainty.signal import signal
 
 COLUMNS = (
     "recipe", "parameters", "seconds", "loss", "between seeds", "change", "between domains",

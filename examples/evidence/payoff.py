@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import optimize
 
-from contracts.experiment import ExplicitDesign, Objective
 from examples.evidence.records import experiment, runs, sql
 from examples.evidence.scale_dependence import SCALES, TARGET, full
 from examples.evidence.seeds import interval
 from examples.evidence.tables import markdown, percent, signed
-from fit.api import choose
-from fit.arrays import Floats
-from fit.law import FittedLaw
+from mixscale.contracts.experiment import ExplicitDesign, Objective
+from mixscale.fit.api import choose
+from mixscale.fit.arrays import Floats
+from mixscale.fit.laws.base import FittedLaw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from contracts.experiment import Experiment, read_experiment
-from contracts.run_record import RunRecord
 from examples.evidence.experiments import EXPERIMENTS, HERE, OUT
-from fit.experiment import gather
-from fit.runs import Runs, runs_from_records
-from shards.index import open_index
+from mixscale.contracts.experiment import Experiment, read_experiment
+from mixscale.contracts.run_record import RunRecord
+from mixscale.fit.experiment import gather
+from mixscale.fit.inputs.runs import Runs, runs_from_records
+from mixscale.shards.sql.index import open_index
 
 
 def sql(query: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from contracts.atomic import atomic_path, atomic_write
 from examples.evidence import cheaper, noise, payoff, scale_dependence
 from examples.evidence.experiments import HERE
+from mixscale.contracts.atomic import atomic_path, atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,10 +14,10 @@ from examples.evidence import seeds
 from examples.evidence.mixtures import Best, best, distance, solved
 from examples.evidence.records import runs
 from examples.evidence.tables import markdown, percent
-from fit.arrays import Floats
-from fit.interval import interval
-from fit.runs import BASE, Runs
-from fit.solution import Solution
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.runs import BASE, Runs
+from mixscale.fit.solution import Solution
+from mixscale.fit.uncertainty.intervals import interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from fit.arrays import Floats
-from fit.runs import BASE, Runs
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.runs import BASE, Runs
 
 
 def interval(values: Floats) -> tuple[float, float, float]:

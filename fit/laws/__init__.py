@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib
 
-from contracts.errors import unknown_name
-from fit.law import Law
+from mixscale.contracts.errors import unknown_name
+from mixscale.fit.laws.base import Law
 
 LAWS = {
-    "ddo": "fit.laws.ddo",
-    "joint": "fit.laws.joint",
-    "loglinear": "fit.laws.loglinear",
-    "regmix": "fit.laws.regmix",
-    "bimix": "fit.laws.bimix",
-    "linear": "fit.laws.linear",
-    "quadratic": "fit.laws.quadratic",
+    "ddo": "mixscale.fit.laws.ddo",
+    "joint": "mixscale.fit.laws.joint",
+    "loglinear": "mixscale.fit.laws.loglinear",
+    "regmix": "mixscale.fit.laws.regmix",
+    "bimix": "mixscale.fit.laws.bimix",
+    "linear": "mixscale.fit.laws.linear",
+    "quadratic": "mixscale.fit.laws.quadratic",
 }
 """Module of each law; it defines `LAW`. A new law is one file with one line here."""
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import UserError
-from fit.arrays import Floats
-from fit.law import FittedLaw, Law
-from fit.laws.smooth import SmoothLaw, fit_smooth
-from fit.noise import Noise
-from fit.objective import Target
-from fit.runs import Runs
-from fit.shrinkage import fit_shrunken
+from mixscale.contracts.errors import UserError
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.base import FittedLaw, Law
+from mixscale.fit.laws.shared.shrinkage import fit_shrunken
+from mixscale.fit.laws.shared.smooth import SmoothLaw, fit_smooth
+from mixscale.fit.uncertainty.noise import Noise
 
 _SMALLEST_SHARE = 1e-4
 _NAMES = ("B", "C", "beta", "alpha")

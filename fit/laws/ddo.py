@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from contracts.errors import UserError
-from fit.arrays import Bools, Floats
-from fit.conflict import find_conflict
-from fit.convex import minimise
-from fit.curve import EXACT_NOISE, Curves, fit_curves
-from fit.feasible import Feasible, scale_into_bounds
-from fit.law import Law, Optimum
-from fit.noise import Noise
-from fit.objective import Target
-from fit.optimum import separable_optimum
-from fit.runs import BASE, Runs
+from mixscale.contracts.errors import UserError
+from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.constraints.conflict import find_conflict
+from mixscale.fit.constraints.feasible import Feasible, scale_into_bounds
+from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.runs import BASE, Runs
+from mixscale.fit.laws.base import Law, Optimum
+from mixscale.fit.laws.shared.response_curve import EXACT_NOISE, Curves, fit_curves
+from mixscale.fit.optimize.convex import minimise
+from mixscale.fit.optimize.separable import separable_optimum
+from mixscale.fit.uncertainty.noise import Noise
 
 RESPONSE_Z = 1.645
 """A domain answers when its objective falls with its tokens by this many standard errors (one-sided

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from fit.arrays import Floats
-from fit.law import FittedLaw, Law
-from fit.laws.smooth import SmoothLaw, fit_smooth
-from fit.noise import Noise
-from fit.objective import Target
-from fit.runs import Runs
-from fit.shrinkage import fit_shrunken
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.base import FittedLaw, Law
+from mixscale.fit.laws.shared.shrinkage import fit_shrunken
+from mixscale.fit.laws.shared.smooth import SmoothLaw, fit_smooth
+from mixscale.fit.uncertainty.noise import Noise
 
 # Widths of the prior: worths within a factor e^2 of each other, exponents within e of the centre.
 _WORTH_WIDTH, _EXPONENT_WIDTH, _SATURATION_WIDTH = 2.0, 1.0, 0.7

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from fit.arrays import Floats
-from fit.law import FittedLaw, Law
-from fit.laws.shares import Inputs, inputs_for
-from fit.laws.smooth import fit_smooth
-from fit.noise import Noise
-from fit.objective import Target
-from fit.runs import Runs
-from fit.shrinkage import fit_shrunken
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.base import FittedLaw, Law
+from mixscale.fit.laws.shared.shares import Inputs, inputs_for
+from mixscale.fit.laws.shared.shrinkage import fit_shrunken
+from mixscale.fit.laws.shared.smooth import fit_smooth
+from mixscale.fit.uncertainty.noise import Noise
 
 # Width of the prior on how much the exponents of two domains differ.
 _WIDTH = 4.0

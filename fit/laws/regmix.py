@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from contracts.errors import UserError
-from fit.arrays import Floats
-from fit.feasible import Feasible, scale_into_bounds
-from fit.law import FittedLaw, Law, Optimum
-from fit.laws.shares import Inputs, inputs_for
-from fit.noise import Noise
-from fit.objective import Target
-from fit.runs import Runs
+from mixscale.contracts.errors import UserError
+from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.feasible import Feasible, scale_into_bounds
+from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.base import FittedLaw, Law, Optimum
+from mixscale.fit.laws.shared.shares import Inputs, inputs_for
+from mixscale.fit.uncertainty.noise import Noise
 
 # Settings of the paper's scripts, with a fixed number of trees: they stop early by the test set.
 _TREES = 1000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.atomic import atomic_path, atomic_write, write_json
+from mixscale.contracts.atomic import atomic_path, atomic_write, write_json
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

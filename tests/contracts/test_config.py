@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from contracts.config import (
+from mixscale.contracts.config import (
     Config,
     TokenCount,
     format_tokens,
@@ -18,7 +18,7 @@ from contracts.config import (
     parse_tokens,
     read_yaml,
 )
-from contracts.errors import UserError
+from mixscale.contracts.errors import UserError
 
 
 class Inner(Config):

@@ -57,8 +57,8 @@ def test_groups_far_apart_have_the_largest_ratio() -> None:
 def test_recipes_are_experiments_that_differ_in_what_they_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from contracts.experiment import read_experiment
     from examples.evidence import experiments
+    from mixscale.contracts.experiment import read_experiment
 
     monkeypatch.setattr(experiments, "EXPERIMENTS", tmp_path)
     read = [read_experiment(path) for path in recipes()]

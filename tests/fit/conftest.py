@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contracts.run_record import (
+from mixscale.contracts.run_record import (
     DomainLoss,
     DomainTokens,
     RunRecord,
@@ -18,8 +18,8 @@ from contracts.run_record import (
     write_record,
     write_sweep,
 )
-from fit.arrays import Floats
-from fit.runs import Runs
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.runs import Runs
 
 Truth = Callable[[Floats], Floats]
 """(validation,) losses in nats of (domains,) tokens."""

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.errors import UserError
-from fit.arrays import Floats
-from fit.experiment import fit_experiment
-from fit.project import project
-from fit.proportions import apply
-from fit.record import read_fit
-from fit.summary import lines
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.fit_record import read_fit
+from mixscale.fit.apply.run_yaml import apply
+from mixscale.fit.arrays import Floats
+from mixscale.fit.experiment import fit_experiment
+from mixscale.fit.output.terminal import lines
+from mixscale.fit.scaling.stored_fit import project
 
 RUN_YAML = """\
 # the big run

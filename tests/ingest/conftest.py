@@ -10,8 +10,8 @@ from hypothesis import settings
 from streaming.base.format import reader_from_json
 from tokenizers import Tokenizer
 
-from contracts.shardset import read_shardset
-from ingest.tokenizer import save_trained
+from mixscale.contracts.shardset import read_shardset
+from mixscale.ingest.tokenize.tokenizer_files import save_trained
 
 # A busy machine is no failure.
 settings.register_profile("ingest", deadline=None)

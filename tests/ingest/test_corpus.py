@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import UserError
-from ingest.corpus import read_corpus
+from mixscale.contracts.errors import UserError
+from mixscale.ingest.corpus import read_corpus
 
 REST = "tokenizer: gpt2\nsequence_length: 2k\n"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.build import build
+from mixscale.ingest.build import build
 from tests.shards.making import make_fit, make_runs, make_shardset
 
 REAL_CORPUS = """

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.atomic import atomic_path
-from contracts.run_record import (
+from mixscale.contracts.atomic import atomic_path
+from mixscale.contracts.run_record import (
     CurvePoint,
     DomainLoss,
     DomainTokens,
@@ -23,7 +23,7 @@ from contracts.run_record import (
     write_record,
     write_sweep,
 )
-from contracts.shardset import (
+from mixscale.contracts.shardset import (
     SPLITS,
     ShardSet,
     SplitSummary,
@@ -32,9 +32,10 @@ from contracts.shardset import (
     folder_sha256,
     write_shardset,
 )
-from shards.checksums import write_checksums
-from shards.index import rebuild_index
-from shards.mds import (
+from mixscale.shards.sql.documents import DOCUMENTS
+from mixscale.shards.sql.index import rebuild_index
+from mixscale.shards.storage.checksums import write_checksums
+from mixscale.shards.storage.mds import (
     MdsOptions,
     TokenFile,
     finish_stream,
@@ -44,7 +45,6 @@ from shards.mds import (
     token_dtype,
     write_shard,
 )
-from shards.schema import DOCUMENTS
 
 DOMAINS = ("arxiv", "github", "wikipedia")
 EOS = 0

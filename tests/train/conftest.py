@@ -12,7 +12,7 @@ from streaming import MDSWriter
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from contracts.shardset import ShardSet, SplitSummary, TokenizerSummary, write_shardset
+from mixscale.contracts.shardset import ShardSet, SplitSummary, TokenizerSummary, write_shardset
 
 VOCABULARY, LENGTH = 64, 32
 SAMPLES = {"code": 200, "prose": 120, "tables": 40}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from contracts.errors import UserError
-from train.config import RunConfig, load_run_config, to_plain
+from mixscale.contracts.errors import UserError
+from mixscale.train.config import RunConfig, load_run_config, to_plain
 
 FOUNDRY = """\
 variables:

@@ -1,0 +1,241 @@
+"""`fits/<fit_id>/fit.json`: what a fit found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mixscale.contracts.atomic import write_json
+from mixscale.contracts.config import Config, read_json, validate
+from mixscale.contracts.experiment import Constraints, Objective
+
+FIT = "fit.json"
+Interval = tuple[float, float]
+
+
+class Gain(Config):
+    """How much lower the objective is predicted to get than with another mixture."""
+
+    over: str
+    """`current` (the base mixture), `uniform` or `natural` (shares by available tokens)."""
+    proportions: dict[str, float]
+    gain: float
+    """Less the optimism of a mixture chosen by the same noisy runs."""
+    interval: Interval | None
+    """90 %."""
+
+
+class Mixture(Config):
+    """The best allowed mixture at one token budget."""
+
+    kind: Literal["measured", "projected"]
+    """`measured`: the optimum of a law fitted to runs of this budget; `projected`: carried on."""
+    token_budget: int | None
+    """Tokens; null for tables that do not say how many tokens the runs saw."""
+    proportions: dict[str, float]
+    """Share of tokens by domain, summing to 1."""
+    quantities: dict[str, int] | None
+    """Tokens by domain."""
+    intervals: dict[str, Interval] | None
+    """90 % interval of each share."""
+    average: dict[str, float] | None = None
+    """Mean of the optima of redrawn experiments, which the recommended mixture leans on."""
+    recommended: dict[str, float] | None = None
+    """What to train on: the current mixture, or a step from it as long as the evidence allows."""
+    predicted_objective: float | None
+    """Of `proportions`; null where no law can tell."""
+    objective_interval: Interval | None = None
+    """90 % interval of the prediction."""
+    predicted_by: str | None = None
+    """The law that predicts the objective at this budget."""
+    gains: tuple[Gain, ...] = ()
+    """Over other mixtures at this budget."""
+    binding: dict[str, str]
+    """Domains at a bound: `floor`, `ceiling`, `fixed`, `max_epochs`; `no measurable response` for
+    a domain left at its floor because its tokens do not measurably help; `too noisy to tell` for
+    one that keeps its share because the runs cannot say."""
+
+
+class Point(Config):
+    """A measured mean around the base run."""
+
+    x: float
+    """Tokens of the domain as a multiple of the base run's."""
+    y: float
+    """Objective as a multiple of the base run's."""
+    noise: float | None
+    """Standard deviation of y."""
+
+
+class Response(Config):
+    """How the objective answers to one domain, the others at their base tokens."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] | None
+    """90 % interval of y."""
+    high: tuple[float, ...] | None
+    points: tuple[Point, ...]
+    responds: bool
+
+
+class Signal(Config):
+    """The differences between the runs of one scale beside their noise, in units of the objective.
+
+    Root mean squares without what the noise adds to them; the runs of one mixture are averaged.
+    """
+
+    change: float | None
+    """A run against the base run of the same seed; null without a base run."""
+    between: float
+    """Two changes in the same direction, of different domains; two mixtures without a base run."""
+    noise: float
+    """Standard deviation of one such difference."""
+    runs_each: float = Field(gt=0)
+    """Runs of one mixture, on average: the number of seeds."""
+
+    @property
+    def ratio(self) -> float:
+        """How many times the noise the differences are that tell domains apart."""
+        return self.between / self.noise
+
+
+class Scale(Config):
+    """What the runs of one scale say."""
+
+    scale_tokens: int | None
+    runs: int
+    base_objective: float | None
+    parameters: dict[str, Any]
+    """The law's; its layout differs by law."""
+    residual_rms: float | None
+    """Root mean square of measured minus fitted objective."""
+    noise_objective: float | None = None
+    """Standard deviation of one run's objective."""
+    signal: Signal | None = None
+    """Null where nothing tells the noise."""
+    held_out_mae: float | None = None
+    """Mean absolute error of the objective of left-out mixtures."""
+    silent: tuple[str, ...]
+    """Domains without a measurable response."""
+    unclear: tuple[str, ...] = ()
+    """Domains whose response the noise hides."""
+    responses: dict[str, Response] = Field(default_factory=dict)
+    """By domain, around the base run if there is one."""
+    effects: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)
+    """`increased` and `reduced`: by changed training domain, by validation domain, the change in
+    loss against the base run, nats."""
+
+
+class Cost(Config):
+    """What the proxy runs took."""
+
+    runs: int
+    tokens: int | None
+    seconds: float | None
+
+
+class Recommendation(Config):
+    """What to do."""
+
+    action: Literal["change", "keep what you have"]
+    reason: str
+    current: dict[str, float] | None = None
+    """The mixture in use: the one the design starts from, or uniform."""
+    part: float = Field(default=1.0, ge=0, le=1)
+    """How far to go from the current mixture towards the mean of the redrawn optima."""
+    gain: float | None = None
+    """Predicted gain of that step at the largest measured scale."""
+    interval: Interval | None = None
+    """90 %."""
+    second_law: str | None = None
+    """Another law, fitted to the same runs, that was asked too."""
+    second_gain: float | None = None
+    """What it predicts for the same step."""
+    optimism: float | None = None
+    """What the choice by noisy runs adds to the optimum's predicted gain; taken off the gains."""
+
+
+class Reach(Config):
+    """How shares get to budgets that were not measured."""
+
+    how: Literal["autoscale", "law", "same shares"]
+    totals: tuple[float, ...] = ()
+    shares: tuple[tuple[float, ...], ...] = ()
+    """(scales, domains)."""
+    free: tuple[tuple[bool, ...], ...] = ()
+    """(scales, domains): off the bounds."""
+    slope_error: tuple[float, ...] | None = None
+    scale_error: tuple[float, ...] | None = None
+    law: str | None = None
+    """The law that predicts the objective at any budget; null where none can."""
+    parameters: dict[str, Any] | None = None
+    """Its own, by validation domain."""
+    bits_per_nat: tuple[float, ...] | None = None
+    """(validation,) for an objective in bits per byte."""
+
+
+class LawScore(Config):
+    """How well a law predicts runs that it has not seen."""
+
+    law: str
+    held_out: float | None
+    """Mean absolute error of the objective of left-out mixtures; null when it cannot be fitted."""
+    next_scale: float | None
+    """Mean absolute error at the largest scale of a law fitted to the smaller ones, each without
+    its mean over the runs: how well it tells mixtures apart there."""
+    note: str | None = None
+    """Why a law was left out."""
+
+
+class FitRecord(Config):
+    """The whole result of one fit."""
+
+    format: Literal[1] = 1
+    fit_id: str
+    experiment: str | None
+    law: str
+    objective: Objective
+    domains: tuple[str, ...]
+    validation: tuple[str, ...]
+    constraints: Constraints
+    available_tokens: dict[str, int]
+    """Training tokens that exist of each domain; empty when unknown."""
+    scales: tuple[Scale, ...]
+    mixtures: tuple[Mixture, ...]
+    reach: Reach
+    gains: tuple[Gain, ...]
+    """At the largest measured scale."""
+    recommended: Recommendation
+    laws: tuple[LawScore, ...] = ()
+    """Held-out errors of the laws compared, the chosen one first."""
+    warnings: tuple[str, ...]
+    noise: Literal["seeds", "residuals", "evaluation", "unknown"]
+    noise_objective: float | None
+    """Standard deviation of one run's objective, all scales together."""
+    bootstrap: int = Field(ge=0)
+    cost: Cost
+    run_ids: tuple[str, ...] = ()
+    versions: dict[str, str]
+
+
+def write_fit(folder: str | Path, record: FitRecord) -> Path:
+    """Write `fit.json` atomically."""
+    path = Path(folder) / FIT
+    write_json(path, record.model_dump(mode="json"))
+    return path
+
+
+def read_fit(path: str | Path) -> FitRecord:
+    """Read `fit.json`, given itself or its folder.
+
+    Raises:
+        UserError: It is missing or no fit record.
+    """
+    source = Path(path)
+    if source.is_dir():
+        source = source / FIT
+    values = read_json(source, "`mixscale fit experiment.yaml` makes it")
+    return validate(values, FitRecord, str(source))

@@ -1,0 +1,1 @@
+"""The mixture of a fit written into the stream proportions of a `run.yaml`."""

@@ -1,0 +1,1 @@
+"""Which mixtures the constraints allow, and which constraints conflict."""

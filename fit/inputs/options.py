@@ -1,0 +1,149 @@
+"""What is asked of two tables, beyond what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, field_validator
+
+from mixscale.contracts.config import Config, load_config, parse_tokens, validate
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.experiment import (
+    BaseMixture,
+    Constraints,
+    Objective,
+    PositiveTokens,
+    sums_to_one,
+)
+
+Value = TypeVar("Value")
+
+
+class TableSettings(Config):
+    """The question; its keys are those of `experiment.yaml` where that has them."""
+
+    objective: Objective = Objective()
+    constraints: Constraints = Constraints()
+    targets: tuple[PositiveTokens, ...] = ()
+    """Token budgets to carry the mixture to."""
+    current: BaseMixture = "uniform"
+    """The mixture in use, which gains are over."""
+    available_tokens: dict[str, PositiveTokens] = Field(default_factory=dict)
+    """Training tokens that exist of each domain."""
+    run_tokens: PositiveTokens | None = None
+    """Tokens of every run, where the tables do not tell them."""
+
+    _check_current = field_validator("current")(sums_to_one)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The same as text, from a command line; every option wins over the file."""
+
+    objective: str | None = None
+    weight: Sequence[str] = ()
+    floor: Sequence[str] = ()
+    """Each a share for every domain, or `DOMAIN=SHARE`."""
+    ceiling: Sequence[str] = ()
+    fix: Sequence[str] = ()
+    max_epochs: float | None = None
+    prior: str | None = None
+    max_kl: float | None = None
+    available: Sequence[str] = ()
+    current: str | None = None
+    targets: str | None = None
+    tokens: int | None = None
+
+
+def table_settings(file: Path | None, options: Options, domains: Sequence[str]) -> TableSettings:
+    """Put a settings file and options together.
+
+    Args:
+        file: YAML with the keys of `TableSettings`; none needed.
+        options: What is given beside it.
+        domains: Training domains, for shares that hold for all of them.
+
+    Raises:
+        UserError: A value that cannot be read, with the option or the line that holds it.
+    """
+    base = TableSettings() if file is None else load_config(file, TableSettings)
+    values = base.model_dump(exclude_unset=True)
+    constraints = dict(values.get("constraints", {}))
+    for key, texts, default in (
+        ("floor", options.floor, 0.0),
+        ("ceiling", options.ceiling, 1.0),
+    ):
+        if texts:
+            constraints[key] = _by_domain(texts, f"--{key}", domains, default)
+    if options.fix:
+        constraints["fixed"] = _pairs(options.fix, "--fix", float)
+    plain = {"max_epochs": options.max_epochs, "max_kl": options.max_kl}
+    constraints |= {key: value for key, value in plain.items() if value is not None}
+    if options.prior is not None:
+        constraints["prior"] = _mixture(options.prior, "--prior")
+    values["constraints"] = constraints
+    values |= _question(options, dict(values.get("objective", {})))
+    settings = validate(values, TableSettings, "options" if file is None else str(file))
+    unknown = sorted(set(settings.available_tokens) - set(domains))
+    if unknown:
+        raise UserError(
+            f"available tokens: {unknown} are not training domains; they are {list(domains)}"
+        )
+    return settings
+
+
+def _question(options: Options, objective: dict[str, Any]) -> dict[str, Any]:
+    """Everything but the constraints."""
+    values: dict[str, Any] = {}
+    if options.objective is not None:
+        objective["metric"] = options.objective
+    if options.weight:
+        objective["weights"] = _pairs(options.weight, "--weight", float)
+    values["objective"] = objective
+    if options.available:
+        values["available_tokens"] = _pairs(options.available, "--available", parse_tokens)
+    if options.current is not None:
+        values["current"] = _mixture(options.current, "--current")
+    if options.targets is not None:
+        values["targets"] = [part.strip() for part in options.targets.split(",")]
+    if options.tokens is not None:
+        values["run_tokens"] = options.tokens
+    return values
+
+
+def _by_domain(
+    texts: Sequence[str], option: str, domains: Sequence[str], default: float
+) -> float | dict[str, float]:
+    """One share for all domains, or shares by domain with what the others get."""
+    named = [text for text in texts if "=" in text]
+    for text in texts:
+        if "=" not in text:
+            default = _read(text, option, float, "a share such as 0.05, or DOMAIN=SHARE")
+    if not named:
+        return default
+    return dict.fromkeys(domains, default) | _pairs(named, option, float)
+
+
+def _mixture(text: str, option: str) -> str | dict[str, float]:
+    """A name, or shares by domain separated by commas."""
+    return _pairs(text.split(","), option, float) if "=" in text else text
+
+
+def _pairs(texts: Sequence[str], option: str, read: Callable[[str], Any]) -> dict[str, Any]:
+    pairs = {}
+    for text in texts:
+        name, separator, value = text.strip().rpartition("=")
+        if not (name and separator):
+            raise UserError(f"{option} {text}: write NAME=VALUE")
+        pairs[name] = _read(value, f"{option} {name}", read, "a number after =")
+    return pairs
+
+
+def _read(text: str, where: str, read: Callable[[str], Value], wanted: str) -> Value:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise UserError(f"{where}: {text!r} cannot be read; write {wanted}") from error

@@ -1,0 +1,46 @@
+"""What laws of the mixture see of a run: its shares, and its size where sizes differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.runs import Runs
+
+_SAME_SIZE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Columns: the shares, then log(total / unit) where runs of one scale differ in size.
+
+    Runs that multiply one domain's tokens change the total too; without the column the domain
+    would get the credit of the extra training.
+    """
+
+    unit: float
+    with_total: bool
+
+    def __call__(self, tokens: Floats) -> Floats:
+        """(points, columns) of (points, domains) tokens."""
+        total = tokens.sum(-1, keepdims=True)
+        shares = tokens / total
+        return np.hstack([shares, np.log(total / self.unit)]) if self.with_total else shares
+
+    def chain(self, by_column: Floats, tokens: Floats) -> Floats:
+        """Turn (rows, columns) derivatives into (rows, domains) ones by tokens."""
+        total = tokens.sum()
+        shares = tokens / total
+        by_share = by_column[:, : len(tokens)]
+        slopes = by_share - (by_share @ shares)[:, None]
+        if self.with_total:
+            slopes = slopes + by_column[:, -1:]
+        return slopes / total
+
+
+def inputs_for(runs: Runs) -> Inputs:
+    """Choose the columns for some runs."""
+    logs = np.log(runs.tokens.sum(-1))
+    return Inputs(unit=float(np.exp(logs.mean())), with_total=bool(np.ptp(logs) > _SAME_SIZE))

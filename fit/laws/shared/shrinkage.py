@@ -1,0 +1,123 @@
+"""Robust fits with a prior that is as strong as the noise asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixscale.fit.arrays import Floats
+from mixscale.fit.laws.shared.least_squares import descend
+
+# Huber's constant: a residual counts fully up to this many standard deviations.
+_HUBER = 1.9
+_FIRST_NOISE = 0.01  # nats; replaced by what the first fit leaves over
+
+
+class Model(Protocol):
+    """A family of curves over the runs, with the prior of its parameters."""
+
+    low: Floats
+    """(parameters,) bounds."""
+    high: Floats
+    centre: Floats
+    """(parameters,) middle of the prior."""
+    penalty: Floats
+    """(terms, parameters) the prior: each `penalty @ (theta - centre)` is a standard normal."""
+
+    def start(self, y: Floats, weight: Floats) -> Floats:
+        """(rows, parameters) where to begin."""
+        ...
+
+    def values(self, theta: Floats) -> Floats:
+        """(rows, runs) predictions."""
+        ...
+
+    def jacobian(self, theta: Floats) -> tuple[Floats, Floats]:
+        """(rows, runs) predictions with their (rows, runs, parameters) derivatives."""
+        ...
+
+
+def fit_shrunken(
+    model: Model,
+    y: Floats,
+    weight: Floats,
+    *,
+    start: Floats | None = None,
+    rounds: int = 3,
+    rng: np.random.Generator | None = None,
+) -> Floats:
+    """Fit every row, re-estimating its noise and its outliers between rounds.
+
+    The prior is in units of the noise: where runs settle a parameter it does nothing, where they
+    do not it keeps the parameter near the prior's middle instead of at infinity. Residuals beyond
+    `_HUBER` standard deviations count linearly (Huber's loss, by reweighting), the deviation from
+    the median absolute residual.
+
+    Args:
+        model: The family.
+        y: (rows, runs) what to fit.
+        weight: (rows, runs) how often each run counts; 0 leaves it out.
+        start: (rows, parameters) where to begin.
+        rounds: Fits, each with the noise of the one before.
+        rng: Draws every row's prior from the prior, so that rows with redrawn noise spread as
+            widely as runs and prior together leave open (randomise, then optimise).
+
+    Returns:
+        (rows, parameters).
+    """
+    theta = model.start(y, weight) if start is None else start
+    noise = np.full(len(y), _FIRST_NOISE)
+    trust = np.ones_like(y)
+    shape = (len(y), len(model.penalty))
+    pull = np.zeros(shape) if rng is None else rng.normal(size=shape)
+    for k in range(rounds):
+        problem = _Shrunken(model, y, weight * trust, noise, pull)
+        # The first round's answer is only a place to look at residuals from.
+        theta = descend(problem, theta, model.low, model.high, 80, 1e-3 if k == 0 else 1e-7)
+        residual = np.abs(model.values(theta) - y)
+        noise = np.maximum(1.25 * 1.4826 * _weighted_median(residual, weight), 1e-7)
+        trust = np.minimum(1, _HUBER * 0.8 * noise[:, None] / np.maximum(residual, 1e-12))
+    return theta
+
+
+def _weighted_median(values: Floats, weight: Floats) -> Floats:
+    """(rows,) median of (rows, runs) values by weight."""
+    order = np.argsort(values, -1)
+    sums = np.cumsum(np.take_along_axis(weight, order, -1), -1)
+    middle = (sums < 0.5 * sums[:, -1:]).sum(-1, keepdims=True)
+    return np.take_along_axis(np.take_along_axis(values, order, -1), middle, -1)[:, 0]
+
+
+@dataclass(frozen=True)
+class _Shrunken:
+    """Least-squares problems of one round."""
+
+    model: Model
+    y: Floats
+    weight: Floats
+    noise: Floats
+    pull: Floats
+    """(rows, terms) where each term of the prior is centred."""
+
+    def cost(self, theta: Floats) -> Floats:
+        misfit = (self.weight * (self.model.values(theta) - self.y) ** 2).sum(-1)
+        prior = (theta - self.model.centre) @ self.model.penalty.T - self.pull
+        return misfit + self.noise**2 * (prior**2).sum(-1)
+
+    def normal_equations(self, theta: Floats) -> tuple[Floats, Floats]:
+        values, slopes = self.model.jacobian(theta)
+        weighted = slopes * self.weight[:, :, None]
+        precision = self.model.penalty.T @ self.model.penalty
+        strength = self.noise**2
+        matrix = np.matmul(weighted.transpose(0, 2, 1), slopes)
+        matrix = matrix + strength[:, None, None] * precision
+        gradient = np.matmul((values - self.y)[:, None, :], weighted)[:, 0]
+        back = (theta - self.model.centre) @ precision - self.pull @ self.model.penalty
+        return matrix, gradient + strength[:, None] * back
+
+    def rows(self, which: NDArray[np.intp]) -> _Shrunken:
+        parts = (self.y[which], self.weight[which], self.noise[which], self.pull[which])
+        return _Shrunken(self.model, *parts)

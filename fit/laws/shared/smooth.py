@@ -1,0 +1,215 @@
+"""What laws share that predict each validation loss by a smooth function of the tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.feasible import Feasible, scale_into_bounds
+from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.base import Optimum
+from mixscale.fit.optimize.convex import Minimum, minimise
+from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise, student_scales
+
+STARTS = 12
+"""Starts where a law is not convex."""
+MAX_DRAWS = 100
+"""Resamples at most: each is a whole fit with an optimum."""
+
+
+class Family(Protocol):
+    """A parametric family; one row of parameters predicts one validation loss."""
+
+    @property
+    def convex(self) -> bool:
+        """Whether every prediction is convex in the shares at a fixed token budget."""
+        ...
+
+    def fit(
+        self,
+        tokens: Floats,
+        losses: Floats,
+        weight: Floats,
+        start: Floats | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Floats:
+        """(draws, validation, parameters) of (draws, runs, validation) losses.
+
+        Tokens are (runs, domains), weights (draws, runs): how often each run counts. With `rng`
+        each draw also takes its own prior, see `mixscale.fit.laws.shared.shrinkage`.
+        """
+        ...
+
+    def predict(self, theta: Floats, tokens: Floats) -> Floats:
+        """(rows, points) losses of (points, domains) tokens under (rows, parameters).
+
+        Rows are the validation domains in turn, once or for several draws.
+        """
+        ...
+
+    def slopes(self, theta: Floats, tokens: Floats) -> Floats:
+        """(rows, domains) derivatives of the losses by tokens at (domains,) tokens."""
+        ...
+
+    def describe(self, theta: Floats) -> dict[str, Any]:
+        """One validation loss's parameters, as JSON can hold them."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothLaw:
+    """A fitted family."""
+
+    domains: tuple[str, ...]
+    target: Target
+    family: Family
+    theta: Floats
+    """(validation, parameters)."""
+    runs: Runs | None
+    """What it was fitted to; absent when read back from a record."""
+    noise: Noise = UNKNOWN_NOISE
+
+    def losses(self, tokens: Floats) -> Floats:
+        """(points, validation) losses in nats."""
+        return self.family.predict(self.theta, tokens).T
+
+    def objective(self, tokens: Floats) -> Floats:
+        """(points,) objective."""
+        return self.target.value(self.losses(tokens))
+
+    def optimum(self, feasible: Feasible, token_budget: float) -> Optimum:
+        """Minimise the objective over the allowed mixtures."""
+        found = self._minimum(self.theta, feasible, token_budget, None)
+        exact = self.family.convex
+        return Optimum(
+            tokens=found.shares * token_budget,
+            objective=found.value,
+            exact=exact,
+            how=(
+                f"convex: at most {max(found.gap, 0):.1g} above the least possible"
+                if exact
+                else f"not convex: the best of {STARTS} starts"
+            ),
+        )
+
+    def draws(self, rng: np.random.Generator, count: int) -> SmoothDraws | None:
+        """Refit to the measured losses with noise added, each draw with its own prior.
+
+        The noise of each validation loss is what the fit left over, widened for its parameters, or
+        what repeated runs showed if that is more. Most of it is the luck of a whole run, which all
+        its losses share: drawn for each loss alone it would cancel in their mean.
+        """
+        if self.runs is None:
+            return None
+        count = min(count, MAX_DRAWS)
+        predicted = self.losses(self.runs.tokens)
+        shape = (count, *predicted.shape)
+        covariance, freedom = self._covariance(predicted)
+        noise = rng.normal(size=shape) * student_scales(rng, count, freedom)[:, None, None]
+        losses = self.runs.losses + noise @ _root(covariance)
+        start = np.broadcast_to(self.theta, (count, *self.theta.shape))
+        weight = np.ones(shape[:2])
+        theta = self.family.fit(self.runs.tokens, losses, weight, start, rng)
+        return SmoothDraws(law=self, theta=theta)
+
+    def silent(self) -> tuple[str, ...]:
+        """None: these laws put a useless domain at its floor by themselves."""
+        return ()
+
+    def unclear(self) -> tuple[str, ...]:
+        """None are detected."""
+        return ()
+
+    def parameters(self) -> dict[str, Any]:
+        """Parameters by validation domain."""
+        names = self.target.validation
+        return {
+            name: self.family.describe(row) for name, row in zip(names, self.theta, strict=True)
+        }
+
+    def _covariance(self, predicted: Floats) -> tuple[Floats, float]:
+        """(validation, validation) of a run around the law in squared nats, degrees of freedom."""
+        assert self.runs is not None
+        count, parameters = len(predicted), self.theta.shape[1]
+        # Shrunken parameters cost less than one degree of freedom each, hence the floor.
+        freedom = max(count - parameters, count / 3)
+        residuals = self.runs.losses - predicted
+        left = residuals.T @ residuals / freedom
+        known = self.noise.beside_residuals
+        if known is None:
+            return left, freedom
+        deviation = np.sqrt(np.diag(left))
+        correlation = left / np.maximum(np.outer(deviation, deviation), 1e-300)
+        np.fill_diagonal(correlation, 1.0)
+        wider = np.maximum(deviation, known)
+        return correlation * np.outer(wider, wider), freedom
+
+    def _minimum(
+        self, theta: Floats, feasible: Feasible, total: float, start: Floats | None
+    ) -> Minimum:
+        def function(shares: Floats) -> tuple[float, Floats]:
+            tokens = shares * total
+            losses = self.family.predict(theta, tokens[None])[:, 0]
+            slopes = self.family.slopes(theta, tokens)
+            value = float(self.target.value(losses))
+            return value, (self.target.slope(losses) @ slopes) * total
+
+        starts = _starts(feasible, 1 if self.family.convex else STARTS)
+        if start is not None:
+            starts = start[None] if self.family.convex else np.vstack([start, starts[:3]])
+        return min((minimise(function, feasible, s) for s in starts), key=lambda m: m.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothDraws:
+    """A family refitted to resampled losses."""
+
+    law: SmoothLaw
+    theta: Floats
+    """(draws, validation, parameters)."""
+
+    def optima(self, feasible: Feasible, token_budget: float) -> Floats:
+        """(draws, domains) optimal tokens."""
+        start = self.law.optimum(feasible, token_budget).tokens / token_budget
+        rows = [
+            self.law._minimum(theta, feasible, token_budget, start).shares for theta in self.theta
+        ]
+        return np.stack(rows) * token_budget
+
+    def objective(self, tokens: Floats) -> Floats:
+        """(draws,) objective of (draws or 1, domains) tokens."""
+        predict, rows = self.law.family.predict, self.theta
+        if len(tokens) == 1:
+            losses = predict(rows.reshape(-1, rows.shape[-1]), tokens).reshape(rows.shape[:2])
+        else:
+            pairs = zip(rows, tokens, strict=True)
+            losses = np.stack([predict(theta, row[None])[:, 0] for theta, row in pairs])
+        return self.law.target.value(losses)
+
+
+def fit_smooth(family: Family, runs: Runs, target: Target, noise: Noise) -> SmoothLaw:
+    """Fit a family to every validation loss."""
+    theta = family.fit(runs.tokens, runs.losses[None], np.ones((1, len(runs))))[0]
+    return SmoothLaw(
+        domains=runs.domains, target=target, family=family, theta=theta, runs=runs, noise=noise
+    )
+
+
+def _root(covariance: Floats) -> Floats:
+    """(validation, validation) symmetric square root."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+
+def _starts(feasible: Feasible, count: int) -> Floats:
+    """(count, domains) allowed shares: the uniform mixture, then random ones, always the same."""
+    domains = len(feasible.domains)
+    rng = np.random.default_rng(0)
+    raw = np.vstack(
+        [np.full((1, domains), 1 / domains), rng.dirichlet(np.ones(domains), count - 1)]
+    )
+    return scale_into_bounds(raw, feasible)

@@ -1,0 +1,1 @@
+"""The best allowed mixture of an objective."""

@@ -1,0 +1,1 @@
+"""A fit for readers: its record, its words, its terminal table, its page."""

@@ -1,0 +1,78 @@
+"""How the objective answers to each domain around the base run, under any law."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixscale.contracts.fit_record import Point, Response
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.runs import BASE
+from mixscale.fit.solution import ScaleFit
+from mixscale.fit.uncertainty.intervals import interval
+
+_GRID = 15
+
+
+def responses(fit: ScaleFit, noise: float | None) -> dict[str, Response]:
+    """Curve, interval and runs by domain; empty when there is no base run.
+
+    Args:
+        fit: One scale.
+        noise: Standard deviation of one run's objective.
+    """
+    base = np.array([name == BASE for name in fit.runs.changed])
+    if not base.any():
+        return {}
+    values = fit.target.value(fit.runs.losses)
+    tokens, objective = fit.runs.tokens[base].mean(0), float(values[base].mean())
+    return {
+        domain: _response(fit, i, tokens, values / objective, noise and noise / objective)
+        for i, domain in enumerate(fit.runs.domains)
+    }
+
+
+def _response(fit: ScaleFit, i: int, base: Floats, values: Floats, noise: float | None) -> Response:
+    points = _points(fit, i, base, values, noise)
+    reach = [point.x for point in points]
+    x = np.geomspace(max(min(reach) * 0.8, 1e-3), max(reach) * 1.2, _GRID)
+    tokens = np.tile(base, (_GRID, 1))
+    tokens[:, i] *= x
+    # Laws predict absolute objectives: put them in units of the measured base run's.
+    unit = float(fit.target.value(_base_losses(fit)))
+    drawn = None
+    if fit.draws is not None:
+        rows = np.stack([fit.draws.objective(row[None]) for row in tokens]) / unit
+        drawn = interval(rows, axis=1)
+    return Response(
+        x=tuple(x.tolist()),
+        y=tuple((fit.law.objective(tokens) / unit).tolist()),
+        low=None if drawn is None else tuple(drawn[0].tolist()),
+        high=None if drawn is None else tuple(drawn[1].tolist()),
+        points=tuple(points),
+        responds=fit.runs.domains[i] not in fit.law.silent(),
+    )
+
+
+def _base_losses(fit: ScaleFit) -> Floats:
+    base = np.array([name == BASE for name in fit.runs.changed])
+    return fit.runs.losses[base].mean(0)
+
+
+def _points(
+    fit: ScaleFit, i: int, base: Floats, values: Floats, noise: float | None
+) -> list[Point]:
+    """Mean measurements of the base and of the runs that changed this domain."""
+    shown = {BASE, fit.runs.domains[i]}
+    groups: dict[str, list[int]] = {}
+    for k, (label, changed) in enumerate(zip(fit.runs.labels, fit.runs.changed, strict=True)):
+        if changed in shown:
+            groups.setdefault(label, []).append(k)
+    points = [
+        Point(
+            x=float(fit.runs.tokens[rows, i].mean() / base[i]),
+            y=float(values[rows].mean()),
+            noise=None if noise is None else noise / float(np.sqrt(len(rows))),
+        )
+        for rows in groups.values()
+    ]
+    return sorted(points, key=lambda point: point.x)

@@ -1,0 +1,88 @@
+"""What a terminal shows of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from mixscale.contracts.config import format_tokens
+from mixscale.contracts.fit_record import FitRecord, Gain, LawScore, Mixture
+from mixscale.fit.output.signal_wording import sentence
+
+
+def render(record: FitRecord) -> Table:
+    """Draw the mixtures: a row for each domain, a column for each token budget."""
+    table = Table(title=f"best mixture by token budget, law {record.law}")
+    table.add_column("domain")
+    for mixture in record.mixtures:
+        table.add_column(_heading(mixture), justify="right")
+    for domain in record.domains:
+        table.add_row(domain, *(_cell(mixture, domain) for mixture in record.mixtures))
+    return table
+
+
+def lines(record: FitRecord) -> Iterator[str]:
+    """Say what the table does not: laws, signal and noise, gains, warnings, the recommendation."""
+    yield from (_score(score, record) for score in record.laws)
+    yield from (text for scale in record.scales if (text := sentence(scale)))
+    for gain in record.gains:
+        yield _gain(gain, record.objective.metric)
+    yield from (_far(m, record) for m in record.mixtures if m.kind == "projected" and m.gains)
+    yield from (f"warning: {warning}" for warning in record.warnings)
+    yield f"recommended: {record.recommended.action}. {record.recommended.reason}"
+    asked = [m for m in record.mixtures if m.kind == "projected"] or record.mixtures[-1:]
+    yield from (_recommended(mixture) for mixture in asked if mixture.recommended)
+
+
+def _score(score: LawScore, record: FitRecord) -> str:
+    if score.held_out is None:
+        return f"law {score.law}: left out, {score.note}"
+    mark = " (taken)" if score.law == record.law else ""
+    text = f"law {score.law}: error {score.held_out:.4f} on left-out mixtures"
+    further = "" if score.next_scale is None else f", {score.next_scale:.4f} at the next scale"
+    return text + further + mark
+
+
+def _gain(gain: Gain, metric: str) -> str:
+    text = f"gain of the best mixture over the {gain.over} one: {gain.gain:+.4f} {metric}"
+    if gain.interval is None:
+        return text
+    low, high = gain.interval
+    return f"{text} (90 %: {low:+.4f} to {high:+.4f})"
+
+
+def _far(mixture: Mixture, record: FitRecord) -> str:
+    """Predicted objective and gain at a budget that was not measured."""
+    gain, metric = mixture.gains[0], record.objective.metric
+    value = f"{mixture.predicted_objective:.4f}{_span(mixture.objective_interval)}"
+    text = (
+        f"at {format_tokens(mixture.token_budget or 0)} tokens: {metric} {value}, "
+        f"gain over the {gain.over} mixture {gain.gain:+.4f}{_span(gain.interval)}"
+    )
+    other = mixture.predicted_by != record.law
+    return f"{text}, as {mixture.predicted_by} predicts" if other else text
+
+
+def _span(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" (90 %: {interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def _recommended(mixture: Mixture) -> str:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in (mixture.recommended or {}).items())
+    budget = f" for {format_tokens(mixture.token_budget)} tokens" if mixture.token_budget else ""
+    return f"recommended mixture{budget}: {shares}"
+
+
+def _heading(mixture: Mixture) -> str:
+    budget = "" if mixture.token_budget is None else format_tokens(mixture.token_budget)
+    return f"{budget}\n{mixture.kind}".strip()
+
+
+def _cell(mixture: Mixture, domain: str) -> str:
+    text = f"{mixture.proportions[domain]:.1%}"
+    if mixture.intervals is not None:
+        low, high = mixture.intervals[domain]
+        text += f" [{low:.0%}, {high:.0%}]"
+    rule = mixture.binding.get(domain)
+    return f"{text}\n{rule}" if rule else text

@@ -1,0 +1,1 @@
+"""The optimum of the measured scales carried to other token budgets."""

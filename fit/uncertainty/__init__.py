@@ -1,0 +1,1 @@
+"""How noisy runs are, and what that leaves open of a result."""

@@ -1,0 +1,74 @@
+"""How much lower the objective gets than with other mixtures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixscale.fit.arrays import Floats
+from mixscale.fit.laws.base import Draws, FittedLaw
+from mixscale.fit.uncertainty.intervals import interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """A law that predicts the objective at one token budget, with what its noise leaves open."""
+
+    name: str
+    law: FittedLaw
+    draws: Draws | None
+    budget: float
+
+    def objective(self, shares: Floats) -> Floats:
+        """(points,) objective of (points, domains) shares."""
+        return self.law.objective(shares * self.budget)
+
+    def drawn(self, shares: Floats) -> Floats | None:
+        """(draws,) objective of (draws or 1, domains) shares, each under its own draw."""
+        return None if self.draws is None else self.draws.objective(shares * self.budget)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GainOver:
+    """The objective saved by a mixture against another one."""
+
+    over: str
+    shares: Floats
+    """(domains,) of the other mixture."""
+    gain: float
+    interval: Floats | None
+    """(2,)."""
+
+
+def gain_over(
+    judge: Judge, shares: Floats, over: str, other: Floats, optimism: float = 0.0
+) -> GainOver:
+    """Predict what `shares` save against `other`, less the optimism of how they were chosen."""
+    both = judge.objective(np.stack([other, shares]))
+    before, after = judge.drawn(other[None]), judge.drawn(shares[None])
+    bounds = None if before is None or after is None else interval(before - after) - optimism
+    return GainOver(
+        over=over, shares=other, gain=float(both[0] - both[1]) - optimism, interval=bounds
+    )
+
+
+def optimism(judge: Judge, drawn_optima: Floats | None, current: Floats) -> float:
+    """What choosing a mixture by noisy runs adds to its predicted gain, on average.
+
+    An optimum is chosen where noise lowers the prediction, so its predicted gain is too good. By
+    how much is seen on redrawn experiments, whose truth is the fitted law: the gain that each
+    promises for its own optimum, less the gain of that optimum under the truth (Efron's bootstrap
+    estimate of optimism).
+
+    Args:
+        judge: The law that the mixture was chosen by.
+        drawn_optima: (draws, domains) optimal shares of the redrawn experiments.
+        current: (domains,) the mixture that gains are over.
+    """
+    before = judge.drawn(current[None])
+    promised = None if drawn_optima is None else judge.drawn(drawn_optima)
+    if before is None or promised is None or drawn_optima is None:
+        return 0.0
+    truth = judge.objective(current[None])[0] - judge.objective(drawn_optima)
+    return max(float((before - promised - truth).mean()), 0.0)

@@ -1,0 +1,172 @@
+"""How far a run's objective would move if the run were repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.runs import Runs
+
+MINIMUM_DEGREES = 3
+"""Degrees of freedom from which a deviation is estimated at all."""
+OWN_DEGREES = 5
+"""Degrees of freedom from which a scale has a noise of its own."""
+
+Source = Literal["seeds", "residuals", "evaluation", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Standard deviations between repetitions of a run."""
+
+    losses: Floats | None
+    """(validation,) of one run's loss, nats; None when nothing tells."""
+    objective: float | None
+    """Of one run's objective."""
+    source: Source
+    degrees: int | None = None
+    """Degrees of freedom behind the deviations; None when they count as known."""
+    evaluation: Floats | None = None
+    """(validation,) standard errors of the evaluation sample, nats."""
+    by_scale: Mapping[float, Noise] = field(default_factory=dict)
+    """Of the scales whose own runs tell: longer runs differ less by luck."""
+
+    def at(self, scale: float) -> Noise:
+        """The noise of one scale's runs, that of all runs where they do not tell by themselves."""
+        return self.by_scale.get(scale, self)
+
+    def scales(self, rng: np.random.Generator, count: int) -> Floats:
+        """(count,) factors that draws of the noise are multiplied by.
+
+        A deviation estimated from few repeats is itself a matter of chance: draws of Student's
+        distribution say so. The deviations here are already those of that distribution.
+        """
+        return student_scales(rng, count, self.degrees) / student_deviation(self.degrees)
+
+    @property
+    def variance(self) -> float | None:
+        """Of one run's objective, without what Student's distribution adds."""
+        if self.objective is None:
+            return None
+        return (self.objective / student_deviation(self.degrees)) ** 2
+
+    @property
+    def beside_residuals(self) -> Floats | None:
+        """(validation,) what a law that takes its own residuals as noise still has to know."""
+        return self.evaluation if self.source == "residuals" else self.losses
+
+    @property
+    def sentence(self) -> str:
+        """What the intervals rest on."""
+        others = [noise.source for noise in self.by_scale.values() if noise.source != self.source]
+        if others:
+            return (
+                "Noise was measured from runs repeated with other seeds; at scales without them it "
+                "is what law joint leaves over of the runs, its own error included."
+            )
+        return {
+            "seeds": "Noise was measured from runs repeated with other seeds.",
+            "residuals": (
+                "No run is repeated enough: as noise counts what law joint leaves over of "
+                "the runs, at least the standard error of the evaluation sample. Where that law "
+                "is wrong, its error counts as noise. Two or more seeds would measure the noise."
+            ),
+            "evaluation": (
+                "Every run has one seed: the noise is only the standard error of the evaluation "
+                "sample, so the intervals leave out the difference between training seeds. "
+                "Two or more seeds would measure it."
+            ),
+            "unknown": (
+                "Nothing tells how noisy the runs are (one seed, no standard errors), so there "
+                "are no intervals. Two or more seeds would measure the noise."
+            ),
+        }[self.source]
+
+
+def student_scales(rng: np.random.Generator, count: int, degrees: float | None) -> Floats:
+    """(count,) factors that turn normal draws into draws of Student's distribution."""
+    if degrees is None:
+        return np.ones(count)
+    return np.sqrt(degrees / np.maximum(rng.chisquare(degrees, count), 1e-9))
+
+
+def student_deviation(degrees: int | None) -> float:
+    """Deviation of Student's distribution: what an estimated deviation is widened by."""
+    return 1.0 if degrees is None else float(np.sqrt(degrees / (degrees - 2)))
+
+
+UNKNOWN_NOISE = Noise(losses=None, objective=None, source="unknown")
+
+
+def estimate_noise(runs: Runs, target: Target) -> Noise:
+    """Pool the spread of repeated runs; fall back on the evaluation's standard errors.
+
+    Repeats count only from three degrees of freedom on: with fewer their spread is itself a matter
+    of chance. `fit/uncertainty/residuals.py` adds what a law leaves over without repeats.
+    """
+    pooled = _repeats(runs, target, MINIMUM_DEGREES)
+    if pooled is not None:
+        return with_scales(pooled, runs, lambda part: _repeats(part, target, OWN_DEGREES))
+    return evaluation_noise(runs, target)
+
+
+def evaluation_noise(runs: Runs, target: Target) -> Noise:
+    """Noise as small as the standard errors of the evaluation sample say, where they are known."""
+    if runs.errors is None:
+        return UNKNOWN_NOISE
+    losses = np.median(runs.errors, 0)
+    return Noise(
+        losses=losses,
+        objective=float(np.median(target.error(runs.losses, runs.errors))),
+        source="evaluation",
+        evaluation=losses,
+    )
+
+
+def with_scales(pooled: Noise, runs: Runs, of: Callable[[Runs], Noise | None]) -> Noise:
+    """The noise of all runs, joined by that of each scale whose own runs tell."""
+    if len(runs.scales) < 2:
+        return pooled
+    own = {float(scale): of(runs.at(float(scale))) for scale in runs.scales}
+    return replace(pooled, by_scale={s: noise for s, noise in own.items() if noise is not None})
+
+
+def groups_of_seeds(runs: Runs) -> NDArray[np.int64]:
+    """(runs,) the group that each run shares scale and seed with."""
+    seeds = runs.seeds or (0,) * len(runs)
+    pairs = list(zip(runs.scale.tolist(), seeds, strict=True))
+    return np.array([pairs.index(pair) for pair in pairs])
+
+
+def indicators(group: NDArray[np.int64]) -> Floats:
+    """(runs, groups) 1 where a run belongs to a group."""
+    return (group[:, None] == np.unique(group)).astype(np.float64)
+
+
+def _repeats(runs: Runs, target: Target, least: int) -> Noise | None:
+    """What label and seed do not explain; None with too few degrees of freedom.
+
+    Runs of one scale and seed share their initialisation and samples (`shuffle_algo: paired`), so a
+    lucky seed lowers the losses of all of them alike and cancels when they are compared. What is
+    left after the effects of labels and of scale-and-seed are taken out, as in a two-way analysis
+    of variance, is the noise of a comparison.
+    """
+    labels = np.array([runs.labels.index(label) for label in runs.labels])
+    effects = np.column_stack([indicators(labels), indicators(groups_of_seeds(runs))])
+    values = np.column_stack([target.value(runs.losses), runs.losses])
+    fitted, _, rank, _ = np.linalg.lstsq(effects, values, rcond=None)
+    degrees = len(values) - int(rank)
+    if degrees < least:
+        return None
+    squares = ((values - effects @ fitted) ** 2).sum(0)
+    # The spread is itself an estimate: the deviation of Student's distribution says so.
+    deviation = np.sqrt(squares / degrees) * student_deviation(degrees)
+    return Noise(
+        losses=deviation[1:], objective=float(deviation[0]), source="seeds", degrees=degrees
+    )

@@ -1,0 +1,1 @@
+"""What a finished shard set remembers so that new files can be added to it."""

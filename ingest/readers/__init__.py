@@ -1,0 +1,1 @@
+"""Raw files in, records out: one module for each format."""

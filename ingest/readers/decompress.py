@@ -1,0 +1,80 @@
+"""Compressed byte streams that notice when they were cut short."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from mixscale.ingest.readers.faults import BrokenStream
+
+# Small, because a chunk's decompressed bytes are all in memory at once.
+_READ_BYTES = 1 << 17
+_PLAIN_READ_BYTES = 1 << 20
+
+
+def _zstd() -> Any:
+    import zstandard
+
+    # Archives made with `zstd --long=31` need this window.
+    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+
+
+DECOMPRESSORS: dict[str, Callable[[], Any]] = {
+    "zst": _zstd,
+    "gz": lambda: zlib.decompressobj(wbits=31),
+    "bz2": bz2.BZ2Decompressor,
+    "xz": lzma.LZMADecompressor,
+}
+"""By file ending: makes an object with `decompress`, `eof` and `unused_data` for one frame."""
+
+
+def read_chunks(stream: IO[bytes], compression: str | None) -> Iterator[bytes]:
+    """Yield the plain bytes of a stream.
+
+    Raises:
+        BrokenStream: The compressed data is damaged or ends early.
+    """
+    if compression is None:
+        yield from _plain_chunks(stream, _PLAIN_READ_BYTES)
+    else:
+        yield from _decompressed(_plain_chunks(stream, _READ_BYTES), compression)
+
+
+def _plain_chunks(stream: IO[bytes], size: int) -> Iterator[bytes]:
+    while chunk := stream.read(size):
+        yield chunk
+
+
+def _decompressed(chunks: Iterator[bytes], compression: str) -> Iterator[bytes]:
+    frame: Any = None
+    frames = 0
+    for chunk in chunks:
+        while chunk:
+            if frame is None:
+                # gzip pads its last member with zeros; `gzip -t` accepts that.
+                chunk = chunk.lstrip(b"\0") if compression == "gz" and frames else chunk
+                if not chunk:
+                    break
+                frame = DECOMPRESSORS[compression]()
+            yield _decompress(frame, chunk, compression, frames)
+            if not frame.eof:
+                break
+            chunk, frame, frames = frame.unused_data, None, frames + 1
+    if frame is not None:
+        raise BrokenStream(
+            f"the {compression} data ends inside a frame: the file was cut short, "
+            "and what followed is lost"
+        )
+
+
+def _decompress(frame: Any, chunk: bytes, compression: str, frames: int) -> bytes:
+    try:
+        return frame.decompress(chunk)
+    except Exception as error:  # each library has its own class for damaged data
+        if isinstance(error, MemoryError):
+            raise
+        place = f" after {frames} whole frames" if frames else ""
+        raise BrokenStream(f"not valid {compression} data{place} ({error})") from error

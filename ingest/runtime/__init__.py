@@ -1,0 +1,1 @@
+"""How a build runs: tasks, progress, the folder it works in."""

@@ -1,0 +1,134 @@
+"""What one domain asks of a record, in the form that workers apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import xxhash
+
+from mixscale.ingest.corpus import Corpus, Domain, Window, domain_names
+from mixscale.ingest.select.filters import Filter, Path, lookup, parse_filter, parse_path
+
+_META = "meta"
+_MISSING = object()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How the records of one domain are read."""
+
+    domain: str
+    text: Path
+    meta: Path | None
+    filters: tuple[Filter, ...]
+    min_characters: int
+    window: Window | None
+
+    def meta_json(self, record: Mapping[str, Any]) -> bytes | None:
+        """Take what is kept beside the text, as JSON."""
+        if self.meta is not None:
+            meta = lookup(record, self.meta)
+        elif _META in record:
+            meta = record[_META]
+        else:
+            meta = {key: value for key, value in record.items() if key != self.text[0]} or None
+        return None if meta is None else to_json(meta)
+
+    def refusing_filter(self, record: Mapping[str, Any]) -> str | None:
+        """Name the first filter that leaves the record out."""
+        for condition in self.filters:
+            if not condition.accepts(record):
+                return condition.text
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routing:
+    """Which domain a record names."""
+
+    path: Path
+    ranks: Mapping[str, int]
+    """From the value of the field to the number of the rule."""
+
+    def rank(self, record: Mapping[str, Any]) -> int | None:
+        """Number the rule of a record, or nothing when it names no domain."""
+        value = lookup(record, self.path)
+        return self.ranks.get(value) if isinstance(value, str) else None
+
+
+def make_rules(corpus: Corpus) -> tuple[Rule, ...]:
+    """Make the rules of all domains, in the order of the corpus config."""
+    return tuple(_rule(name, corpus.domains.get(name, Domain())) for name in domain_names(corpus))
+
+
+def make_routing(corpus: Corpus) -> Routing | None:
+    """Make the routing of the corpus, when it has one."""
+    if corpus.route is None:
+        return None
+    names = domain_names(corpus)
+    ranks = {value: names.index(name) for value, name in corpus.route.domains.items()}
+    return Routing(path=parse_path(corpus.route.field), ranks=ranks)
+
+
+def find_text(record: Any, path: Path) -> str | tuple[str, str]:
+    """Take the text of a record, or the status and detail of a record without one."""
+    if not isinstance(record, dict):
+        return "malformed", f"expected an object with fields, found {_kind(record)}"
+    text = lookup(record, path, _MISSING)
+    if isinstance(text, str):
+        return text if text else ("empty", "the text has no characters")
+    name = ".".join(path)
+    if text is _MISSING:
+        return "malformed", f"no field {name!r}; the record has {_keys(record)}"
+    if text is None:
+        return "empty", f"{name!r} is null"
+    return "malformed", f"{name!r} is {_kind(text)}, not text"
+
+
+def cut_window(text: str, window: Window) -> str:
+    """Take the window's part of a text; a shorter text stays whole."""
+    if window.head is not None:
+        return text[: window.head]
+    length = window.random or 0
+    places = len(text) - length + 1
+    if places <= 1:
+        return text
+    start = xxhash.xxh3_64_intdigest(text.encode("utf-8"), seed=window.seed) % places
+    return text[start : start + length]
+
+
+def to_json(value: Any) -> bytes:
+    """Write a value as JSON; what JSON has no form for becomes text."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return str(value)
+
+
+def _rule(name: str, domain: Domain) -> Rule:
+    return Rule(
+        domain=name,
+        text=parse_path(domain.text),
+        meta=None if domain.meta is None else parse_path(domain.meta),
+        filters=tuple(parse_filter(text) for text in domain.filters),
+        min_characters=domain.min_characters,
+        window=domain.window,
+    )
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list"}
+    return names.get(type(value), "an object" if isinstance(value, dict) else "a value")
+
+
+def _keys(record: Mapping[str, Any]) -> str:
+    names = [repr(str(key)) for key in list(record)[:8]]
+    return ", ".join(names) + (", …" if len(record) > 8 else "") if names else "no fields"

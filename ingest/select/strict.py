@@ -1,0 +1,41 @@
+"""Refuses input with records that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixscale.contracts.errors import UserError
+from mixscale.ingest.stages.read import STATUS, ReadTask, read_rows
+
+_SHOWN = 10
+_MALFORMED = STATUS.index("malformed")
+
+
+def refuse_faults(tasks: Sequence[ReadTask], first_rows: Sequence[int]) -> None:
+    """Stop at malformed records.
+
+    Args:
+        tasks: All units.
+        first_rows: The number, in its file, of the first row of each.
+
+    Raises:
+        UserError: There are some; the message names the first ones.
+    """
+    places: list[str] = []
+    count = 0
+    for task, first in zip(tasks, first_rows, strict=True):
+        rows = read_rows(task.rows_path)
+        faults = np.flatnonzero(rows.column("status").to_numpy() == _MALFORMED)
+        count += len(faults)
+        for row in faults[: max(0, _SHOWN - len(places))].tolist():
+            detail = rows.column("detail")[row].as_py()
+            places.append(f"{task.unit.file.name}:{first + row}: {detail}")
+    if count:
+        shown = "\n  ".join(places)
+        more = f"\n  and {count - len(places)} more" if count > len(places) else ""
+        raise UserError(
+            f"{count} records cannot be read:\n  {shown}{more}\n"
+            "mend them, or build without --strict: they are then left out and listed"
+        )

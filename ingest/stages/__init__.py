@@ -1,0 +1,1 @@
+"""The stages of a build: read, count, write documents, write shards."""

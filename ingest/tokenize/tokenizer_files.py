@@ -1,0 +1,169 @@
+"""The tokenizer's files, brought into the shard set so that a run needs nothing else."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixscale.contracts.atomic import write_json
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.shardset import TokenizerSummary, folder_sha256
+
+MODEL_FILE, SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
+FOLDER = "tokenizer"
+_COPIED = (MODEL_FILE, SETTINGS_FILE, "special_tokens_map.json", "chat_template.jinja")
+_USUAL_EOS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|end|>")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerFiles:
+    """A tokenizer ready for use: a folder that transformers' AutoTokenizer reads."""
+
+    folder: Path
+    vocab_size: int
+    eos_token: str
+    eos_token_id: int
+    sha256: str
+
+    @property
+    def model_path(self) -> Path:
+        """The tokenizer.json."""
+        return self.folder / MODEL_FILE
+
+    def summary(self) -> TokenizerSummary:
+        """Describe it for `shardset.json`."""
+        return TokenizerSummary(
+            path=FOLDER,
+            vocab_size=self.vocab_size,
+            eos_token=self.eos_token,
+            eos_token_id=self.eos_token_id,
+            sha256=self.sha256,
+        )
+
+
+def read_tokenizer(folder: Path, eos_token: str | None = None) -> TokenizerFiles:
+    """Read a prepared tokenizer folder.
+
+    Raises:
+        UserError: The files are damaged or name no end-of-text token.
+    """
+    path = folder / MODEL_FILE
+    try:
+        vocabulary = _vocabulary(path.read_text(encoding="utf-8"))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise UserError(f"{path}: not a tokenizer.json ({error})") from error
+    eos_token = eos_token or _named_eos(folder, vocabulary)
+    if eos_token not in vocabulary:
+        raise UserError(f"{path}: the end-of-text token {eos_token!r} is not in the vocabulary")
+    return TokenizerFiles(
+        folder=folder,
+        vocab_size=max(vocabulary.values()) + 1,
+        eos_token=eos_token,
+        eos_token_id=vocabulary[eos_token],
+        sha256=folder_sha256(folder),
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _vocabulary(model: str) -> dict[str, int]:
+    """Read the ids of all tokens, which is slow, so that it is done once in a build."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(model).get_vocab(with_added_tokens=True)
+
+
+def install_tokenizer(name: str, base: Path, folder: Path, eos_token: str | None) -> TokenizerFiles:
+    """Copy a tokenizer from a hub name, a folder or a tokenizer.json into `folder`.
+
+    Args:
+        name: What the corpus config says.
+        base: The folder that local names are relative to.
+        folder: Where the files go; what is there is replaced.
+        eos_token: The end-of-text token, when the files do not name it.
+
+    Raises:
+        UserError: There is no such tokenizer, or it has no end-of-text token.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    local = base / Path(name).expanduser()
+    if local.is_file():
+        shutil.copyfile(local, folder / MODEL_FILE)
+    elif (local / MODEL_FILE).is_file():
+        for file in _COPIED:
+            if (local / file).is_file():
+                shutil.copyfile(local / file, folder / file)
+    else:
+        _from_transformers(str(local) if local.is_dir() else name, folder)
+    tokenizer = read_tokenizer(folder, eos_token)
+    _name_eos(folder, tokenizer.eos_token)
+    return read_tokenizer(folder)
+
+
+def save_trained(model: Any, folder: Path, eos_token: str) -> TokenizerFiles:
+    """Write a `tokenizers.Tokenizer` that was trained here as a folder for transformers."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    model.save(str(folder / MODEL_FILE))
+    _name_eos(folder, eos_token)
+    return read_tokenizer(folder)
+
+
+def _from_transformers(name: str, folder: Path) -> None:
+    """Load by hub name, or convert a folder that has only slow files."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer.save_pretrained(str(folder))
+    except Exception as error:  # anything from a network error to a missing package
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"tokenizer: {name!r} is no local tokenizer.json or folder with one, and loading it "
+            f"from the model hub failed: {reason}"
+        ) from error
+    if not (folder / MODEL_FILE).is_file():
+        raise UserError(f"tokenizer: {name!r} has no fast tokenizer (tokenizer.json)")
+
+
+def _named_eos(folder: Path, vocabulary: Mapping[str, int]) -> str:
+    named = _read_settings(folder).get("eos_token")
+    if isinstance(named, dict):
+        named = named.get("content")
+    if isinstance(named, str):
+        return named
+    for token in _USUAL_EOS:
+        if token in vocabulary:
+            return token
+    raise UserError(
+        f"{folder}: the tokenizer names no end-of-text token and has none of {list(_USUAL_EOS)}; "
+        "give it as `tokenizer: {name: …, eos_token: …}`"
+    )
+
+
+def _name_eos(folder: Path, eos_token: str) -> None:
+    settings = _read_settings(folder)
+    # A shard set must load without code or a class from elsewhere: a plain fast tokenizer.
+    settings.pop("auto_map", None)
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    settings["eos_token"] = eos_token
+    settings.setdefault("model_max_length", int(1e30))
+    settings.setdefault("clean_up_tokenization_spaces", False)
+    write_json(folder / SETTINGS_FILE, settings)
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", SETTINGS_FILE):
+        path = folder / name
+        if path.is_file():
+            try:
+                settings |= json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise UserError(f"{path}: not JSON ({error})") from error
+    return settings

@@ -1,0 +1,1 @@
+"""What several packages need to run tasks on other machines."""

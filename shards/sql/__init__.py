@@ -1,0 +1,1 @@
+"""SQL over a shard set: the documents table, the DuckDB views, queries."""

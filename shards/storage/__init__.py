@@ -1,0 +1,1 @@
+"""A shard set's files: MDS shards, checksums, copies in object stores."""

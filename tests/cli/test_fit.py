@@ -1,0 +1,195 @@
+"""Fits of tables through the door."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from mixscale.cli.main import cli
+from mixscale.contracts.errors import UserError
+
+DOMAINS = ("web", "code", "books")
+RUN = """\
+train_loader:
+  dataset:
+    streams:
+      web: {local: web, proportion: 0.5}
+      code: {local: code, proportion: 0.25}
+      books: {local: books, proportion: 0.25}
+"""
+
+
+def door(*arguments: object) -> Result:
+    """Run a command as `main` does, without leaving this process."""
+    return CliRunner().invoke(cli, [str(a) for a in arguments], standalone_mode=False)
+
+
+def answer(*arguments: object) -> dict:
+    result = door("fit", *arguments, "--json")
+    assert result.exception is None, result.exception
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> tuple[Path, Path]:
+    """Olmix's layout: `ratios.csv` with `metrics.csv`; web helps most, code helps itself alone."""
+    rng = np.random.default_rng(1)
+    shares = rng.dirichlet(np.ones(3), 24)
+    effective = shares @ np.array([[1.0, 0.3, 0.5], [0.05, 1.0, 0.05], [0.2, 0.1, 1.0]])
+    losses = 2 + 0.5 * effective**-0.4 + 0.003 * rng.normal(size=(24, 3))
+    ratios, metrics = tmp_path / "ratios.csv", tmp_path / "metrics.csv"
+    for path, values in ((ratios, shares), (metrics, losses)):
+        with path.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["run", "name", "index", *DOMAINS])
+            for i, row in enumerate(values):
+                writer.writerow([f"r{i}", f"swarm-{i}", i, *row.tolist()])
+    return ratios, metrics
+
+
+def given(tables: tuple[Path, Path], *more: object) -> list[object]:
+    return ["--mixtures", tables[0], "--losses", tables[1], "--law", "joint", *more]
+
+
+def test_options_ask_what_an_experiment_would(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    asked = ["--objective", "perplexity", "--weight", "code=1", "--weight", "web=3"]
+    asked += [
+        "--floor",
+        "0.05",
+        "--floor",
+        "books=0.1",
+        "--ceiling",
+        "web=0.7",
+        "--fix",
+        "code=0.2",
+    ]
+    asked += ["--tokens", "1B", "--targets", "10B,100B", "--max-epochs", "4", "--bootstrap", "30"]
+    asked += ["--available", "web=100B", "--available", "code=9B", "--available", "books=3B"]
+    asked += ["--prior", "natural", "--max-kl", "2", "--current", "web=0.5,code=0.2,books=0.3"]
+    asked += ["--seed", "3", "--predict", tables[0], "--out", tmp_path / "o"]
+    record = answer(*given(tables, *asked))
+    folder = Path(record["folder"])
+    assert folder.parent == tmp_path / "o"
+    assert record["objective"] == {"metric": "perplexity", "weights": {"code": 1.0, "web": 3.0}}
+    assert record["bootstrap"] == 30
+    budgets = [m["token_budget"] for m in record["mixtures"]]
+    assert budgets == [10**9, 10**10, 10**11]
+    for mixture in record["mixtures"]:
+        shares = mixture["proportions"]
+        assert shares["code"] == pytest.approx(0.2, abs=2e-6)
+        assert shares["books"] >= 0.1 - 2e-6
+        assert shares["web"] <= 0.7 + 2e-6
+        low, high = mixture["objective_interval"]
+        assert low <= mixture["predicted_objective"] <= high
+        assert [gain["over"] for gain in mixture["gains"]] == ["current", "uniform", "natural"]
+    # 4 epochs of 3B books in 100B tokens.
+    assert record["mixtures"][-1]["proportions"]["books"] <= 0.12 + 2e-6
+    assert record["recommended"]["current"] == {"web": 0.5, "code": 0.2, "books": 0.3}
+    for name in ("predictions", "mixtures"):
+        rows = json.loads((folder / f"{name}.json").read_text())
+        with (folder / f"{name}.csv").open() as stream:
+            assert len(list(csv.DictReader(stream))) == len(rows)
+    assert [row["run"] for row in json.loads((folder / "predictions.json").read_text())][:2] == [
+        "r0",
+        "r1",
+    ]
+
+
+def test_a_settings_file_takes_the_same(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    settings = tmp_path / "ask.yaml"
+    settings.write_text(
+        "constraints:\n  floor: 0.05\n  groups: {prose: {domains: [web, books], ceiling: 0.4}}\n"
+        "run_tokens: 1B\ntargets: [10B]\ncurrent: {web: 0.2, code: 0.6, books: 0.2}\n"
+    )
+    record = answer(*given(tables, "--settings", settings, "--floor", "books=0.15"))
+    last = record["mixtures"][-1]
+    assert last["token_budget"] == 10**10
+    assert last["proportions"]["web"] + last["proportions"]["books"] <= 0.4 + 2e-6
+    assert last["proportions"]["books"] >= 0.15 - 2e-6
+
+
+def test_the_same_seed_gives_the_same_answer(tables: tuple[Path, Path]) -> None:
+    first, second, other = (
+        answer(*given(tables, "--seed", seed, "--bootstrap", "20")) for seed in (1, 1, 2)
+    )
+    assert first == second
+    assert first["mixtures"][0]["intervals"] != other["mixtures"][0]["intervals"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--targets", "10B"], "targets: .* does not tell the runs' tokens"),
+        (["--targets", "10B", "--tokens", "1B", "--max-epochs", "2"], "max_epochs: how many"),
+        (["--floor", "pages=0.1"], "floor: .*pages.* not training domains"),
+        (["--floor", "lots"], "--floor: 'lots' cannot be read; write a share"),
+        (["--fix", "web"], "--fix web: write NAME=VALUE"),
+        (["--weight", "news=1"], r"objective.weights: \['news'\] were not evaluated"),
+        (["--available", "news=1B"], r"available tokens: \['news'\] are not training domains"),
+        (["--current", "natural"], "natural mixture: the available tokens of"),
+        (["--current", "web=0.5,code=0.2"], "current.*shares sum to 0.7"),
+        (["--floor", "0.4"], "web floor 0.4, code floor 0.4, books floor 0.4 conflict"),
+        (["--law", "jiont"], "Did you mean 'joint'"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_message(
+    tables: tuple[Path, Path], more: list[str], message: str
+) -> None:
+    result = door("fit", *given(tables, *more))
+    assert isinstance(result.exception, UserError)
+    with pytest.raises(UserError, match=message):
+        raise result.exception
+
+
+def test_options_for_tables_do_not_go_with_an_experiment() -> None:
+    result = door("fit", "experiment.yaml", "--floor", "0.1", "--targets", "1B")
+    assert isinstance(result.exception, click.UsageError)
+    assert "--floor, --targets: only with --mixtures" in result.exception.message
+
+
+def test_apply_writes_what_the_advice_says(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run.yaml"
+    run.write_text(RUN)
+    record = answer(*given(tables, "--tokens", "1B", "--targets", "10B"))
+    assert record["recommended"]["action"] == "change"
+    budget = ["--tokens", "5B", "--dry-run", "--json"]
+    chosen, optimum = (
+        json.loads(door("apply", record["folder"], run, *budget, "--estimate", estimate).stdout)
+        for estimate in ("recommended", "optimum")
+    )
+    assert chosen["advice"].startswith("change. A step of")
+    assert "a step of" in chosen["meaning"]
+    assert optimum["meaning"] == "the optimum itself"
+    assert sum(chosen["proportions"].values()) == 1.0
+    uniform = 1 / 3
+    # Between the current mixture and the optimum.
+    assert (
+        abs(chosen["proportions"]["code"] - uniform)
+        <= abs(optimum["proportions"]["code"] - uniform) + 0.01
+    )
+
+
+def test_noise_alone_leaves_the_run_as_it_is(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(3), 24)
+    for name, values in (("m", shares), ("l", 3 + 0.01 * rng.normal(size=(24, 3)))):
+        lines = [",".join(map(str, row)) for row in [DOMAINS, *values.tolist()]]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    current = ["--current", "web=0.5,code=0.25,books=0.25"]
+    found = ["--mixtures", tmp_path / "m.csv", "--losses", tmp_path / "l.csv", "--law", "joint"]
+    record = answer(*found, *current)
+    assert record["recommended"]["action"] == "keep what you have"
+    run = tmp_path / "run.yaml"
+    run.write_text(RUN)
+    result = door("apply", record["folder"], run, "--tokens", "1B")
+    assert "advice: keep what you have" in result.stdout
+    assert "the current mixture kept for 1B tokens" in result.stdout
+    text = run.read_text()
+    for line in RUN.splitlines():
+        assert line in text

@@ -1,0 +1,111 @@
+"""What a sweep needs, before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from ruamel.yaml import YAML
+
+from mixscale.contracts.errors import UserError
+from mixscale.train.sweep.calibration import Calibration
+from mixscale.train.sweep.plan import Plan, plan, render, summary
+
+SPEED = Calibration(
+    parameters=1000,
+    tokens_per_second=1000,
+    evaluation_tokens_per_second=2000,
+    start_seconds=1,
+    prepare_seconds=7,
+)
+
+
+def write(folder: Path, shardset: Path, **changes: Any) -> Path:
+    values = {
+        "name": "tiny",
+        "shardset": str(shardset),
+        "out": str(folder / "out"),
+        "design": {"type": "ddo", "scales": [1920]},
+        "evaluation": {"tokens_per_domain": 512},
+        "targets": ["100k"],
+        "run": {
+            "model": {
+                "name": "hf_causal_lm",
+                "pretrained_model_name_or_path": "gpt2",
+                "pretrained": False,
+                "config_overrides": {"n_embd": 16, "n_layer": 1, "n_head": 2},
+            },
+            "global_train_batch_size": 8,
+        },
+        **changes,
+    }
+    path = folder / "experiment.yaml"
+    YAML().dump(values, path)
+    return path
+
+
+def with_speed(result: Plan, **changes: Any) -> Plan:
+    return Plan(**{**vars(result), "calibration": SPEED, **changes})
+
+
+def test_tokens_and_epochs_of_every_domain(shardset: Path, tmp_path: Path) -> None:
+    result = plan(write(tmp_path, shardset), workers=2, measure=False)
+    assert (result.seconds, result.cost, len(result.missing)) == (None, None, 7)
+    increased = next(row for row in result.rows if (row.role, row.domain) == ("increased", "prose"))
+    assert increased.tokens_by_domain == {"code": 640, "prose": 1920, "tables": 640}
+    assert increased.epochs_by_domain["tables"] == pytest.approx(640 / (40 * 32))
+    console = Console(width=140, record=True, file=(tmp_path / "page").open("w"))
+    console.print(render(result))
+    text = console.export_text()
+    assert "prose x 3" in text
+    # Of tables there are 1280 tokens; the run with three times as many takes each 1.5 times.
+    row = next(line for line in text.splitlines() if line.startswith("│ tables"))
+    assert row.replace("│", "").split() == ["tables", "1.28k", "5.34k", "1.92k", "1.50", "4"]
+
+
+def test_time_and_cost_follow_from_the_speed(shardset: Path, tmp_path: Path) -> None:
+    experiment = write(tmp_path, shardset, price_per_hour=3)
+    result = with_speed(plan(experiment, workers=1, measure=False))
+    tokens = sum(row.tokens for row in result.rows)
+    seconds = 7 + 7 * (1 + 3 * 512 / 2000) + tokens / 1000
+    assert result.seconds == pytest.approx(seconds)
+    assert result.device_hours == pytest.approx(seconds / 3600)
+    assert result.cost == pytest.approx(3 * seconds / 3600)
+    assert f"about {seconds:.0f} s" in summary(result)
+    assert summary(result).endswith("at 3 an hour")
+    on_gpus = with_speed(result, devices=4, price_per_hour=2.5)
+    assert on_gpus.cost == pytest.approx(4 * 2.5 * seconds / 3600)
+
+
+def test_runs_side_by_side(shardset: Path, tmp_path: Path) -> None:
+    result = plan(write(tmp_path, shardset), workers=2, measure=False)
+    alone = with_speed(result, workers=1).seconds
+    assert alone is not None
+    both = with_speed(result).seconds
+    assert both is not None
+    assert (alone - 7) / 2 <= both - 7 < alone - 7
+
+
+def test_the_speed_is_measured_in_real_runs(shardset: Path, tmp_path: Path) -> None:
+    result = plan(write(tmp_path, shardset), workers=1, price_per_hour=2.5)
+    assert result.calibration is not None
+    assert result.calibration.tokens_per_second > 0
+    assert result.seconds is not None
+    assert result.cost == pytest.approx(2.5 * result.seconds / 3600)
+    assert not (tmp_path / "out" / "runs").exists(), "a plan leaves nothing"
+
+
+def test_what_does_not_run_is_said_before(shardset: Path, tmp_path: Path) -> None:
+    experiment = write(tmp_path, shardset)
+    text = experiment.read_text().replace("n_layer: 1", f"n_layer: 1\n      n_inner: {2**44}")
+    experiment.write_text(text)
+    with pytest.raises(UserError, match="a short run to measure the speed: out_of_memory"):
+        plan(experiment, workers=1)
+
+
+def test_more_than_there_is_is_refused(shardset: Path, tmp_path: Path) -> None:
+    experiment = write(tmp_path, shardset, design={"type": "ddo", "scales": ["6k"]})
+    with pytest.raises(UserError, match=r"needs 6k tokens of 'tables', but .* has 1\.28k"):
+        plan(experiment, measure=False)

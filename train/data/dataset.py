@@ -1,0 +1,138 @@
+"""A StreamingDataset that knows which domain each of its samples comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from streaming import StreamingDataset
+
+from mixscale.train.data.memory_mapped import TOKENS, MappedShard, map_shard
+from mixscale.train.data.sample_order import draw_order, interleave
+
+SAMPLE_ID = "sample_id"
+
+
+class ShardError(RuntimeError):
+    """A shard is missing or damaged: the message says which, and what to do."""
+
+
+class DomainDataset(StreamingDataset):
+    """A StreamingDataset that knows its domains, and whose order can be paired between runs.
+
+    With `shuffle_algo: paired` only the choice and the order of samples is ours; partitioning over
+    nodes, ranks and workers, downloading and resumption stay Streaming's.
+    """
+
+    def __init__(self, domains: Sequence[str], paired: bool, **arguments: Any) -> None:
+        # Before Streaming's own, which may ask for shards already.
+        self._mapped: dict[int, MappedShard | None] = {}
+        self._failure: ShardError | None = None
+        super().__init__(**arguments)
+        self.domains = tuple(domains)
+        self.paired = paired
+
+    def resample_streams(
+        self, epoch: int, stream_id: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Choose and order the samples of an epoch.
+
+        Returns:
+            Sizes of the units to shuffle (one, as nothing is left to shuffle), and the sample
+            numbers in training order.
+        """
+        if not self.paired:
+            return super().resample_streams(epoch, stream_id)
+        counts = [int(stream.choose) for stream in self.streams]
+        drawn = [
+            offset + draw_order(domain, int(size), count, self.shuffle_seed, epoch)
+            for domain, offset, size, count in zip(
+                self.domains,
+                self.sample_offset_per_stream,
+                self.samples_per_stream,
+                counts,
+                strict=True,
+            )
+        ]
+        order = interleave(self.domains, counts, self.shuffle_seed, epoch)
+        return np.array([len(order)], np.int64), np.concatenate(drawn)[order]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the samples of an epoch, as Streaming does.
+
+        Raises:
+            ShardError: A shard could not be had. Streaming alone would end the epoch early then.
+        """
+        yield from super().__iter__()
+        if self._failure is not None:
+            raise self._failure
+
+    def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
+        """Download a shard unless it is here.
+
+        Raises:
+            ShardError: It is nowhere.
+        """
+        # Streaming would take a lock on a file for every sample, to look whether it was evicted.
+        if shard_id in self._mapped:
+            return
+        try:
+            super().prepare_shard(shard_id, blocking)
+        except Exception as error:  # from a missing file to whatever an object store's client has
+            self._failure = self._error(shard_id, str(error))
+            raise self._failure from error
+
+    def get_item(self, sample_id: int, retry: int = 7) -> Any:
+        """Read one sample together with its number.
+
+        Raises:
+            ShardError: Its shard is missing or damaged.
+        """
+        if self._failure is not None:
+            raise self._failure
+        shard_id, row = self.spanner[sample_id]
+        try:
+            shard = self._mapped_shard(shard_id)
+            if shard is not None:
+                return {TOKENS: shard[row], SAMPLE_ID: sample_id}
+            return super().get_item(sample_id, retry) | {SAMPLE_ID: sample_id}
+        except ShardError:
+            raise
+        except (OSError, ValueError, IndexError, RuntimeError) as error:
+            raise self._failure or self._error(shard_id, str(error)) from error
+
+    def domain_of(self, sample_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Look up the index of the domain of each sample number."""
+        return np.searchsorted(self.sample_offset_per_stream, sample_ids, side="right") - 1
+
+    def wrong_tokens(self, sample_id: int, vocabulary: int) -> ShardError:
+        """Build the error for a sample with tokens outside the vocabulary."""
+        shard_id, row = self.spanner[sample_id]
+        found = int(self.get_item(sample_id)[TOKENS].max())
+        reason = f"token {found} in sample {row} is not in the vocabulary of {vocabulary}"
+        return self._error(shard_id, reason)
+
+    def _mapped_shard(self, shard_id: int) -> MappedShard | None:
+        if self.cache_limit:
+            return None  # an evicted file would stay on the disk as long as it is mapped
+        if shard_id not in self._mapped:
+            reader = self.shards[shard_id]
+            try:
+                self._mapped[shard_id] = map_shard(reader)
+            except FileNotFoundError:
+                self.prepare_shard(shard_id)
+                self._mapped[shard_id] = map_shard(reader)
+        return self._mapped[shard_id]
+
+    def _error(self, shard_id: int, reason: str) -> ShardError:
+        reader = self.shards[shard_id]
+        domain = self.domains[self.stream_per_shard[shard_id]]
+        (raw, _), *_ = reader.file_pairs
+        path = Path(reader.dirname, reader.split, raw.basename)
+        return ShardError(
+            f"domain {domain!r}: cannot read {path}: {reason}; restore the file, or build the "
+            "shard set again (`mixscale verify SHARDSET` names every damaged file)"
+        )

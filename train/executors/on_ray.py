@@ -1,0 +1,130 @@
+"""Training runs on a Ray cluster, each in a fresh process on some machine of it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mixscale.contracts.errors import UserError
+from mixscale.runtime.ray_cluster import Crew, Lost, connected, in_common, look_again
+from mixscale.train.executors.local import Job, check_gpus_per_run, fork_server, reason, start
+from mixscale.train.sweep.progress import SweepProgress
+
+_PACKAGES = "mixscale", "mosaicml", "mosaicml-streaming", "numpy", "torch", "transformers"
+"""Another version of these might compute other bits."""
+_PRECISION = 10_000
+"""Ray counts GPUs in ten-thousandths."""
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    workers: int | None,
+    retries: int,
+    progress: SweepProgress,
+    gpus_per_run: float | None = None,
+) -> dict[str, str]:
+    """Run all jobs on the cluster of RAY_ADDRESS or `ray start`, or on this machine without one.
+
+    A run that is lost with its machine starts again on another one, and goes on from its last
+    checkpoint if it keeps any. That does not count as one of its `retries`.
+
+    Args:
+        jobs: The runs; their folders must lie where all machines see them.
+        workers: Runs at a time; as many as have room in the cluster by default.
+        retries: How often a run that dies without a record is started again.
+        progress: Shows what happens.
+        gpus_per_run: Share of a GPU that a run gets. By default the GPUs are shared out among
+            `workers`, at most one to a run; a cluster without GPUs trains on its cores.
+
+    Returns:
+        The jobs that left no record, with the reason.
+
+    Raises:
+        UserError: There is no Ray; the cluster lacks GPUs; a machine does not see the folders.
+    """
+    if not jobs:
+        return {}
+    if workers is not None and workers < 1:
+        raise UserError(f"workers: {workers}; expected at least 1")
+    with connected(), in_common(jobs[0].folder.parent, _PACKAGES) as common:
+        gpus = _gpus_per_run(gpus_per_run, workers)
+        with Crew(common, _attempt, workers, gpus) as crew:
+            return _Sweep(retries=retries, progress=progress, waiting=deque(jobs)).run(crew)
+
+
+def _gpus_per_run(wanted: float | None, workers: int | None) -> float:
+    """Choose the share of a GPU that each run gets; 0 is a run on one core."""
+    import ray
+
+    gpus = ray.cluster_resources().get("GPU", 0.0)
+    if wanted is None:
+        wanted = min(gpus, 1.0) if workers is None else min(gpus / workers, 1.0)
+    check_gpus_per_run(wanted, gpus)
+    return int(wanted * _PRECISION) / _PRECISION
+
+
+def _attempt(job: Job) -> Iterator[int | str | None]:
+    """Train one run; yields tokens done, 0 at the start, and last why it left no record."""
+    yield 0
+    # The fork server may be older than Ray's choice of a GPU for this run.
+    chosen = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+    running = start(fork_server(), job, 0, 1, chosen)
+    try:
+        while True:
+            yield running.messages.recv()
+    except EOFError:
+        yield reason(running)
+    finally:
+        running.process.kill()
+
+
+@dataclass(kw_only=True)
+class _Sweep:
+    """The runs that are with the cluster, or waiting for it."""
+
+    retries: int
+    progress: SweepProgress
+    waiting: deque[Job]
+    shown: set[str] = field(default_factory=set)
+    tries: Counter[str] = field(default_factory=Counter)
+    died: dict[str, str] = field(default_factory=dict)
+
+    def run(self, crew: Crew) -> dict[str, str]:
+        """Run all jobs; return those that left no record, with the reason."""
+        jobs = {job.name: job for job in self.waiting}
+        while self.waiting or not crew.is_idle:
+            while self.waiting and crew.has_room:
+                job = self.waiting.popleft()
+                crew.send(job.name, job)
+            for name, word in crew.hear():
+                self._take_in(jobs[name], word)
+        return self.died
+
+    def _take_in(self, job: Job, word: int | str | Lost | None) -> None:
+        if job.name not in self.shown:
+            self.progress.start(job.name)
+            self.shown.add(job.name)
+        if isinstance(word, int):
+            self.progress.advance(job.name, word)
+        elif isinstance(word, Lost):
+            self._again(job, str(word))
+        elif word is not None and self.tries[job.name] < self.retries:
+            self.tries[job.name] += 1
+            self._again(job, word)
+        else:
+            self._end(job, word)
+
+    def _end(self, job: Job, reason: str | None) -> None:
+        if reason is None:
+            look_again(job.folder)
+        else:
+            self.died[job.name] = reason
+        self.progress.end(job.name, reason)
+
+    def _again(self, job: Job, reason: str) -> None:
+        self.progress.retry(job.name, reason)
+        self.shown.discard(job.name)
+        self.waiting.appendleft(job)

@@ -1,0 +1,1 @@
+"""One training run, from its config to its record."""

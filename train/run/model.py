@@ -1,0 +1,177 @@
+"""Language models from transformers, made from a config and a seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from composer.models import HuggingFaceModel
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+)
+
+from mixscale.contracts.errors import UserError, unknown_name
+from mixscale.train.config import MASKED, ModelConfig, TokenizerConfig
+from mixscale.train.evaluate.loss import TokenLoss
+
+_CONTEXT_LENGTHS = ("n_positions", "max_position_embeddings")
+_POSITIONS_AFTER_PADDING = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm",
+                            "xlm-roberta", "xlm-roberta-xl")  # fmt: skip
+"""Model types that number positions from one more than the id of the padding token."""
+
+
+def load_tokenizer(config: TokenizerConfig) -> PreTrainedTokenizerFast:
+    """Load a tokenizer from a folder or the hub.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(config.name, **config.kwargs)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"tokenizer.name: cannot load {config.name!r}: {_first_line(error)}; a shard set has "
+            "its tokenizer in SHARDSET/tokenizer"
+        ) from error
+
+
+def model_config(
+    config: ModelConfig, sequence_length: int, tokenizer: PreTrainedTokenizerFast
+) -> PretrainedConfig:
+    """Make the transformers config of a run's model.
+
+    Raises:
+        UserError: The model or an override is unknown.
+    """
+    base = _base_config(config)
+    for name in config.config_overrides:
+        if not hasattr(base, name):
+            known = [key for key in base.to_dict() if not key.startswith("_")]
+            raise unknown_name("model.config_overrides", name, known)
+    defaults = {} if config.pretrained else _proxy_defaults(base, sequence_length, tokenizer)
+    made = _with_values(config, base, {**defaults, **config.config_overrides})
+    _check_sizes(made, sequence_length, tokenizer)
+    return made
+
+
+def _proxy_defaults(
+    base: PretrainedConfig, sequence_length: int, tokenizer: PreTrainedTokenizerFast
+) -> dict[str, Any]:
+    """Choose what suits small proxy runs: no dropout, and sizes that follow the data."""
+    positions = sequence_length
+    if base.model_type in _POSITIONS_AFTER_PADDING:
+        padding = tokenizer.pad_token_id
+        if not isinstance(padding, int):
+            raise UserError(
+                f"tokenizer: it has no padding token, which {base.model_type!r} counts positions "
+                "from; add `kwargs: {pad_token: <pad>}` under `tokenizer`"
+            )
+        positions += padding + 1
+    values: dict[str, Any] = {"vocab_size": len(tokenizer), "use_cache": False}
+    values |= dict.fromkeys(_CONTEXT_LENGTHS, positions)
+    values |= {
+        name: 0.0
+        for name, value in base.to_dict().items()
+        if isinstance(value, float) and ("dropout" in name or name.endswith("pdrop"))
+    }
+    values |= {
+        f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")
+    }
+    return {name: value for name, value in values.items() if hasattr(base, name)}
+
+
+def _with_values(
+    config: ModelConfig, base: PretrainedConfig, values: dict[str, Any]
+) -> PretrainedConfig:
+    """Change a transformers config; one that comes from a model type is made anew.
+
+    Its constructor derives some values from others (Llama's `head_dim` from `hidden_size`).
+    """
+    if _is_model_type(config):
+        return AutoConfig.for_model(config.pretrained_model_name_or_path, **values)
+    for name, value in values.items():
+        setattr(base, name, value)
+    return base
+
+
+def build_model(
+    config: ModelConfig, sequence_length: int, tokenizer: PreTrainedTokenizerFast
+) -> HuggingFaceModel:
+    """Make the Composer model of a run; random weights come from torch's current seed.
+
+    Raises:
+        UserError: The model cannot be made.
+    """
+    made = model_config(config, sequence_length, tokenizer)
+    masked = config.name == MASKED
+    family = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    try:
+        if config.pretrained:
+            model = family.from_pretrained(
+                config.pretrained_model_name_or_path,
+                config=made,
+                attn_implementation=config.attn_implementation,
+                trust_remote_code=config.trust_remote_code,
+            )
+        else:
+            model = family.from_config(
+                made,
+                attn_implementation=config.attn_implementation,
+                trust_remote_code=config.trust_remote_code,
+            )
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"model: {_first_line(error)}") from error
+    # Not every class name tells transformers the loss, and then it warns in every process.
+    model.loss_type = "ForMaskedLM" if masked else "ForCausalLM"
+    return HuggingFaceModel(
+        model,
+        tokenizer=tokenizer,
+        use_logits=True,
+        shift_labels=not masked,
+        metrics=[],
+        eval_metrics=[TokenLoss()],
+    )
+
+
+def _is_model_type(config: ModelConfig) -> bool:
+    name = config.pretrained_model_name_or_path
+    return not config.pretrained and not Path(name).exists() and name in CONFIG_MAPPING
+
+
+def _base_config(config: ModelConfig) -> PretrainedConfig:
+    name = config.pretrained_model_name_or_path
+    if _is_model_type(config):
+        return AutoConfig.for_model(name)
+    try:
+        return AutoConfig.from_pretrained(name, trust_remote_code=config.trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"model.pretrained_model_name_or_path: cannot load {name!r}: {_first_line(error)}; "
+            "with `pretrained: false` a transformers model type such as gpt2 or llama works offline"
+        ) from error
+
+
+def _check_sizes(
+    loaded: PretrainedConfig, sequence_length: int, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    if loaded.vocab_size < len(tokenizer):
+        raise UserError(
+            f"model.config_overrides.vocab_size: {loaded.vocab_size} is less than the tokenizer's "
+            f"{len(tokenizer)} tokens"
+        )
+    for name in _CONTEXT_LENGTHS:
+        if getattr(loaded, name, sequence_length) < sequence_length:
+            raise UserError(
+                f"model.config_overrides.{name}: {getattr(loaded, name)} is less than max_seq_len "
+                f"{sequence_length}"
+            )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,171 @@
+"""Callbacks that measure what a run record holds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from composer import Callback, Logger, State
+from composer.utils import dist
+
+from mixscale.contracts.run_record import CurvePoint
+from mixscale.train.data.dataset import SAMPLE_ID, DomainDataset
+from mixscale.train.data.loaders import LOSS_METRIC
+from mixscale.train.evaluate.loss import TokenLoss
+
+
+class TokenCounter(Callback):
+    """Counts the tokens of each domain that training batches really held."""
+
+    def __init__(self, dataset: DomainDataset, sequence_length: int) -> None:
+        self.dataset = dataset
+        self.sequence_length = sequence_length
+        # What this process saw; ranks are added up when the counts are asked for.
+        self.samples = np.zeros(len(dataset.domains), np.int64)
+        self.seen = np.zeros(dataset.num_samples, bool)
+
+    def after_dataloader(self, state: State, logger: Logger) -> None:
+        """Count the samples of a training batch as it arrives."""
+        ids = state.batch[SAMPLE_ID].cpu().numpy()
+        self.samples += np.bincount(self.dataset.domain_of(ids), minlength=len(self.samples))
+        self.seen[ids] = True
+
+    def totals(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Add up all ranks: seen and unique tokens by domain. Every rank must call it."""
+        samples, seen = self._merged()
+        unique = np.add.reduceat(seen, self.dataset.sample_offset_per_stream)
+        return (
+            self._tokens(samples),
+            self._tokens(np.where(self.dataset.samples_per_stream > 0, unique, 0)),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give Composer the counts of all ranks for a checkpoint."""
+        samples, seen = self._merged()
+        return {"samples": samples.tolist(), "seen": np.packbits(seen.astype(bool))}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint: rank zero takes the totals, the others start at nothing."""
+        if dist.get_global_rank() == 0:
+            self.samples = np.array(state["samples"], np.int64)
+            self.seen = np.unpackbits(state["seen"], count=len(self.seen)).astype(bool)
+
+    def _merged(self) -> tuple[np.ndarray, np.ndarray]:
+        if dist.get_world_size() == 1:
+            return self.samples, self.seen.astype(np.int64)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        samples = torch.from_numpy(self.samples.copy()).to(device)
+        seen = torch.from_numpy(self.seen.astype(np.uint8)).to(device)
+        dist.all_reduce(samples, reduce_operation="SUM")
+        dist.all_reduce(seen, reduce_operation="MAX")
+        return samples.cpu().numpy(), seen.cpu().numpy().astype(np.int64)
+
+    def _tokens(self, samples: np.ndarray) -> dict[str, int]:
+        tokens = (samples * self.sequence_length).tolist()
+        return dict(zip(self.dataset.domains, tokens, strict=True))
+
+
+class EvaluationLog(Callback):
+    """Keeps the losses of every evaluation: the learning curve, its last point in full."""
+
+    def __init__(self) -> None:
+        self.curve: list[CurvePoint] = []
+        self.last: dict[str, tuple[float, float | None, int]] = {}
+        """By domain: loss in nats, its standard error, predicted tokens."""
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        """Read the metrics of all validation domains once they are complete."""
+        self.last = {}
+        for label, metrics in state.eval_metrics.items():
+            metric = metrics.get(LOSS_METRIC)
+            if isinstance(metric, TokenLoss):
+                self.last[label] = metric.summary()
+        losses = {domain: values[0] for domain, values in self.last.items()}
+        self.curve.append(CurvePoint(tokens=int(state.timestamp.token), losses=losses))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give Composer the curve for a checkpoint."""
+        return {"curve": [point.model_dump() for point in self.curve], "last": self.last}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.curve = [CurvePoint.model_validate(point) for point in state["curve"]]
+        # A run killed after its last checkpoint has nothing left to evaluate.
+        self.last = dict(state["last"])
+
+
+class StopWatch(Callback):
+    """Separates the seconds of training from those of evaluation."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.evaluating = 0.0
+        self._started: float | None = None
+        self._before = 0.0
+        self._evaluation_started = 0.0
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        """Start the clock with the first batch: what comes before is not training."""
+        if self._started is None:
+            self._started = time.perf_counter()
+
+    def eval_before_all(self, state: State, logger: Logger) -> None:
+        """Note when an evaluation starts."""
+        self._evaluation_started = time.perf_counter()
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        """Add the time of an evaluation."""
+        if self._started is not None:
+            self.evaluating += time.perf_counter() - self._evaluation_started
+
+    def stop(self) -> None:
+        """Read the clock."""
+        running = 0.0 if self._started is None else time.perf_counter() - self._started
+        self.total = self._before + running
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give Composer the seconds so far for a checkpoint."""
+        self.stop()
+        return {"total": self.total, "evaluating": self.evaluating}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint, whose tokens count too."""
+        self.total = self._before = state["total"]
+        self.evaluating = state["evaluating"]
+
+
+class ProgressReport(Callback):
+    """Tells a listener how many tokens are done, every so often."""
+
+    def __init__(self, listener: Callable[[int], None], interval_seconds: float) -> None:
+        self.listener = listener
+        self.interval = interval_seconds
+        self._next = 0.0
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Report when it is time again."""
+        now = time.perf_counter()
+        if now >= self._next:
+            self._next = now + self.interval
+            self.listener(int(state.timestamp.token))
+
+
+class Diverged(RuntimeError):
+    """The training loss became infinite or no number."""
+
+
+class DivergenceGuard(Callback):
+    """Ends a run whose loss is no longer a finite number."""
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        """Look at the loss of the batch, which Composer has added up over all devices.
+
+        So every device sees the same and stops at the same batch.
+        """
+        loss = float(state.total_loss_dict["loss/train/total"])
+        if not math.isfinite(loss):
+            raise Diverged(f"training loss is {loss} at batch {int(state.timestamp.batch)}")

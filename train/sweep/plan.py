@@ -1,0 +1,252 @@
+"""What a sweep will cost, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+from mixscale.contracts.config import format_tokens
+from mixscale.contracts.experiment import read_experiment
+from mixscale.contracts.shardset import ShardSet, read_shardset
+from mixscale.train.executors.local import room
+from mixscale.train.sweep.calibration import Calibration, calibrate
+from mixscale.train.sweep.design import PlannedRun
+from mixscale.train.sweep.schedule import best_order, end_of
+from mixscale.train.sweep.sweep import identified, is_over
+
+_MOST_COLUMNS = 10
+"""Domains that the table of runs has room for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRow:
+    """One planned run."""
+
+    run_id: str
+    role: str
+    domain: str | None
+    factor: float
+    scale_tokens: int
+    seed: int
+    tokens: int
+    tokens_by_domain: dict[str, int]
+    epochs_by_domain: dict[str, float]
+    is_over: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All runs of an experiment with what they need."""
+
+    experiment: str
+    out: Path
+    rows: Sequence[PlanRow]
+    available_tokens: dict[str, int]
+    """For training, by domain."""
+    max_proxy_epochs: float
+    evaluation_tokens: int
+    """Of each run, all validation domains and evaluations together."""
+    workers: int
+    """Runs at a time."""
+    devices: int
+    """GPUs in use; 1 on a machine without."""
+    calibration: Calibration | None
+    """None when not asked for."""
+    price_per_hour: float | None
+    """Of a device."""
+
+    @property
+    def missing(self) -> list[PlanRow]:
+        """The runs that are to be done."""
+        return [row for row in self.rows if not row.is_over]
+
+    @property
+    def missing_tokens(self) -> int:
+        """Training tokens of the runs that are to be done."""
+        return sum(row.tokens for row in self.missing)
+
+    @property
+    def seconds(self) -> float | None:
+        """Estimated time for what is to be done."""
+        speed = self.calibration
+        if speed is None:
+            return None
+        if not self.missing:
+            return 0.0
+        durations = [speed.run_seconds(row.tokens, self.evaluation_tokens) for row in self.missing]
+        order = best_order(durations, self.workers)
+        ends = end_of([durations[position] for position in order], self.workers)
+        return speed.prepare_seconds + ends
+
+    @property
+    def device_hours(self) -> float | None:
+        """Estimated hours of all devices together."""
+        return None if self.seconds is None else self.seconds / 3600 * self.devices
+
+    @property
+    def cost(self) -> float | None:
+        """Estimated price, in the unit of `price_per_hour`."""
+        if self.device_hours is None or self.price_per_hour is None:
+            return None
+        return self.device_hours * self.price_per_hour
+
+    def as_json(self) -> dict[str, Any]:
+        """Write the plan as plain values."""
+        return {
+            "experiment": self.experiment,
+            "out": str(self.out),
+            "runs": [vars(row) for row in self.rows],
+            "available_tokens": self.available_tokens,
+            "missing_tokens": self.missing_tokens,
+            "evaluation_tokens_per_run": self.evaluation_tokens,
+            "workers": self.workers,
+            "devices": self.devices,
+            "calibration": asdict(self.calibration) if self.calibration else None,
+            "seconds": self.seconds,
+            "device_hours": self.device_hours,
+            "price_per_hour": self.price_per_hour,
+            "cost": self.cost,
+        }
+
+
+def plan(
+    experiment_yaml: str | Path,
+    *,
+    workers: int | None = None,
+    measure: bool = True,
+    price_per_hour: float | None = None,
+    gpus_per_run: float | None = None,
+) -> Plan:
+    """List the runs of an experiment, what they need and how long they take.
+
+    Args:
+        experiment_yaml: The experiment.
+        workers: Runs at a time; by default as many as a sweep has on this machine.
+        measure: Train short runs, about half a minute in all, to know the speed.
+        price_per_hour: Of a device, a GPU or a machine without one; that of the experiment when
+            absent.
+        gpus_per_run: Share of a GPU that a run gets, as for a sweep.
+
+    Raises:
+        UserError: The experiment asks for more than the shard set has, or its runs do not work.
+    """
+    experiment = read_experiment(experiment_yaml)
+    shardset = read_shardset(experiment.shardset)
+    out = Path(experiment.out or experiment.shardset)
+    runs = identified(experiment)
+    rows = [_row(name, run, shardset, is_over(out, name)) for name, run in runs.items()]
+    longest = max(runs.values(), key=lambda run: run.tokens)
+    missing = sum(not row.is_over for row in rows)
+    workers, devices = room(workers, max(missing, 1), gpus_per_run)
+    measured = calibrate(longest.config, workers, gpus_per_run) if measure and missing else None
+    return Plan(
+        experiment=experiment.name,
+        out=out,
+        rows=rows,
+        available_tokens={name: shardset.train_tokens(name) for name in shardset.domain_names},
+        max_proxy_epochs=experiment.max_proxy_epochs,
+        evaluation_tokens=longest.evaluation_tokens * experiment.evaluation.points,
+        workers=workers,
+        devices=devices,
+        calibration=measured,
+        price_per_hour=price_per_hour or experiment.price_per_hour,
+    )
+
+
+def _row(run_id: str, run: PlannedRun, shardset: ShardSet, is_over: bool) -> PlanRow:
+    length = shardset.sequence_length
+    tokens = {domain: count * length for domain, count in run.samples.items()}
+    return PlanRow(
+        run_id=run_id,
+        role=run.point.mixture or run.point.role,
+        domain=run.point.domain,
+        factor=run.point.factor,
+        scale_tokens=run.point.scale_tokens,
+        seed=run.seed,
+        tokens=run.tokens,
+        tokens_by_domain=tokens,
+        epochs_by_domain={
+            domain: count / shardset.train_tokens(domain) for domain, count in tokens.items()
+        },
+        is_over=is_over,
+    )
+
+
+def render(result: Plan) -> Group:
+    """Draw the plan for a terminal: what each run takes, then what each domain gives."""
+    return Group(_runs_table(result), _domains_table(result))
+
+
+def _runs_table(result: Plan) -> Table:
+    domains = list(result.available_tokens)
+    shown = domains if len(domains) <= _MOST_COLUMNS else []
+    table = Table(title=f"experiment {result.experiment}: {len(result.rows)} runs, tokens")
+    for column in ("run", "changed", "scale", "seed"):
+        table.add_column(column)
+    for column in (*shown, "all", "most epochs"):
+        table.add_column(column, justify="right")
+    table.add_column("state")
+    for row in result.rows:
+        scarce = max(row.epochs_by_domain, key=lambda domain: row.epochs_by_domain[domain])
+        changed = f"{row.domain} x {row.factor:.3g}" if row.domain else ""
+        table.add_row(
+            row.role,
+            changed,
+            format_tokens(row.scale_tokens),
+            str(row.seed),
+            *(format_tokens(row.tokens_by_domain[domain]) for domain in shown),
+            format_tokens(row.tokens),
+            f"{row.epochs_by_domain[scarce]:.2f} {scarce}",
+            "over" if row.is_over else "to do",
+        )
+    return table
+
+
+def _domains_table(result: Plan) -> Table:
+    table = Table(title="what the runs take of each domain, tokens")
+    table.add_column("domain")
+    for column in ("available", "all runs", "most in a run", "epochs there", "allowed"):
+        table.add_column(column, justify="right")
+    for domain, available in result.available_tokens.items():
+        most = max(row.tokens_by_domain[domain] for row in result.rows)
+        table.add_row(
+            domain,
+            format_tokens(available),
+            format_tokens(sum(row.tokens_by_domain[domain] for row in result.rows)),
+            format_tokens(most),
+            f"{most / available:.2f}",
+            f"{result.max_proxy_epochs:g}",
+        )
+    return table
+
+
+def summary(result: Plan) -> str:
+    """Say in a few lines what is left to pay."""
+    lines = [f"{len(result.missing)} runs to do, {format_tokens(result.missing_tokens)} tokens"]
+    speed = result.calibration
+    if speed is not None and result.seconds is not None:
+        lines.append(
+            f"measured with {result.workers} at a time: a run of "
+            f"{format_tokens(speed.parameters)} parameters trains "
+            f"{format_tokens(speed.tokens_per_second)} tokens/s, evaluates "
+            f"{format_tokens(speed.evaluation_tokens_per_second)} tokens/s and takes "
+            f"{speed.start_seconds:.1f} s besides"
+        )
+        lines.append(f"about {duration(result.seconds)}, {result.device_hours:.3g} device-hours")
+    if result.cost is not None:
+        lines[-1] += f", {result.cost:.2f} at {result.price_per_hour:g} an hour"
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people: 42 s, 12 min, 3.5 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
