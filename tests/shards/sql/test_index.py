@@ -344,7 +344,7 @@ def test_the_index_imports_no_torch() -> None:
     script = (
         "import sys, mixscale.shards.sql.index, mixscale.shards.sql.query; "
         "import mixscale.shards.verify.verify, mixscale.shards.sql.domain_table, "
-        " mixscale.shards.storage.mds; "
+        "mixscale.shards.storage.mds; "
         "print(sorted({'torch', 'streaming', 'composer', 'pandas'} & set(sys.modules)))"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
