@@ -19,11 +19,12 @@ import numpy as np
 
 from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.arrays import Floats
-from mixscale.fit.constraints.feasible import feasible_set
-from mixscale.fit.inputs.objective import target
+from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.inputs.objective import objective_function
+from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.tables import join, read_mixtures, read_table
-from mixscale.fit.laws import law_named
+from mixscale.fit.laws.registry import law_named
 from mixscale.fit.optimize.separable import separable_optimum
 from mixscale.fit.solution import Question
 from mixscale.fit.solve import solve
@@ -67,8 +68,10 @@ def ddo_design(domains: int, scales: tuple[float, ...], seeds: int) -> Runs:
 def seven_domains() -> None:
     """Seven domains, two scales, 1,000 resamples: limit 2 s."""
     runs = ddo_design(7, (3e8, 1.2e9), seeds=2)
-    aim = target(Objective(), runs.validation)
-    question = Question(target=aim, constraints=Constraints(), budgets=(10**11, 10**12), draws=1000)
+    aim = objective_function(Objective(), runs.validation)
+    question = Question(
+        objective=aim, constraints=Constraints(), budgets=(10**11, 10**12), draws=1000
+    )
     noise = estimate_noise(runs, aim)
     _, wall, processor = clocked(lambda: solve(runs, law_named("ddo"), noise, question))
     print(f"7 domains, 2 scales, 1000 resamples: {wall:.2f} s ({processor:.2f} s processor)")
@@ -119,20 +122,24 @@ def trees_as_published(train: Runs, test: Runs) -> Floats:
     """LightGBM for each target, then the best of simulated mixtures: the notebook's way."""
     rng = np.random.default_rng(0)
     law, _, processor = clocked(
-        lambda: law_named("regmix").fit(train, target(Objective(), train.validation), UNKNOWN_NOISE)
+        lambda: law_named("regmix").fit(
+            train, objective_function(Objective(), train.validation), UNKNOWN_NOISE
+        )
     )
     print(f"RegMix table, trees: fits alone {processor:.2f} s processor")
-    mixtures = rng.dirichlet(train.proportions.mean(0) + 1e-6, SIMULATED)
-    predicted = law.objective(mixtures)
+    mixtures = rng.dirichlet(train.points.shares.mean(0) + 1e-6, SIMULATED)
+    predicted = law.predict_objective(Points(tokens=mixtures))
     mixtures[np.argsort(predicted)[:100]].mean(0)
-    return law.losses(test.tokens)
+    return law.predict_losses(test.points)
 
 
 def joint_with_optimum(train: Runs, test: Runs) -> Floats:
     """Our way: the joint law of every target, then the convex optimum of their mean."""
-    law = law_named("joint").fit(train, target(Objective(), train.validation), UNKNOWN_NOISE)
-    law.optimum(feasible_set(Constraints(floor=0.0), train.domains), 1.0)
-    return law.losses(test.tokens)
+    law = law_named("joint").fit(
+        train, objective_function(Objective(), train.validation), UNKNOWN_NOISE
+    )
+    law.optimum(feasible_set(Constraints(floor=0.0), train.domains), PlannedRun(token_budget=1.0))
+    return law.predict_losses(test.points)
 
 
 def regmix_table(tables: Path) -> None:
@@ -168,7 +175,7 @@ def larger_models(tables: Path, folder: Path) -> None:
     from scipy.stats import spearmanr
 
     train = _regmix(tables, "train")
-    aim = target(Objective(), train.validation)
+    aim = objective_function(Objective(), train.validation)
     for name in ("joint", "regmix"):
         law = law_named(name).fit(train, aim, UNKNOWN_NOISE)
         for size in ("60m", "1B"):
@@ -177,7 +184,7 @@ def larger_models(tables: Path, folder: Path) -> None:
             rows = [mixtures["index"].index(i) for i in losses["index"]]
             columns = [mixtures[f"train_the_pile_{domain}"] for domain in train.domains]
             shares = np.array(columns).T[rows]
-            predicted = law.losses(shares / shares.sum(1, keepdims=True))
+            predicted = law.predict_losses(Points(tokens=shares / shares.sum(1, keepdims=True)))
             ranks = [
                 float(np.asarray(spearmanr(predicted[:, k], losses[key])[0]))
                 for k, key in enumerate(f"metric/the_pile_{v}_val_loss" for v in train.validation)

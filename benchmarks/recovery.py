@@ -15,23 +15,25 @@ import numpy as np
 
 from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.arrays import Bools, Floats
-from mixscale.fit.constraints.feasible import Feasible, feasible_set
-from mixscale.fit.inputs.objective import target
+from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.inputs.objective import objective_function
+from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
-from mixscale.fit.laws import law_named
 from mixscale.fit.laws.base import FittedLaw
 from mixscale.fit.laws.bimix import Bivariate
 from mixscale.fit.laws.joint import EffectiveTokens
 from mixscale.fit.laws.linear import Linear
 from mixscale.fit.laws.loglinear import Exponential
 from mixscale.fit.laws.quadratic import Quadratic
+from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.laws.shared.shares import Inputs
 from mixscale.fit.laws.shared.smooth import Family, SmoothLaw
 from mixscale.fit.optimize.separable import separable_optimum
 from mixscale.fit.recommend import advise, step
 from mixscale.fit.solution import Question
 from mixscale.fit.solve import solve
-from mixscale.fit.uncertainty.gain import Judge
+from mixscale.fit.uncertainty.gain import Predictor
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.noise import Noise, estimate_noise
 from mixscale.fit.uncertainty.residuals import comparison_noise
@@ -39,6 +41,7 @@ from mixscale.fit.uncertainty.residuals import comparison_noise
 Truth = Callable[[Floats], Floats]
 
 TOTAL = 1e9
+SHARES_ONLY = PlannedRun(token_budget=1.0)
 DDO_DOMAINS = 5
 SWARM_DOMAINS, SWARM_RUNS, TREE_RUNS = 4, 32, 128
 
@@ -161,12 +164,12 @@ def swarm_trial(
     n, count = SWARM_DOMAINS, runs
     family, theta = family_truth(name, rng, n)
     shares = rng.dirichlet(np.ones(n), count)
-    losses = family.predict(theta, shares).T
+    losses = family.predict(theta, Points(tokens=shares)).T
     names = tuple(f"d{i}" for i in range(n))
     feasible = feasible_set(Constraints(floor=0.01), names)
     truth = SmoothLaw(
         domains=names,
-        target=target(Objective(), names),
+        objective=objective_function(Objective(), names),
         family=family,
         theta=theta,
         runs=None,
@@ -174,8 +177,8 @@ def swarm_trial(
     return Trial(
         runs=swarm_runs(names, shares, losses + noise * rng.normal(size=losses.shape)),
         feasible=feasible,
-        optimum=truth.optimum(feasible, 1.0).tokens,
-        objective=truth.objective,
+        optimum=truth.optimum(feasible, SHARES_ONLY).shares,
+        objective=lambda shares: truth.predict_objective(Points(tokens=shares)),
     )
 
 
@@ -183,12 +186,12 @@ def tree_trial(rng: np.random.Generator, noise: float, runs: int) -> Trial:
     """Losses of random mixtures under trees: those that were fitted to a joint law's losses."""
     first = swarm_trial("joint", rng, runs=runs)
     truth = fit_trial(first, "regmix")
-    clean = truth.losses(first.runs.tokens)
+    clean = truth.predict_losses(first.runs.points)
     return Trial(
         runs=with_losses(first.runs, clean + noise * rng.normal(size=clean.shape)),
         feasible=first.feasible,
-        optimum=truth.optimum(first.feasible, 1.0).tokens,
-        objective=truth.objective,
+        optimum=truth.optimum(first.feasible, SHARES_ONLY).shares,
+        objective=lambda shares: truth.predict_objective(Points(tokens=shares)),
     )
 
 
@@ -209,12 +212,12 @@ def swarm_runs(names: tuple[str, ...], shares: Floats, losses: Floats) -> Runs:
 
 def attempt(trial: Trial, law: str, rng: np.random.Generator, draws: int) -> Outcome:
     """Fit a law to a trial; compare its optimum and intervals with the truth."""
-    scale = float(trial.runs.scale[0])
+    run = PlannedRun(token_budget=float(trial.runs.scale[0]))
     fitted = fit_trial(trial, law)
     drawn = fitted.draws(rng, draws)
     assert drawn is not None
-    low, high = interval(drawn.optima(trial.feasible, scale) / scale)
-    found = fitted.optimum(trial.feasible, scale).tokens / scale
+    low, high = interval(drawn.optima(trial.feasible, run))
+    found = fitted.optimum(trial.feasible, run).shares
     uniform = np.full(len(found), 1 / len(found))
     values = trial.objective(np.stack([found, uniform, trial.optimum]))
     return Outcome(
@@ -229,8 +232,8 @@ def attempt(trial: Trial, law: str, rng: np.random.Generator, draws: int) -> Out
 
 def fit_trial(trial: Trial, law: str) -> FittedLaw:
     """Fit a law to a trial's runs with the noise that they tell."""
-    aim = target(Objective(), trial.runs.validation)
-    return law_named(law).fit(trial.runs, aim, comparison_noise(trial.runs, aim))
+    aim = objective_function(Objective(), trial.runs.validation)
+    return law_named(law).fit(trial.runs, aim, comparison_noise(trial.runs, aim, reference_law()))
 
 
 def trials(law: str, noise: float | None, seeds: int, count: int) -> list[Outcome]:
@@ -302,9 +305,9 @@ def far_rates(law: str, shape: str, count: int, noise: float = 0.004) -> None:
     gains: dict[str, list[float]] = {}
     for number in range(count):
         runs, truth = far_trial(np.random.default_rng([number, 5]), shape, noise)
-        aim = target(Objective(), runs.validation)
+        aim = objective_function(Objective(), runs.validation)
         budgets = (256_000_000, 1_024_000_000)
-        question = Question(target=aim, constraints=Constraints(), budgets=budgets, draws=200)
+        question = Question(objective=aim, constraints=Constraints(), budgets=budgets, draws=200)
         found = solve(runs, law_named(law), estimate_noise(runs, aim), question)
         for answer in found.answers:
             value = truth(answer.shares[None] * answer.budget).mean()
@@ -360,24 +363,28 @@ def advice_outcomes(spread: float, noise: float, count: int, measured: bool = Fa
     for number in range(count):
         rng = np.random.default_rng([number, 7])
         runs, feasible, true = unlike_domains(rng, spread, noise)
-        aim = target(Objective(), runs.validation)
+        aim = objective_function(Objective(), runs.validation)
         known = Noise(losses=np.array([noise]), objective=noise, source="seeds", degrees=12)
-        taken_for = comparison_noise(runs, aim) if measured else known
+        taken_for = comparison_noise(runs, aim, reference_law()) if measured else known
         law = law_named("ddo").fit(runs, aim, taken_for)
         draws = law.draws(rng, 200)
         assert draws is not None
-        optima = draws.optima(feasible, TOTAL) / TOTAL
-        best = law.optimum(feasible, TOTAL).tokens / TOTAL
+        run = PlannedRun(token_budget=TOTAL)
+        optima = draws.optima(feasible, run)
+        best = law.optimum(feasible, run).shares
         current = np.full(len(best), 1 / len(best))
-        judge = Judge(name="ddo", law=law, draws=draws, budget=TOTAL)
-        other = Judge(
-            name="joint", law=law_named("joint").fit(runs, aim, taken_for), draws=None, budget=TOTAL
+        predictor = Predictor(name="ddo", law=law, draws=draws, run=run)
+        other = Predictor(
+            name="joint", law=law_named("joint").fit(runs, aim, taken_for), draws=None, run=run
         )
-        told = advise(judge, best, optima, current, feasible, other)
-        before, after = judge.drawn(current[None]), judge.drawn(np.roll(optima, 1, 0))
+        told = advise(predictor, best, optima, current, feasible, other)
+        before, after = (
+            predictor.predict_drawn(current[None]),
+            predictor.predict_drawn(np.roll(optima, 1, 0)),
+        )
         assert before is not None
         assert after is not None
-        taken = step(told.part, optima.mean(0), current, feasible)
+        taken = step(told.step_size, optima.mean(0), current, feasible)
         rules = {
             "optimum": best,
             "change only if sure of the optimum": (

@@ -18,12 +18,14 @@ from benchmarks.recovery import TOTAL, unlike_domains
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.experiment import Objective, read_experiment
 from mixscale.fit.arrays import Floats
-from mixscale.fit.constraints.feasible import Feasible, feasible_set
-from mixscale.fit.experiment import gather
-from mixscale.fit.inputs.objective import Target, target
-from mixscale.fit.inputs.runs import Runs, runs_from_records
-from mixscale.fit.laws import law_named
+from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.inputs.objective import ObjectiveFunction, objective_function
+from mixscale.fit.inputs.points import PlannedRun, Points
+from mixscale.fit.inputs.records import gather, runs_from_records
+from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import FittedLaw
+from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.uncertainty.noise import Noise
 from mixscale.fit.uncertainty.residuals import comparison_noise
 from mixscale.fit.uncertainty.signal import signal
@@ -32,13 +34,13 @@ EDGES = (0, 1, 2, 3, 100)
 NO_NOISE = 1e-7
 
 
-def noise_by_seed(runs: Runs, aim: Target) -> Iterator[str]:
+def noise_by_seed(runs: Runs, aim: ObjectiveFunction) -> Iterator[str]:
     """State the noise of all runs, then what the runs of each seed alone make of it."""
-    yield f"all seeds: {_noise(comparison_noise(runs, aim), runs.scales)}"
+    yield f"all seeds: {_noise(comparison_noise(runs, aim, reference_law()), runs.scales)}"
     several = [runs.scales[i:j] for i, j in itertools.combinations(range(len(runs.scales) + 1), 2)]
     for seed, scales in itertools.product(sorted(set(runs.seeds)), several):
         part = runs.where(_of(runs, (seed,)) & np.isin(runs.scale, scales))
-        yield f"seed {seed}: {_noise(comparison_noise(part, aim), scales)}"
+        yield f"seed {seed}: {_noise(comparison_noise(part, aim, reference_law()), scales)}"
 
 
 def _noise(noise: Noise, scales: Floats) -> str:
@@ -46,8 +48,8 @@ def _noise(noise: Noise, scales: Floats) -> str:
     return f"{noise.source}, together {noise.objective:.4f}, {own}"
 
 
-def halves(runs: Runs, aim: Target, noise: Noise, feasible: Feasible) -> Iterator[str]:
-    """Judge the optimum of some seeds by the law of the others, at one scale."""
+def halves(runs: Runs, aim: ObjectiveFunction, noise: Noise, feasible: Feasible) -> Iterator[str]:
+    """Predictor the optimum of some seeds by the law of the others, at one scale."""
     seeds, scale = sorted(set(runs.seeds)), float(runs.scale[0])
     uniform = np.full(len(runs.domains), 1 / len(runs.domains))
     for count in range(1, len(seeds) + 1):
@@ -62,10 +64,12 @@ def halves(runs: Runs, aim: Target, noise: Noise, feasible: Feasible) -> Iterato
             if not len(rest):
                 yield text
                 continue
-            judge = law_named("ddo").fit(rest, aim, noise)
+            fresh = law_named("ddo").fit(rest, aim, noise)
             mixture = _optimum(law_named("ddo").fit(here, aim, noise), feasible, scale)
-            best = _optimum(judge, feasible, scale)
-            values = judge.objective(np.stack([uniform, mixture, best]) * scale)
+            best = _optimum(fresh, feasible, scale)
+            values = fresh.predict_objective(
+                Points(tokens=np.stack([uniform, mixture, best]) * scale)
+            )
             yield (
                 f"{text}; the others say: gain {values[0] - values[1]:.4f} of "
                 f"{values[0] - values[2]:.4f}, distance {np.abs(mixture - best).sum() / 2:.2f}"
@@ -77,7 +81,7 @@ def _of(runs: Runs, seeds: Iterable[int]) -> np.ndarray:
 
 
 def _optimum(law: FittedLaw, feasible: Feasible, scale: float) -> Floats:
-    return law.optimum(feasible, scale).tokens / scale
+    return law.optimum(feasible, PlannedRun(token_budget=scale)).shares
 
 
 def synthetic(count: int) -> Iterator[str]:
@@ -96,7 +100,7 @@ def synthetic(count: int) -> Iterator[str]:
 def _synthetic(spread: float, noise: float, number: int) -> tuple[float, float, float]:
     """Ratio, true gain of the optimum and of that without noise."""
     runs, feasible, true = unlike_domains(np.random.default_rng([number, 7]), spread, noise)
-    aim = target(Objective(), runs.validation)
+    aim = objective_function(Objective(), runs.validation)
     found = signal(runs, aim, _known(noise))
     assert found is not None
     exact = replace(runs, losses=true(runs.tokens)[:, None])
@@ -122,9 +126,9 @@ def main() -> None:
         experiment = read_experiment(arguments.experiment)
         records = gather(Path(str(experiment.out)), experiment.name).records
         runs = runs_from_records(records)
-        aim = target(experiment.objective, runs.validation)
+        aim = objective_function(experiment.objective, runs.validation)
         print(*noise_by_seed(runs, aim), sep="\n")
-        noise = comparison_noise(runs, aim)
+        noise = comparison_noise(runs, aim, reference_law())
         for scale in runs.scales.tolist():
             feasible = feasible_set(experiment.constraints, runs.domains, token_budget=scale)
             print(*halves(runs.at(scale), aim, noise.at(scale), feasible), sep="\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from mixscale.contracts.atomic import write_json
 from mixscale.contracts.config import Config, read_json, validate
@@ -118,9 +118,12 @@ class Scale(Config):
     """Null where nothing tells the noise."""
     held_out_mae: float | None = None
     """Mean absolute error of the objective of left-out mixtures."""
-    silent: tuple[str, ...]
+    # The second name of each choice is what earlier versions wrote.
+    no_response: tuple[str, ...] = Field(validation_alias=AliasChoices("no_response", "silent"))
     """Domains without a measurable response."""
-    unclear: tuple[str, ...] = ()
+    too_noisy: tuple[str, ...] = Field(
+        default=(), validation_alias=AliasChoices("too_noisy", "unclear")
+    )
     """Domains whose response the noise hides."""
     responses: dict[str, Response] = Field(default_factory=dict)
     """By domain, around the base run if there is one."""
@@ -144,7 +147,9 @@ class Recommendation(Config):
     reason: str
     current: dict[str, float] | None = None
     """The mixture in use: the one the design starts from, or uniform."""
-    part: float = Field(default=1.0, ge=0, le=1)
+    step_size: float = Field(
+        default=1.0, ge=0, le=1, validation_alias=AliasChoices("step_size", "part")
+    )
     """How far to go from the current mixture towards the mean of the redrawn optima."""
     gain: float | None = None
     """Predicted gain of that step at the largest measured scale."""

@@ -1,4 +1,4 @@
-"""How far the evidence carries from the mixture in use."""
+"""Whether to leave the mixture in use, and how far."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixscale.fit.arrays import Floats
-from mixscale.fit.constraints.feasible import Feasible, scale_into_bounds
-from mixscale.fit.uncertainty.gain import GainOver, Judge, gain_over, optimism
+from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.optimize.nearest import scale_into_bounds
+from mixscale.fit.uncertainty.gain import GainOver, Predictor, gain_over, optimism
 
-_BORNE_OUT = 0.5
-"""Part of the least likely gain that a second law has to predict."""
+_SECOND_OPINION = 0.5
+"""Fraction of the least likely gain that a second law has to predict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +21,13 @@ class Advice:
     """Whether to leave the current mixture, and how far."""
 
     change: bool
-    part: float
+    step_size: float
     """How far to go from the current mixture towards the mean of the redrawn optima, 0 to 1."""
     gain: float
     """Predicted gain of that mixture over the current one, less its share of the optimism."""
     interval: Floats | None
     """(2,) of the gain; None when the noise is unknown."""
-    silent: bool
+    no_response: bool
     """No domain's tokens measurably change the objective, so that no mixture is better."""
     second: GainOver | None
     """The same gain as a second law predicts it, fitted to the same runs."""
@@ -37,18 +38,18 @@ class Advice:
 
 
 def advise(
-    judge: Judge,
+    predictor: Predictor,
     optimum: Floats,
     drawn_optima: Floats | None,
     current: Floats,
     feasible: Feasible,
-    second: Judge | None = None,
+    second: Predictor | None = None,
 ) -> Advice:
     """Weigh the gain that the runs promise against the noise that it was chosen by.
 
     With S the predicted gain that the runs' signal alone would give and N the optimism, the
     optimum's predicted gain is (S + N) / 2 where the objective is quadratic around it, and a step
-    of the part S / (S + N) gains most. So the part is `1 - N / (2 gain)`, not below 0: James and
+    of S / (S + N) of the way gains most. So the step is `1 - N / (2 gain)`, not below 0: James and
     Stein's rule with the objective's own curvature as its measure. The step goes towards the mean
     of the redrawn optima, which loses less than the optimum where the curvature is uncertain.
 
@@ -58,7 +59,7 @@ def advise(
     noise, not that the law is wrong.
 
     Args:
-        judge: The law at the largest measured scale.
+        predictor: The law at the largest measured scale.
         optimum: (domains,) its best shares.
         drawn_optima: (draws, domains) those of redrawn experiments; None when nothing tells the
             noise.
@@ -67,61 +68,63 @@ def advise(
         second: Another law, fitted to the same runs.
     """
     current = scale_into_bounds(current, feasible)
-    plain = gain_over(judge, optimum, "current", current)
-    silent = len(judge.law.silent()) == len(current)
+    plain = gain_over(predictor, optimum, "current", current)
+    no_response = len(predictor.law.no_response()) == len(current)
     if drawn_optima is None:
-        part = float(plain.gain > 0 and not silent)
+        step_size = float(plain.gain > 0 and not no_response)
         other = _second(second, optimum, current)
         return Advice(
-            change=part > 0 and _borne_out(other, 0.0),
-            part=part,
+            change=step_size > 0 and _supports(other, 0.0),
+            step_size=step_size,
             gain=plain.gain,
             interval=None,
-            silent=silent,
+            no_response=no_response,
             second=other,
             second_law=second and second.name,
             optimism=0.0,
         )
-    luck = optimism(judge, drawn_optima, current)
-    promising = plain.gain > 0 and not silent
-    part = float(np.clip(1 - luck / (2 * plain.gain), 0, 1)) if promising else 0.0
-    step = current + part * (drawn_optima.mean(0) - current)
-    gain = gain_over(judge, step, "current", current, part * luck)
+    chosen_by_noise = optimism(predictor, drawn_optima, current)
+    promising = plain.gain > 0 and not no_response
+    step_size = float(np.clip(1 - chosen_by_noise / (2 * plain.gain), 0, 1)) if promising else 0.0
+    step = current + step_size * (drawn_optima.mean(0) - current)
+    gain = gain_over(predictor, step, "current", current, step_size * chosen_by_noise)
     assert gain.interval is not None
-    other = _second(second, step, current) if part else None
+    other = _second(second, step, current) if step_size else None
     least = float(gain.interval[0])
-    sure = part > 0 and gain.gain > 0 and least > 0 and _borne_out(other, least)
+    sure = step_size > 0 and gain.gain > 0 and least > 0 and _supports(other, least)
     return Advice(
         change=sure,
-        part=part,
+        step_size=step_size,
         gain=gain.gain,
         interval=gain.interval,
-        silent=silent,
+        no_response=no_response,
         second=other,
         second_law=second and second.name,
-        optimism=luck,
+        optimism=chosen_by_noise,
     )
 
 
-def _second(judge: Judge | None, shares: Floats, current: Floats) -> GainOver | None:
-    return None if judge is None else gain_over(judge, shares, "current", current)
+def _second(predictor: Predictor | None, shares: Floats, current: Floats) -> GainOver | None:
+    return None if predictor is None else gain_over(predictor, shares, "current", current)
 
 
-def _borne_out(second: GainOver | None, least: float) -> bool:
-    return second is None or second.gain > _BORNE_OUT * least
+def _supports(second: GainOver | None, least: float) -> bool:
+    return second is None or second.gain > _SECOND_OPINION * least
 
 
-def step(part: float, average: Floats, current: Floats, feasible: Feasible) -> Floats:
+def step(step_size: float, average: Floats, current: Floats, feasible: Feasible) -> Floats:
     """(domains,) shares to train on.
 
     Args:
-        part: How far to go, from 0 (keep what you have) to 1.
+        step_size: How far to go, from 0 (keep what you have) to 1.
         average: (domains,) mean of the redrawn optima at the budget.
         current: (domains,) the mixture in use.
         feasible: The allowed mixtures at the budget.
     """
     held = scale_into_bounds(current, feasible)
-    return held if not part else scale_into_bounds(held + part * (average - held), feasible)
+    return (
+        held if not step_size else scale_into_bounds(held + step_size * (average - held), feasible)
+    )
 
 
 def average_at(

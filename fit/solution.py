@@ -10,22 +10,23 @@ import numpy as np
 from mixscale.contracts.experiment import Constraints
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.constraints.feasible import Feasible
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.objective import ObjectiveFunction
+from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Draws, FittedLaw, Optimum
 from mixscale.fit.recommend import Advice
-from mixscale.fit.scaling.projection import Measured
-from mixscale.fit.uncertainty.gain import GainOver, Judge
+from mixscale.fit.scaling.optimum_path import OptimumPath
+from mixscale.fit.uncertainty.gain import GainOver, Predictor
 
-SILENT = "no measurable response"
-UNCLEAR = "too noisy to tell"
+NO_RESPONSE = "no measurable response"
+TOO_NOISY = "too noisy to tell"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """What the fit is asked."""
 
-    target: Target
+    objective: ObjectiveFunction
     constraints: Constraints
     budgets: tuple[int, ...]
     """Token budgets to carry the mixture to."""
@@ -43,8 +44,10 @@ class ScaleFit:
     name: str
     """Of the law."""
     scale: float
+    run: PlannedRun
+    """A run of this scale."""
     runs: Runs
-    target: Target
+    objective: ObjectiveFunction
     law: FittedLaw
     feasible: Feasible
     optimum: Optimum
@@ -55,18 +58,18 @@ class ScaleFit:
     @property
     def shares(self) -> Floats:
         """(domains,) optimal shares."""
-        return self.optimum.tokens / self.optimum.tokens.sum()
+        return self.optimum.shares
 
     @property
-    def judge(self) -> Judge:
+    def predictor(self) -> Predictor:
         """The law as a predictor at this scale."""
-        return Judge(name=self.name, law=self.law, draws=self.draws, budget=self.scale)
+        return Predictor(name=self.name, law=self.law, draws=self.draws, run=self.run)
 
     @property
-    def free(self) -> Bools:
+    def interior(self) -> Bools:
         """(domains,) off the bounds and with a measurable response."""
         bound = self.feasible.binding(self.shares)
-        still = {*self.law.silent(), *self.law.unclear()}
+        still = {*self.law.no_response(), *self.law.too_noisy()}
         return np.array([d not in bound and d not in still for d in self.runs.domains])
 
 
@@ -87,12 +90,12 @@ class Answer:
     """Predicted; None where no law can tell."""
     objective_interval: Floats | None
     """(2,)."""
-    judge: str | None
+    predicted_by: str | None
     """The law that predicts the objective here."""
     gains: tuple[GainOver, ...]
     binding: dict[str, str]
-    follows: float = 1.0
-    """Part of a projected trend that the law of all scales bears out."""
+    followed: float = 1.0
+    """Fraction of a projected trend that the law of all scales supports."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,24 +103,22 @@ class Solution:
     """Everything that a fit found."""
 
     scales: tuple[ScaleFit, ...]
-    measured: Measured
-    spans_scales: bool
-    """Whether one law holds at every budget, so that nothing had to be projected."""
+    path: OptimumPath
+    """How the optimum moves with the token budget."""
     answers: tuple[Answer, ...]
-    far: Judge | None
-    """What predicts the objective at budgets that were not measured."""
     current: Floats
     """(domains,) the mixture in use: the one the design starts from, or uniform."""
     advice: Advice
-    warnings: tuple[str, ...]
+    unanswered: Mapping[int, str]
+    """Why there is no mixture, by token budget that the constraints leave none for."""
 
 
 def name_binding(
-    feasible: Feasible, shares: Floats, silent: Sequence[str], unclear: Sequence[str]
+    feasible: Feasible, shares: Floats, no_response: Sequence[str], too_noisy: Sequence[str]
 ) -> dict[str, str]:
-    """Name what holds each domain that is held, silence before the floor."""
+    """Name what holds each domain that is held, a missing response before the floor."""
     bound = {
-        domain: SILENT if reason == "floor" and domain in silent else reason
+        domain: NO_RESPONSE if reason == "floor" and domain in no_response else reason
         for domain, reason in feasible.binding(shares).items()
     }
-    return dict.fromkeys(unclear, UNCLEAR) | bound
+    return dict.fromkeys(too_noisy, TOO_NOISY) | bound

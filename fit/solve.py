@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixscale.contracts.config import format_tokens
 from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Floats
-from mixscale.fit.constraints.feasible import Feasible, feasible_set, scale_into_bounds
+from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.named_mixtures import shares_of
+from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws import law_named
 from mixscale.fit.laws.base import Draws, FittedLaw, Law
-from mixscale.fit.output.wording import (
-    far_remarks,
-    intervals_sentence,
-    reach_remarks,
-    silence,
-    trends,
-)
+from mixscale.fit.laws.registry import REFERENCE, reference_law
 from mixscale.fit.recommend import advise, step
-from mixscale.fit.scaling.projection import (
-    SMALLEST_SHARE,
-    Measured,
-    carry,
-    carry_draws,
-    kept_trend,
-    slopes,
-)
-from mixscale.fit.scaling.supported_trend import borne_out
+from mixscale.fit.scaling.optimum_path import OptimumPath
+from mixscale.fit.scaling.projection import SMALLEST_SHARE, MeasuredOptima, slopes
 from mixscale.fit.solution import Answer, Question, ScaleFit, Solution, name_binding
-from mixscale.fit.uncertainty.gain import Judge, gain_over, optimism
+from mixscale.fit.uncertainty.gain import Predictor, gain_over, optimism
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.noise import Noise
 
 CURRENT = "current"
-FAR_LAW = "joint"
-_FAR_DRAWS = 60
+_REFERENCE_DRAWS = 60
 _FEW = 200
 """Draws where each optimum is a solve of its own."""
 
@@ -51,21 +37,12 @@ class Plan:
     question: Question
     others: dict[str, Floats]
     """Mixtures that gains are stated over, `current` first."""
-    part: float
-    """How far to go from the current mixture."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Far:
-    """What carries a mixture to budgets that were not measured."""
-
-    fits: tuple[ScaleFit, ...]
-    measured: Measured
-    spans_scales: bool
+    step_size: float
+    """How far to go from the current mixture, 0 to 1."""
 
 
 def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
-    """Fit a law, find the best mixture at each scale and carry it to the budgets.
+    """Fit a law, find the best mixture at each scale and project it to the token budgets.
 
     Raises:
         UserError: The runs do not suit the law, or no mixture is allowed at a measured scale.
@@ -73,53 +50,55 @@ def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
     if (question.constraints.groups or question.constraints.max_kl) and question.draws > _FEW:
         question = replace(question, draws=_FEW)
     fits = _fit_scales(runs, law, noise, question)
-    measured = _measured(fits)
-    others = _other_mixtures(question, runs.domains)
     last = fits[-1]
-    far = far_law(runs, law, noise, question, fits)
-    second = _second_law(runs, law, noise, question, last, far)
+    others = _other_mixtures(question, runs.domains)
     current = others[CURRENT]
-    advice = advise(last.judge, last.shares, last.draw_shares, current, last.feasible, second)
-    part = advice.part if advice.change else 0.0
-    plan = Plan(question=question, others=others, part=part)
-    carried = [] if law.spans_scales else trends(measured, runs.domains)
+    path = OptimumPath(
+        measured=_measured(fits),
+        predictor=_predictor_beyond(runs, law, noise, question, fits),
+        spans_scales=law.spans_scales,
+    )
+    second = _second_opinion(runs, law, noise, question, last, path.predictor)
+    advice = advise(last.predictor, last.shares, last.draw_shares, current, last.feasible, second)
+    step_size = advice.step_size if advice.change else 0.0
+    plan = Plan(question=question, others=others, step_size=step_size)
     answers = [_measured_answer(fit, plan) for fit in fits]
-    warnings = [intervals_sentence(fits, law, noise, question), *silence(fits), *carried]
-    reach = Far(fits=fits, measured=measured, spans_scales=law.spans_scales)
+    unanswered: dict[int, str] = {}
     for budget in question.budgets:
         try:
-            answers.append(
-                _projected_answer(reach, budget, far and replace(far, budget=float(budget)), plan)
-            )
+            answers.append(_projected_answer(path, fits, budget, plan))
         except UserError as error:
-            warnings.append(f"No mixture for {format_tokens(budget)} tokens: {error}")
-    warnings += reach_remarks(fits, question.budgets, law.spans_scales)
-    warnings += far_remarks(answers, law)
+            unanswered[budget] = str(error)
     return Solution(
         scales=fits,
-        measured=measured,
-        spans_scales=law.spans_scales,
+        path=path,
         answers=tuple(answers),
-        far=far,
-        current=others[CURRENT],
+        current=current,
         advice=advice,
-        warnings=tuple(sentence for sentence in warnings if sentence),
+        unanswered=unanswered,
     )
+
+
+def planned_run(runs: Runs, token_budget: float, available: Mapping[str, int]) -> PlannedRun:
+    """A run of a token budget on the text that is available, with the model of the largest runs."""
+    known = all(domain in available for domain in runs.domains)
+    unique = np.array([available[d] for d in runs.domains], float) if known else None
+    return runs.planned(float(token_budget), unique)
 
 
 def _fit_scales(runs: Runs, law: Law, noise: Noise, question: Question) -> tuple[ScaleFit, ...]:
     rng = np.random.default_rng(question.seed)
     if not law.spans_scales:
-        parts = [(scale, runs.at(scale)) for scale in runs.scales.tolist()]
-        laws = [(s, part, law.fit(part, question.target, noise.at(s))) for s, part in parts]
+        by_scale = [(scale, runs.at(scale)) for scale in runs.scales.tolist()]
+        laws = [(s, few, law.fit(few, question.objective, noise.at(s))) for s, few in by_scale]
         draws = [_draws(fitted, rng, question.draws) for _, _, fitted in laws]
     else:
-        whole = law.fit(runs, question.target, noise)
+        whole = law.fit(runs, question.objective, noise)
         laws = [(scale, runs.at(scale), whole) for scale in runs.scales]
         draws = [_draws(whole, rng, question.draws)] * len(laws)
     return tuple(
-        _fit_scale(law.name, scale, part, fitted, drawn, question)
-        for (scale, part, fitted), drawn in zip(laws, draws, strict=True)
+        _fit_scale(law.name, scale, few, fitted, drawn, question)
+        for (scale, few, fitted), drawn in zip(laws, draws, strict=True)
     )
 
 
@@ -136,135 +115,144 @@ def _fit_scale(
         token_budget=scale if scale > 1 else None,
         available=question.available,
     )
+    run = planned_run(runs, scale, question.available)
     return ScaleFit(
         name=name,
         scale=scale,
+        run=run,
         runs=runs,
-        target=question.target,
+        objective=question.objective,
         law=law,
         feasible=feasible,
-        optimum=law.optimum(feasible, scale),
+        optimum=law.optimum(feasible, run),
         draws=draws,
-        draw_shares=None if draws is None else draws.optima(feasible, scale) / scale,
+        draw_shares=None if draws is None else draws.optima(feasible, run),
     )
 
 
-def far_law(
+def _predictor_beyond(
     runs: Runs, law: Law, noise: Noise, question: Question, fits: Sequence[ScaleFit]
-) -> Judge | None:
+) -> Predictor | None:
     """What predicts the objective at budgets that were not measured.
 
-    A law that is fitted to each scale does not say how the objective goes on. There `joint`, fitted
-    to the same runs, predicts it, if they lie at two scales or more; else nothing does.
+    A law that is fitted to each scale does not say how the objective goes on. There the reference
+    law, fitted to the same runs, predicts it, if they lie at two scales or more; else nothing does.
     """
     last = fits[-1]
     if law.spans_scales:
-        return last.judge
+        return last.predictor
     if len(fits) < 2:
         return None
-    fitted = law_named(FAR_LAW).fit(runs, question.target, noise)
+    fitted = reference_law().fit(runs, question.objective, noise)
     rng = np.random.default_rng([question.seed, 1])
-    draws = _draws(fitted, rng, min(question.draws, _FAR_DRAWS)) if question.budgets else None
-    return Judge(name=FAR_LAW, law=fitted, draws=draws, budget=last.scale)
+    count = min(question.draws, _REFERENCE_DRAWS)
+    draws = _draws(fitted, rng, count) if question.budgets else None
+    return Predictor(name=REFERENCE, law=fitted, draws=draws, run=last.run)
 
 
-def _second_law(
-    runs: Runs, law: Law, noise: Noise, question: Question, last: ScaleFit, far: Judge | None
-) -> Judge | None:
-    """Another law that judges the mixture; for `joint` itself none is at hand."""
-    if law.name == FAR_LAW:
+def _second_opinion(
+    runs: Runs,
+    law: Law,
+    noise: Noise,
+    question: Question,
+    last: ScaleFit,
+    beyond: Predictor | None,
+) -> Predictor | None:
+    """Another law that predicts the gain; for the reference law itself none is at hand."""
+    if law.name == REFERENCE:
         return None
-    if far is not None and far.name == FAR_LAW:
-        return far
-    fitted = law_named(FAR_LAW).fit(runs, question.target, noise)
-    return Judge(name=FAR_LAW, law=fitted, draws=None, budget=last.scale)
+    if beyond is not None and beyond.name == REFERENCE:
+        return beyond
+    fitted = reference_law().fit(runs, question.objective, noise)
+    return Predictor(name=REFERENCE, law=fitted, draws=None, run=last.run)
 
 
-def _measured(fits: Sequence[ScaleFit]) -> Measured:
-    plain = Measured(
+def _measured(fits: Sequence[ScaleFit]) -> MeasuredOptima:
+    plain = MeasuredOptima(
         totals=np.array([fit.scale for fit in fits]),
         shares=np.stack([fit.shares for fit in fits]),
-        free=np.stack([fit.free for fit in fits]),
+        interior=np.stack([fit.interior for fit in fits]),
     )
     draws = _draw_shares(fits)
-    if draws is None or len(fits) < 2 or not plain.moving.any():
+    if draws is None or len(fits) < 2 or not plain.has_trend.any():
         return plain
-    logs = np.log(np.maximum(draws[:, :, plain.moving], SMALLEST_SHARE))
+    logs = np.log(np.maximum(draws[:, :, plain.has_trend], SMALLEST_SHARE))
     weighted = replace(plain, scale_error=np.maximum(np.median(logs.std(0), -1), 1e-9))
     error = np.zeros(plain.shares.shape[1])
-    error[plain.moving] = slopes(weighted, draws).std(0)
+    error[plain.has_trend] = slopes(weighted, draws).std(0)
     return replace(weighted, slope_error=error)
 
 
 def _draw_shares(fits: Sequence[ScaleFit]) -> Floats | None:
     """(draws, scales, domains), or None when a scale has no draws."""
-    parts = [fit.draw_shares for fit in fits]
-    if any(part is None for part in parts):
+    drawn = [fit.draw_shares for fit in fits]
+    if any(shares is None for shares in drawn):
         return None
-    return np.stack([part for part in parts if part is not None], 1)
+    return np.stack([shares for shares in drawn if shares is not None], 1)
 
 
 def _measured_answer(fit: ScaleFit, plan: Plan) -> Answer:
-    return _answer("measured", fit.judge, fit, fit.shares, fit.draw_shares, fit.feasible, plan)
+    return _answer(
+        "measured", fit.predictor, fit, fit.shares, fit.draw_shares, fit.feasible, plan, fit.scale
+    )
 
 
-def _projected_answer(reach: Far, budget: int, judge: Judge | None, plan: Plan) -> Answer:
-    last, question = reach.fits[-1], plan.question
+def _projected_answer(
+    path: OptimumPath, fits: Sequence[ScaleFit], budget: int, plan: Plan
+) -> Answer:
+    last, question = fits[-1], plan.question
     feasible = feasible_set(
         question.constraints, last.runs.domains, token_budget=budget, available=question.available
     )
-    if reach.spans_scales:
-        shares = last.law.optimum(feasible, budget).tokens / budget
-        drawn = None if last.draws is None else last.draws.optima(feasible, budget) / budget
-        return _answer("projected", judge, last, shares, drawn, feasible, plan, float(budget))
-    shares, draws = carry(reach.measured, budget, feasible), _draw_shares(reach.fits)
-    drawn = None if draws is None else carry_draws(reach.measured, draws, budget, feasible)
-    follows = 1.0
-    if judge is not None and budget > last.scale and kept_trend(reach.measured) > 0:
-        held = scale_into_bounds(last.shares, feasible)
-        follows = borne_out(judge, held, shares)
-        shares = held + follows * (shares - held)
-        if drawn is not None and draws is not None:
-            still = scale_into_bounds(draws[:, -1], feasible)
-            drawn = still + follows * (drawn - still)
-    answer = _answer("projected", judge, last, shares, drawn, feasible, plan, float(budget))
-    return replace(answer, follows=follows)
+    run = planned_run(last.runs, budget, question.available)
+    found = path.at(run, feasible)
+    drawn: Floats | None
+    if path.spans_scales:
+        drawn = None if last.draws is None else last.draws.optima(feasible, run)
+    else:
+        draws = _draw_shares(fits)
+        drawn = None if draws is None else path.drawn_at(run, feasible, draws, found.followed)
+    answer = _answer(
+        "projected", path.predictor_for(run), last, found.shares, drawn, feasible, plan, budget
+    )
+    return replace(answer, followed=found.followed)
 
 
 def _answer(
     kind: str,
-    judge: Judge | None,
+    predictor: Predictor | None,
     fit: ScaleFit,
     shares: Floats,
     drawn: Floats | None,
     feasible: Feasible,
     plan: Plan,
-    budget: float | None = None,
+    budget: float,
 ) -> Answer:
     average = shares if drawn is None else drawn.mean(0)
     objective, bounds, gains = None, None, ()
-    if judge is not None:
-        objective = float(judge.objective(shares[None])[0])
-        values = judge.drawn(shares[None])
+    if predictor is not None:
+        objective = float(predictor.predict(shares[None])[0])
+        values = predictor.predict_drawn(shares[None])
         bounds = None if values is None else _around(objective, interval(values))
-        # Another law than the one that chose the mixture is no friend of its luck.
-        own = judge.law is fit.law
-        luck = optimism(judge, drawn if own else None, plan.others[CURRENT])
+        # Another law than the one that chose the mixture does not share its errors.
+        own = predictor.law is fit.law
+        too_good = optimism(predictor, drawn if own else None, plan.others[CURRENT])
         gains = tuple(
-            gain_over(judge, shares, name, other, luck) for name, other in plan.others.items()
+            gain_over(predictor, shares, name, other, too_good)
+            for name, other in plan.others.items()
         )
     return Answer(
         kind=kind,
-        budget=fit.scale if budget is None else budget,
+        budget=float(budget),
         shares=shares,
         interval=None if drawn is None else _around(shares, interval(drawn)),
         average=average,
-        recommended=step(plan.part, average, plan.others[CURRENT], feasible),
+        recommended=step(plan.step_size, average, plan.others[CURRENT], feasible),
         objective=objective,
         objective_interval=bounds,
-        judge=None if judge is None else judge.name,
+        predicted_by=None if predictor is None else predictor.name,
         gains=gains,
-        binding=name_binding(feasible, shares, fit.law.silent(), fit.law.unclear()),
+        binding=name_binding(feasible, shares, fit.law.no_response(), fit.law.too_noisy()),
     )
 
 

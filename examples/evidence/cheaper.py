@@ -11,6 +11,7 @@ from examples.evidence.records import from_curves, records, runs
 from examples.evidence.scale_dependence import LAWS, SCALES, TARGET, full
 from examples.evidence.tables import markdown
 from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.solution import Solution
 
@@ -112,8 +113,8 @@ def _tokens(name: str, chosen: Runs) -> float:
 
 def _regret(shares: Floats, budget: int) -> float:
     """Objective above that of the best mixture, as `joint` of all runs predicts it."""
-    far = full("joint").far
-    assert far is not None
+    beyond = full("joint").path.predictor
+    assert beyond is not None
     least = best(full("joint"), budget).shares
-    one, other = far.law.objective(np.stack([shares, least]) * budget)
+    one, other = beyond.law.predict_objective(Points(tokens=np.stack([shares, least]) * budget))
     return float(one - other)

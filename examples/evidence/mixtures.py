@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixscale.contracts.experiment import Constraints, Objective
-from mixscale.fit.api import choose
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.mixing_law import choose
 from mixscale.fit.solution import Question, Solution
 from mixscale.fit.solve import solve
 
@@ -38,7 +38,7 @@ def solved(runs: Runs, law: str, *budgets: int, draws: int = DRAWS) -> Solution:
     """Fit a law to runs and find the best mixture at their scales and at other budgets."""
     chosen = choose(runs, law, Objective())
     question = Question(
-        target=chosen.target, constraints=CONSTRAINTS, budgets=budgets, draws=draws, seed=1
+        objective=chosen.objective, constraints=CONSTRAINTS, budgets=budgets, draws=draws, seed=1
     )
     return solve(runs, chosen.law, chosen.noise, question)
 

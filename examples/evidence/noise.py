@@ -13,7 +13,7 @@ from examples.evidence.seeds import changes
 from examples.evidence.tables import markdown
 from mixscale.contracts.experiment import Objective
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import target
+from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.runs import BASE, Runs
 from mixscale.fit.uncertainty.noise import estimate_noise
 from mixscale.fit.uncertainty.signal import signal
@@ -39,7 +39,7 @@ def recipes() -> str:
 
 def _row(title: str, sweep: str, scale: int, seeds: tuple[int, ...]) -> list[str]:
     of_scale = _increased(runs(sweep).at(scale), seeds)
-    mean = target(Objective(), of_scale.validation)
+    mean = objective_function(Objective(), of_scale.validation)
     found = signal(of_scale, mean, estimate_noise(of_scale, mean))
     assert found is not None
     assert found.change is not None

@@ -13,9 +13,10 @@ from examples.evidence.scale_dependence import SCALES, TARGET, full
 from examples.evidence.seeds import interval
 from examples.evidence.tables import markdown, percent, signed
 from mixscale.contracts.experiment import ExplicitDesign, Objective
-from mixscale.fit.api import choose
 from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.laws.base import FittedLaw
+from mixscale.fit.mixing_law import choose
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,8 +90,11 @@ def predictions() -> str:
     names = [name for name in MEANINGS if name != BASELINE]
     domains = runs("scales").domains
     shares = np.array([[design.mixtures[n][d] for d in domains] for n in (BASELINE, *names)])
-    laws = _judges()
-    predicted = [law.objective(shares * float(budget)) for law, budget in laws.values()]
+    laws = _predicting()
+    predicted = [
+        law.predict_objective(Points(tokens=shares * float(budget)))
+        for law, budget in laws.values()
+    ]
     rows = []
     for i, name in enumerate(names, start=1):
         gains = [f"{values[0] - values[i]:+.4f}" for values in predicted]
@@ -99,12 +103,12 @@ def predictions() -> str:
     return markdown(["gain over uniform", *laws, "measured at 4M"], rows)
 
 
-def _judges() -> dict[str, tuple[FittedLaw, int]]:
+def _predicting() -> dict[str, tuple[FittedLaw, int]]:
     """By heading, a law with the token budget that it predicts for."""
-    far = full("joint").far
-    assert far is not None
+    beyond = full("joint").path.predictor
+    assert beyond is not None
     found: dict[str, tuple[FittedLaw, int]] = {
-        "`joint` at 4M": (far.law, TARGET),
+        "`joint` at 4M": (beyond.law, TARGET),
         "`ddo` at 1M": (full("ddo").scales[-1].law, SCALES[-1]),
     }
     for law in ("regmix", "loglinear"):

@@ -13,8 +13,8 @@ import numpy as np
 from examples.evidence.experiments import EXPERIMENTS, HERE, OUT
 from mixscale.contracts.experiment import Experiment, read_experiment
 from mixscale.contracts.run_record import RunRecord
-from mixscale.fit.experiment import gather
-from mixscale.fit.inputs.runs import Runs, runs_from_records
+from mixscale.fit.inputs.records import gather, runs_from_records
+from mixscale.fit.inputs.runs import Runs
 from mixscale.shards.sql.index import open_index
 
 

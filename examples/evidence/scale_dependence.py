@@ -15,6 +15,7 @@ from examples.evidence.mixtures import Best, best, distance, solved
 from examples.evidence.records import runs
 from examples.evidence.tables import markdown, percent
 from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import BASE, Runs
 from mixscale.fit.solution import Solution
 from mixscale.fit.uncertainty.intervals import interval
@@ -127,13 +128,13 @@ def middle() -> str:
 def middle_losses() -> str:
     """Changes of the mean loss at the middle scale, predicted by `joint` from the outer two."""
     outer, inner = _split()
-    far = solved(outer, "joint", draws=0).far
-    assert far is not None
+    beyond = solved(outer, "joint", draws=0).path.predictor
+    assert beyond is not None
     base = inner.tokens[inner.changed.index(BASE)]
     rows, missed, expected = [], [], []
     for label, measured in seeds.changes(inner).items():
         tokens = np.stack([inner.tokens[inner.labels.index(label)], base])
-        one, other = far.law.objective(tokens)
+        one, other = beyond.law.predict_objective(Points(tokens=tokens))
         predicted, error = float(one - other), float(stats.sem(measured))
         missed.append(predicted - measured.mean())
         expected.append(error)

@@ -78,10 +78,10 @@ def apply(
         UserError: The fit or the YAML cannot be read, they do not match, or the constraints allow
             no mixture at this budget.
     """
-    from mixscale.fit.scaling.stored_fit import project
+    from mixscale.fit.scaling.stored_fit import mixture_at
 
     record = read_fit(fit)
-    mixture = project(record, tokens)
+    mixture = mixture_at(record, tokens)
     shares = mixture.proportions
     if estimate == "recommended" and mixture.recommended is not None:
         shares = mixture.recommended
@@ -116,7 +116,7 @@ def _meaning(record: FitRecord, estimate: Estimate) -> str:
     if estimate == "optimum":
         return "the optimum itself"
     if record.recommended.action == "change":
-        return f"a step of {record.recommended.part:.0%} towards the optimum"
+        return f"a step of {record.recommended.step_size:.0%} towards the optimum"
     return "the current mixture kept"
 
 

@@ -13,6 +13,7 @@ from mixscale.contracts.config import format_tokens
 from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.feasible import TOLERANCE, Feasible
+from mixscale.fit.optimize.nearest import nearest, scale_into_bounds
 
 _SECONDS = 5.0
 """Time for the integer programs of one conflict."""
@@ -266,16 +267,13 @@ def _too_far(feasible: Feasible, rules: Sequence[Rule]) -> bool:
 
 def _closest(feasible: Feasible, rules: Sequence[Rule]) -> Floats | None:
     """The mixture nearest the prior under some of the rules; None if they exclude each other."""
-    from mixscale.fit.constraints.feasible import scale_into_bounds
-    from mixscale.fit.optimize.convex import nearest
-
-    part = _only(feasible, rules)
-    single = not part.group_names
-    if not (_bounds_allow(part) if single else _satisfiable(rules, len(feasible.domains))):
+    fewer = _only(feasible, rules)
+    single = not fewer.group_names
+    if not (_bounds_allow(fewer) if single else _satisfiable(rules, len(feasible.domains))):
         return None
     if single:
-        return scale_into_bounds(feasible.prior, replace(part, max_kl=None))
-    return nearest(feasible.prior, part, feasible.prior, within_kl=False)
+        return scale_into_bounds(feasible.prior, replace(fewer, max_kl=None))
+    return nearest(feasible.prior, fewer, feasible.prior, within_kl=False)
 
 
 def _only(feasible: Feasible, rules: Sequence[Rule]) -> Feasible:

@@ -20,7 +20,7 @@ Metric = Literal["loss", "perplexity", "bits_per_byte"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class ObjectiveFunction:
     """A weighted mean over validation domains of a function of their loss."""
 
     metric: Metric
@@ -62,9 +62,9 @@ class Target:
         return losses * self.bits_per_nat
 
 
-def target(
+def objective_function(
     objective: Objective, validation: Sequence[str], bits_per_nat: Floats | None = None
-) -> Target:
+) -> ObjectiveFunction:
     """Bind an objective to the validation domains that were measured.
 
     Args:
@@ -92,7 +92,7 @@ def target(
                 "use loss or perplexity"
             )
         scale = np.nan_to_num(bits_per_nat, nan=1.0)
-    return Target(
+    return ObjectiveFunction(
         metric=objective.metric,
         validation=tuple(validation),
         weights=weights / weights.sum(),

@@ -1,10 +1,7 @@
-"""Fits from any two tables: mixtures with losses."""
+"""Two tables, mixtures with losses, read as runs."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mixscale.contracts.atomic import atomic_write, write_json
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.fit_record import Mixture
 from mixscale.fit.arrays import Bools, Floats
-from mixscale.fit.inputs.options import Options, TableSettings, table_settings
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 
 KEYS = ("run_id", "run", "run_index", "index", "id", "name")
@@ -42,91 +36,6 @@ class Mixtures:
     """(rows,) token budget of the run's scale; 1 where it is not known."""
     keys: dict[str, tuple[str, ...]]
     """Columns that name the rows."""
-
-
-def fit_tables(
-    mixtures: Path,
-    losses: Path,
-    *,
-    law: str = "auto",
-    predict: Path | None = None,
-    out: Path | None = None,
-    bootstrap: int = 1000,
-    seed: int | None = None,
-    settings: TableSettings | Path | None = None,
-    options: Options | None = None,
-) -> Path:
-    """Fit a law to two tables (wide CSV or Parquet), as `fit_experiment` does to run records.
-
-    Mixtures: a column for each domain (named `w_<domain>`, or every numeric column that is not
-    aside), holding shares that sum to 1 or tokens; optionally a column that names the run, one with
-    its tokens (`token_budget`) and one with its `scale`. Losses: a column for each validation
-    domain (`loss_<domain>`, or `ppl_<domain>` for perplexities, or every other numeric column).
-    Olmix's `ratios.csv` and `metrics.csv` are read as they are.
-
-    Args:
-        mixtures, losses: The tables.
-        law: Name of a law, or `auto`.
-        predict: Mixtures to predict the losses of, into `predictions.csv`.
-        out: Folder that gets `<fit_id>/`; `fits` beside the losses when absent.
-        bootstrap: Resamples behind the intervals.
-        seed: Of the resamples; made from the content of the tables when absent.
-        settings: Objective, constraints, token budgets and what else the tables do not hold, or
-            a YAML file with them.
-        options: The same as text, from a command line.
-
-    Returns:
-        The folder with `fit.json`, `mixtures.csv` and `.json`, `report.html`, and
-        `predictions.csv` and `.json` if asked.
-
-    Raises:
-        UserError: A table cannot be read or does not fit the other, or the law cannot be fitted.
-    """
-    from mixscale.contracts.fit_record import write_fit
-    from mixscale.fit.api import fit_runs
-    from mixscale.fit.output.page import report
-
-    table = read_table(mixtures)
-    if not isinstance(settings, TableSettings):
-        domains = mixtures_of(table, str(mixtures)).domains
-        settings = table_settings(settings, options or Options(), domains)
-    runs, warnings = join(
-        mixtures_of(table, str(mixtures), settings.run_tokens), read_table(losses), str(losses)
-    )
-    _check_tokens(runs, settings, str(mixtures))
-    wanted = None if predict is None else read_mixtures(predict, settings.run_tokens)
-    fitted = fit_runs(
-        runs,
-        law=law,
-        settings=settings,
-        bootstrap=bootstrap,
-        seed=seed,
-        name="-".join(dict.fromkeys((Path(mixtures).stem, Path(losses).stem))),
-        warnings=warnings,
-        content=_content(runs, law, bootstrap, seed, settings),
-    )
-    folder = (Path(losses).parent / "fits" if out is None else Path(out)) / fitted.record.fit_id
-    if wanted is not None:
-        tokens = _matching(wanted, runs, str(predict))
-        rows = predictions(wanted, fitted.losses(tokens), fitted.objective(tokens), runs)
-        _write_rows(folder, "predictions", rows)
-    _write_rows(folder, "mixtures", mixture_rows(fitted.record.mixtures, runs.domains))
-    write_fit(folder, fitted.record)
-    report(folder)
-    return folder
-
-
-def _check_tokens(runs: Runs, settings: TableSettings, where: str) -> None:
-    """Refuse what only tables that tell the runs' tokens can answer."""
-    asked = settings.constraints
-    if asked.max_epochs is not None and not settings.available_tokens:
-        raise UserError("max_epochs: how many tokens there are of each domain must be given")
-    needing = "targets" if settings.targets else "max_epochs" if asked.max_epochs else ""
-    if needing and runs.scale.max() <= 1:
-        raise UserError(
-            f"{needing}: {where} does not tell the runs' tokens; add a column `tokens`, or give "
-            "the tokens of every run"
-        )
 
 
 def read_table(path: str | Path) -> dict[str, list[Any]]:
@@ -317,59 +226,3 @@ def _changes(
 def _labels(tokens: Floats) -> tuple[str, ...]:
     """Equal for equal mixtures of equal size."""
     return tuple("/".join(f"{value:.6g}" for value in row) for row in tokens)
-
-
-def _matching(wanted: Mixtures, runs: Runs, where: str) -> Floats:
-    """(rows, domains) tokens in the order of the runs' domains."""
-    differing = sorted(set(wanted.domains) ^ set(runs.domains))
-    if differing:
-        raise UserError(f"{where}: domains differ from the fitted ones: {differing}")
-    order = [wanted.domains.index(name) for name in runs.domains]
-    tokens = wanted.tokens[:, order]
-    # Shares alone are predicted at the size of the largest runs.
-    return tokens * runs.scale.max() if wanted.scale.max() <= 1 else tokens
-
-
-def _content(runs: Runs, *settings: Any) -> str:
-    """Hash what the result depends on."""
-    digest = hashlib.sha256()
-    for array in (runs.tokens, runs.losses, runs.scale):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    plain = [s.model_dump(mode="json") if hasattr(s, "model_dump") else s for s in settings]
-    digest.update(json.dumps([runs.domains, runs.validation, plain], default=list).encode())
-    return digest.hexdigest()
-
-
-def predictions(
-    wanted: Mixtures, losses: Floats, objective: Floats, runs: Runs
-) -> list[dict[str, Any]]:
-    """A row for each wanted mixture: its names, the objective, every loss."""
-    return [
-        {key: column[i] for key, column in wanted.keys.items()}
-        | {"objective": float(f"{objective[i]:.8g}")}
-        | {f"loss_{v}": float(f"{x:.8g}") for v, x in zip(runs.validation, row, strict=True)}
-        for i, row in enumerate(losses)
-    ]
-
-
-def mixture_rows(mixtures: Sequence[Mixture], domains: Sequence[str]) -> list[dict[str, Any]]:
-    """Two rows for each budget: the optimum, then the recommended mixture."""
-    rows = []
-    for mixture in mixtures:
-        both = {"optimum": mixture.proportions, "recommended": mixture.recommended}
-        for name, shares in both.items():
-            if shares is None:
-                continue
-            objective = mixture.predicted_objective if name == "optimum" else None
-            head = {"mixture": name, "kind": mixture.kind, "token_budget": mixture.token_budget}
-            rows.append(head | {"objective": objective} | {f"w_{d}": shares[d] for d in domains})
-    return rows
-
-
-def _write_rows(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the same rows as CSV and as JSON."""
-    with atomic_write(folder / f"{name}.csv") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    write_json(folder / f"{name}.json", rows)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.objective import ObjectiveFunction
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import FittedLaw, Law
+from mixscale.fit.laws.base import FittedLaw
 from mixscale.fit.laws.shared.shrinkage import fit_shrunken
-from mixscale.fit.laws.shared.smooth import SmoothLaw, fit_smooth
-from mixscale.fit.uncertainty.noise import Noise
+from mixscale.fit.laws.shared.smooth import SmoothLaw, smooth_law
 
 _SMALLEST_SHARE = 1e-4
 _NAMES = ("B", "C", "beta", "alpha")
@@ -36,7 +36,7 @@ class Bivariate:
 
     def fit(
         self,
-        tokens: Floats,
+        points: Points,
         losses: Floats,
         weight: Floats,
         start: Floats | None = None,
@@ -45,7 +45,7 @@ class Bivariate:
         """(draws, validation, parameters)."""
         columns = [
             fit_shrunken(
-                _Model(*self._logs(tokens, int(own))),
+                _Model(*self._logs(points, int(own))),
                 losses[:, :, v],
                 weight,
                 start=None if start is None else start[:, v],
@@ -55,20 +55,20 @@ class Bivariate:
         ]
         return np.stack(columns, 1)
 
-    def predict(self, theta: Floats, tokens: Floats) -> Floats:
+    def predict(self, theta: Floats, points: Points) -> Floats:
         """(rows, points) losses."""
         rows = [
-            _Model(*self._logs(tokens, int(own))).values(row[None])[0]
+            _Model(*self._logs(points, int(own))).values(row[None])[0]
             for row, own in zip(theta, np.resize(self.own, len(theta)), strict=True)
         ]
         return np.stack(rows)
 
-    def slopes(self, theta: Floats, tokens: Floats) -> Floats:
+    def slopes(self, theta: Floats, point: Points) -> Floats:
         """(rows, domains) derivatives by tokens."""
-        total = tokens.sum()
+        tokens, total = point.tokens[0], float(point.totals[0])
         slopes = np.zeros((len(theta), len(tokens)))
         for v, own in enumerate(self.own):
-            logs = self._logs(tokens[None], int(own))
+            logs = self._logs(point, int(own))
             loss = _Model(*logs).values(theta[v : v + 1])[0, 0]
             alpha, beta = np.exp(theta[v, 3]), np.exp(theta[v, 2])
             scaled = np.exp(theta[v, 0] - beta * logs[0][0] - alpha * logs[1][0])
@@ -80,10 +80,10 @@ class Bivariate:
         """Named parameters of one validation loss."""
         return dict(zip(_NAMES, np.exp(theta).tolist(), strict=True)) | {"unit_tokens": self.unit}
 
-    def _logs(self, tokens: Floats, own: int) -> tuple[Floats, Floats]:
+    def _logs(self, points: Points, own: int) -> tuple[Floats, Floats]:
         """(points,) log of the total in units, log of the domain's own share."""
-        total = tokens.sum(-1)
-        share = np.maximum(tokens[:, own] / total, _SMALLEST_SHARE)
+        total = points.totals
+        share = np.maximum(points.tokens[:, own] / total, _SMALLEST_SHARE)
         return np.log(total / self.unit), np.log(share)
 
 
@@ -118,8 +118,8 @@ class _Model:
         return scaled, np.exp(theta[:, 1:2] + power)
 
 
-def fit_bimix(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
-    """Fit the bivariate law to the runs of all scales.
+def bivariate_for(runs: Runs) -> Bivariate:
+    """The family for some runs.
 
     Raises:
         UserError: A validation domain is no training domain.
@@ -131,25 +131,26 @@ def fit_bimix(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
             "loss to its own domain's share only, so use another law for them"
         )
     unit = float(np.exp(np.log(runs.tokens.sum(-1)).mean()))
-    family = Bivariate(unit=unit, own=_own(runs.domains, runs.validation))
-    return fit_smooth(family, runs, target, noise)
+    return Bivariate(unit=unit, own=_own(runs.domains, runs.validation))
 
 
-def load_bimix(parameters: dict[str, Any], domains: tuple[str, ...], target: Target) -> FittedLaw:
+def load_bimix(
+    parameters: dict[str, Any], domains: tuple[str, ...], objective: ObjectiveFunction
+) -> FittedLaw:
     """Rebuild the law from its parameters."""
-    rows = [parameters[name] for name in target.validation]
+    rows = [parameters[name] for name in objective.validation]
     theta = np.log([[row[name] for name in _NAMES] for row in rows])
-    family = Bivariate(unit=rows[0]["unit_tokens"], own=_own(domains, target.validation))
-    return SmoothLaw(domains=domains, target=target, family=family, theta=theta, runs=None)
+    family = Bivariate(unit=rows[0]["unit_tokens"], own=_own(domains, objective.validation))
+    return SmoothLaw(domains=domains, objective=objective, family=family, theta=theta, runs=None)
 
 
 def _own(domains: tuple[str, ...], validation: tuple[str, ...]) -> NDArray[np.intp]:
     return np.array([domains.index(name) for name in validation])
 
 
-LAW = Law(
-    name="bimix",
-    fit=fit_bimix,
+LAW = smooth_law(
+    "bimix",
+    bivariate_for,
     load=load_bimix,
     spans_scales=True,
     summary="a power of the domain's own share times a power of the tokens (BiMix)",

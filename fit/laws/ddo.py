@@ -13,20 +13,20 @@ import numpy as np
 from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.constraints.conflict import find_conflict
-from mixscale.fit.constraints.feasible import Feasible, scale_into_bounds
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.inputs.objective import ObjectiveFunction
+from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import BASE, Runs
 from mixscale.fit.laws.base import Law, Optimum
 from mixscale.fit.laws.shared.response_curve import EXACT_NOISE, Curves, fit_curves
 from mixscale.fit.optimize.convex import minimise
+from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.optimize.separable import separable_optimum
 from mixscale.fit.uncertainty.noise import Noise
 
 RESPONSE_Z = 1.645
 """A domain answers when its objective falls with its tokens by this many standard errors (one-sided
 5 %)."""
-
-
 _HALF = 0.5
 
 
@@ -36,16 +36,16 @@ class Responses:
 
     answers: Bools
     """(..., domains) measurably."""
-    unclear: Bools
+    too_noisy: Bools
     """(..., domains) hidden by the noise. Neither: measurably less than the others, if at all."""
 
     def of(self, column: int) -> Responses:
         """Take one column."""
-        return Responses(answers=self.answers[column], unclear=self.unclear[column])
+        return Responses(answers=self.answers[column], too_noisy=self.too_noisy[column])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Points:
+class Measurements:
     """Mean measurements around one base run: the base, then each change, by domain."""
 
     base_tokens: Floats
@@ -72,8 +72,8 @@ class DdoLaw:
     """The curves of one scale."""
 
     domains: tuple[str, ...]
-    target: Target
-    points: Points
+    objective: ObjectiveFunction
+    measured: Measurements
     curves: Curves
     """(columns, domains)."""
     responses: Responses
@@ -84,22 +84,23 @@ class DdoLaw:
         """(columns, domains) with a measurable response."""
         return self.responses.answers
 
-    def objective(self, tokens: Floats) -> Floats:
-        """(runs,) base objective with every domain's effect added."""
-        return self.points.base_values[0] * (1 + self._effects(tokens)[0].sum(-1))
+    def predict_objective(self, points: Points) -> Floats:
+        """(points,) base objective with every domain's effect added."""
+        return self.measured.base_values[0] * (1 + self._effects(points)[0].sum(-1))
 
-    def losses(self, tokens: Floats) -> Floats:
-        """(runs, validation) base losses with every domain's effect added."""
-        effects = self._effects(tokens)[1:].sum(-1)
-        return (self.points.base_values[1:, None] * (1 + effects)).T
+    def predict_losses(self, points: Points) -> Floats:
+        """(points, validation) base losses with every domain's effect added."""
+        effects = self._effects(points)[1:].sum(-1)
+        return (self.measured.base_values[1:, None] * (1 + effects)).T
 
-    def optimum(self, feasible: Feasible, token_budget: float) -> Optimum:
+    def optimum(self, feasible: Feasible, run: PlannedRun) -> Optimum:
         """Solve for the objective's curves exactly."""
         curves = Curves(a=self.curves.a[0], b=self.curves.b[0], c=self.curves.c[0])
-        tokens = _optimum(curves, self.responses.of(0), self.points, feasible, token_budget)
+        responses, total = self.responses.of(0), run.token_budget
+        shares = _optimum(curves, responses, self.measured, feasible, total) / total
         return Optimum(
-            tokens=tokens,
-            objective=float(self.objective(tokens[None])[0]),
+            shares=shares,
+            objective=float(self.predict_objective(run.with_shares(shares[None]))[0]),
             exact=True,
             how=(
                 "convex, solved by its optimality conditions"
@@ -110,25 +111,25 @@ class DdoLaw:
 
     def draws(self, rng: np.random.Generator, count: int) -> DdoDraws | None:
         """Fit curves to the objective with fresh noise added."""
-        if not self.points.known_noise:
+        if not self.measured.known_noise:
             return None
-        points = self.points
-        y, noise = points.y[0], points.noise[0]
+        measured = self.measured
+        y, noise = measured.y[0], measured.noise[0]
         shifts = rng.normal(size=(count, *y.shape)) * np.where(np.isfinite(noise), noise, 0.0)
-        shifts *= points.source.scales(rng, count)[:, None, None]
+        shifts *= measured.source.scales(rng, count)[:, None, None]
         shifts[:, :, 0] = shifts[:, :1, 0]  # all domains share the base run
         start = Curves(a=self.curves.a[0], b=self.curves.b[0], c=self.curves.c[0])
-        curves = fit_curves(points.x, y + shifts, noise, start=start)
-        responses = classify(points.x, y + shifts, noise, known=True)
-        return DdoDraws(points=points, curves=curves, responses=responses)
+        curves = fit_curves(measured.x, y + shifts, noise, start=start)
+        responses = classify(measured.x, y + shifts, noise, known=True)
+        return DdoDraws(measured=measured, curves=curves, responses=responses)
 
-    def silent(self) -> tuple[str, ...]:
+    def no_response(self) -> tuple[str, ...]:
         """Domains whose tokens do not measurably lower the objective."""
-        return self._named(~self.answers[0] & ~self.responses.unclear[0])
+        return self._named(~self.answers[0] & ~self.responses.too_noisy[0])
 
-    def unclear(self) -> tuple[str, ...]:
+    def too_noisy(self) -> tuple[str, ...]:
         """Domains whose tokens may matter as much as others', were the runs less noisy."""
-        return self._named(self.responses.unclear[0])
+        return self._named(self.responses.too_noisy[0])
 
     def _named(self, which: Bools) -> tuple[str, ...]:
         return tuple(name for name, chosen in zip(self.domains, which, strict=True) if chosen)
@@ -136,16 +137,16 @@ class DdoLaw:
     def parameters(self) -> dict[str, Any]:
         """The objective's curves by domain, with the points they were fitted to."""
         return {
-            "base_tokens": dict(zip(self.domains, self.points.base_tokens.tolist(), strict=True)),
-            "base_objective": float(self.points.base_values[0]),
+            "base_tokens": dict(zip(self.domains, self.measured.base_tokens.tolist(), strict=True)),
+            "base_objective": float(self.measured.base_values[0]),
             "curves": {name: self._describe(i) for i, name in enumerate(self.domains)},
         }
 
     def _describe(self, i: int) -> dict[str, Any]:
         points = [
-            {"x": float(x), "y": float(y), "noise": float(s) if self.points.known_noise else None}
+            {"x": float(x), "y": float(y), "noise": float(s) if self.measured.known_noise else None}
             for x, y, s in zip(
-                self.points.x[i], self.points.y[0, i], self.points.noise[0, i], strict=True
+                self.measured.x[i], self.measured.y[0, i], self.measured.noise[0, i], strict=True
             )
             if np.isfinite(s)
         ]
@@ -157,51 +158,52 @@ class DdoLaw:
             "points": points,
         }
 
-    def _effects(self, tokens: Floats) -> Floats:
-        """(columns, runs, domains) relative change against the base."""
-        return _effects(self.curves, self.answers, tokens / self.points.base_tokens)
+    def _effects(self, points: Points) -> Floats:
+        """(columns, points, domains) relative change against the base."""
+        return _effects(self.curves, self.answers, points.tokens / self.measured.base_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DdoDraws:
     """Curves of the objective under resampled noise."""
 
-    points: Points
+    measured: Measurements
     curves: Curves
     """(draws, domains)."""
     responses: Responses
     """(draws, domains)."""
 
-    def optima(self, feasible: Feasible, token_budget: float) -> Floats:
-        """(draws, domains) optimal tokens."""
-        return _optimum(self.curves, self.responses, self.points, feasible, token_budget)
+    def optima(self, feasible: Feasible, run: PlannedRun) -> Floats:
+        """(draws, domains) optimal shares."""
+        total = run.token_budget
+        return _optimum(self.curves, self.responses, self.measured, feasible, total) / total
 
-    def objective(self, tokens: Floats) -> Floats:
-        """(draws,) objective of (draws or 1, domains) tokens."""
-        x = tokens / self.points.base_tokens
+    def predict_objective(self, points: Points) -> Floats:
+        """(draws,) objective of as many points as draws, or of one."""
+        x = points.tokens / self.measured.base_tokens
         effects = np.where(self.responses.answers, self.curves(x) - self.curves(np.ones(1)), 0.0)
-        return self.points.base_values[0] * (1 + effects.sum(-1))
+        return self.measured.base_values[0] * (1 + effects.sum(-1))
 
 
-def fit_ddo(runs: Runs, target: Target, noise: Noise) -> DdoLaw:
+def fit_ddo(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> DdoLaw:
     """Fit a curve to each domain at one scale, for the objective and for each validation loss.
 
     Raises:
         UserError: There is no base run, or a domain has neither an increased nor a reduced run.
     """
-    points = gather_points(runs, target, noise)
+    measured = gather_measurements(runs, objective, noise)
     return DdoLaw(
         domains=runs.domains,
-        target=target,
-        points=points,
-        curves=fit_curves(points.x, points.y, points.noise),
-        responses=classify(points.x, points.y, points.noise, known=points.known_noise),
+        objective=objective,
+        measured=measured,
+        curves=fit_curves(measured.x, measured.y, measured.noise),
+        responses=classify(measured.x, measured.y, measured.noise, known=measured.known_noise),
     )
 
 
-def gather_points(runs: Runs, target: Target, noise: Noise) -> Points:
+def gather_measurements(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Measurements:
     """Average repeated runs and line them up by changed domain."""
-    values = np.column_stack([target.value(runs.losses), runs.losses])
+    values = np.column_stack([objective.value(runs.losses), runs.losses])
     deviation = _deviations(noise, values.shape[1])
     base = np.array([name == BASE for name in runs.changed])
     if not base.any():
@@ -219,7 +221,7 @@ def gather_points(runs: Runs, target: Target, noise: Noise) -> Points:
         spread[:, i, filled] = deviation[:, None] / np.sqrt(counts)
     known = noise.objective is not None
     scale = base_values[:, None, None] if known else 1.0
-    return Points(
+    return Measurements(
         base_tokens=base_tokens,
         base_values=base_values,
         x=x,
@@ -235,7 +237,7 @@ def classify(x: Floats, y: Floats, noise: Floats, *, known: bool) -> Responses:
     A domain answers when the weighted straight line through its points over log(0.1 + x) falls, by
     `RESPONSE_Z` standard errors where the noise is known. If it does not, but may within those
     standard errors fall half as much as the domains that do, the runs cannot tell: calling it
-    silent would give its tokens away on no evidence.
+    unresponsive would give its tokens away on no evidence.
     """
     weight = 1 / noise**2
     share = weight / weight.sum(-1, keepdims=True)
@@ -246,11 +248,11 @@ def classify(x: Floats, y: Floats, noise: Floats, *, known: bool) -> Responses:
     threshold = RESPONSE_Z / np.sqrt(np.maximum(spread, 1e-300)) if known else 1e-9
     answers = slope < -threshold
     if not known:
-        return Responses(answers=answers, unclear=np.zeros_like(answers))
+        return Responses(answers=answers, too_noisy=np.zeros_like(answers))
     found = answers.sum(-1, keepdims=True)
     typical = np.where(answers, -slope, 0.0).sum(-1, keepdims=True) / np.maximum(found, 1)
     hidden = threshold - slope > _HALF * typical
-    return Responses(answers=answers, unclear=~answers & (hidden | (found == 0)))
+    return Responses(answers=answers, too_noisy=~answers & (hidden | (found == 0)))
 
 
 def _domain_points(
@@ -284,21 +286,21 @@ def _effects(curves: Curves, answers: Bools, x: Floats) -> Floats:
 
 
 def _optimum(
-    curves: Curves, responses: Responses, points: Points, feasible: Feasible, total: float
+    curves: Curves, responses: Responses, measured: Measurements, feasible: Feasible, total: float
 ) -> Floats:
-    """(..., domains) tokens; domains whose response is unclear keep their share of the base run."""
+    """(..., domains) tokens; domains too noisy to tell keep their share of the base run."""
     if not feasible.plain:
-        return _optima_in_groups(curves, responses, points, feasible, total)
+        return _optima_in_groups(curves, responses, measured, feasible, total)
     low, high = feasible.low * total, feasible.high * total
-    kept = np.clip(points.base_tokens / points.base_tokens.sum() * total, low, high)
-    held_low = np.where(responses.unclear, kept, low)
-    held_high = np.where(responses.unclear, kept, high)
+    kept = np.clip(measured.base_tokens / measured.base_tokens.sum() * total, low, high)
+    held_low = np.where(responses.too_noisy, kept, low)
+    held_high = np.where(responses.too_noisy, kept, high)
     slack = 1e-9 * total
     possible = (held_low.sum(-1) <= total + slack) & (held_high.sum(-1) >= total - slack)
     return separable_optimum(
         curves.a,
         np.where(responses.answers, curves.b, 0.0),
-        points.base_tokens,
+        measured.base_tokens,
         np.where(possible[..., None], held_low, low),
         np.where(possible[..., None], held_high, high),
         total,
@@ -306,36 +308,36 @@ def _optimum(
 
 
 def _optima_in_groups(
-    curves: Curves, responses: Responses, points: Points, feasible: Feasible, total: float
+    curves: Curves, responses: Responses, measured: Measurements, feasible: Feasible, total: float
 ) -> Floats:
     """(..., domains) tokens where groups or a divergence bind domains together, one by one."""
     shape = curves.a.shape
     rows = zip(
         *(part.reshape(-1, shape[-1]) for part in (curves.a, curves.b)),
         responses.answers.reshape(-1, shape[-1]),
-        responses.unclear.reshape(-1, shape[-1]),
+        responses.too_noisy.reshape(-1, shape[-1]),
         strict=True,
     )
-    base = points.base_tokens / total
+    base = measured.base_tokens / total
     found = []
     held: dict[bytes, Feasible] = {}
-    for a, b, answers, unclear in rows:
-        key = unclear.tobytes()
+    for a, b, answers, too_noisy in rows:
+        key = too_noisy.tobytes()
         if key not in held:
-            held[key] = _holding(unclear, points, feasible)
+            held[key] = _holding(too_noisy, measured, feasible)
         found.append(_optimum_in_groups(a, np.where(answers, b, 0.0), base, held[key]))
     return np.array(found).reshape(shape) * total
 
 
-def _holding(unclear: Bools, points: Points, feasible: Feasible) -> Feasible:
-    """The allowed mixtures that leave unclear domains their share, if there are any."""
-    share = np.clip(points.base_tokens / points.base_tokens.sum(), feasible.low, feasible.high)
-    part = replace(
+def _holding(too_noisy: Bools, measured: Measurements, feasible: Feasible) -> Feasible:
+    """The allowed mixtures that leave domains too noisy to tell their share, if there are any."""
+    share = np.clip(measured.base_tokens / measured.base_tokens.sum(), feasible.low, feasible.high)
+    held = replace(
         feasible,
-        low=np.where(unclear, share, feasible.low),
-        high=np.where(unclear, share, feasible.high),
+        low=np.where(too_noisy, share, feasible.low),
+        high=np.where(too_noisy, share, feasible.high),
     )
-    return part if unclear.any() and find_conflict(part) is None else feasible
+    return held if too_noisy.any() and find_conflict(held) is None else feasible
 
 
 def _optimum_in_groups(a: Floats, b: Floats, base: Floats, feasible: Feasible) -> Floats:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.objective import ObjectiveFunction
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import FittedLaw, Law
+from mixscale.fit.laws.base import FittedLaw
 from mixscale.fit.laws.shared.shrinkage import fit_shrunken
-from mixscale.fit.laws.shared.smooth import SmoothLaw, fit_smooth
-from mixscale.fit.uncertainty.noise import Noise
+from mixscale.fit.laws.shared.smooth import SmoothLaw, smooth_law
 
 # Widths of the prior: worths within a factor e^2 of each other, exponents within e of the centre.
 _WORTH_WIDTH, _EXPONENT_WIDTH, _SATURATION_WIDTH = 2.0, 1.0, 0.7
@@ -36,36 +36,36 @@ class EffectiveTokens:
     convex: bool = True
 
     @classmethod
-    def of(cls, tokens: Floats) -> EffectiveTokens:
-        """The family with the typical size of (runs, domains) tokens as its unit."""
-        return cls(unit=float(np.exp(np.log(tokens.sum(-1)).mean())))
+    def of(cls, runs: Runs) -> EffectiveTokens:
+        """The family with the typical size of some runs as its unit."""
+        return cls(unit=float(np.exp(np.log(runs.tokens.sum(-1)).mean())))
 
     def fit(
         self,
-        tokens: Floats,
+        points: Points,
         losses: Floats,
         weight: Floats,
         start: Floats | None = None,
         rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters)."""
-        return _fit_rows(_Model(self._x(tokens)), losses, weight, start, rng)
+        return _fit_rows(_Model(self._x(points)), losses, weight, start, rng)
 
-    def predict(self, theta: Floats, tokens: Floats) -> Floats:
+    def predict(self, theta: Floats, points: Points) -> Floats:
         """(rows, points) losses."""
-        return _Model(self._x(tokens)).values(theta)
+        return _Model(self._x(points)).values(theta)
 
-    def slopes(self, theta: Floats, tokens: Floats) -> Floats:
+    def slopes(self, theta: Floats, point: Points) -> Floats:
         """(rows, domains) derivatives by tokens."""
-        x = np.maximum(self._x(tokens), _SMALLEST)
+        x = np.maximum(self._x(point), _SMALLEST)
         b, g = np.exp(theta[:, 1:2]), np.exp(theta[:, 2:3])
         part = np.exp(theta[:, 3:]) * x**g
         mass = part.sum(-1, keepdims=True)
         return -b * mass ** (-b - 1) * g * part / x / self.unit
 
-    def tangents(self, theta: Floats, tokens: Floats) -> Floats:
+    def tangents(self, theta: Floats, points: Points) -> Floats:
         """(rows, points, parameters) derivatives of the predictions by the parameters."""
-        return _Model(self._x(tokens)).jacobian(theta)[1]
+        return _Model(self._x(points)).jacobian(theta)[1]
 
     def describe(self, theta: Floats) -> dict[str, Any]:
         """Named parameters of one validation loss."""
@@ -77,8 +77,8 @@ class EffectiveTokens:
             "log_t": theta[3:].tolist(),
         }
 
-    def _x(self, tokens: Floats) -> Floats:
-        return tokens / self.unit
+    def _x(self, points: Points) -> Floats:
+        return points.tokens / self.unit
 
 
 class _Model:
@@ -158,27 +158,25 @@ def _fit_rows(
     return np.concatenate(rows).reshape(draws, validation, -1)
 
 
-def fit_joint(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
-    """Fit the power law in effective tokens to all runs."""
-    return fit_smooth(EffectiveTokens.of(runs.tokens), runs, target, noise)
-
-
-def load_joint(parameters: dict[str, Any], domains: tuple[str, ...], target: Target) -> FittedLaw:
+def load_joint(
+    parameters: dict[str, Any], domains: tuple[str, ...], objective: ObjectiveFunction
+) -> FittedLaw:
     """Rebuild the law from its parameters."""
-    rows = [parameters[name] for name in target.validation]
+    rows = [parameters[name] for name in objective.validation]
     theta = [[r["E"], np.log(r["b"]), np.log(r["g"]), *r["log_t"]] for r in rows]
     return SmoothLaw(
         domains=domains,
-        target=target,
+        objective=objective,
         family=EffectiveTokens(unit=rows[0]["unit_tokens"]),
         theta=np.array(theta),
         runs=None,
     )
 
 
-LAW = Law(
-    name="joint",
-    fit=fit_joint,
+LAW = smooth_law(
+    "joint",
+    EffectiveTokens.of,
+    residuals=EffectiveTokens.of,
     load=load_joint,
     spans_scales=True,
     summary="a power law in effective tokens, all scales with all validation domains at once",

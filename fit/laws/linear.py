@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import Target
-from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import FittedLaw, Law
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
-from mixscale.fit.laws.shared.smooth import fit_smooth
-from mixscale.fit.uncertainty.noise import Noise
+from mixscale.fit.laws.shared.smooth import smooth_law
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +22,7 @@ class Linear:
 
     def fit(
         self,
-        tokens: Floats,
+        points: Points,
         losses: Floats,
         weight: Floats,
         start: Floats | None = None,
@@ -33,25 +30,25 @@ class Linear:
     ) -> Floats:
         """(draws, validation, parameters) by least squares."""
         root = np.sqrt(weight)[:, :, None]
-        solve = np.linalg.pinv(root * self.inputs(tokens))
+        solve = np.linalg.pinv(root * self.inputs(points))
         return (solve @ (root * losses)).transpose(0, 2, 1)
 
-    def predict(self, theta: Floats, tokens: Floats) -> Floats:
+    def predict(self, theta: Floats, points: Points) -> Floats:
         """(rows, points) losses."""
-        return theta @ self.inputs(tokens).T
+        return theta @ self.inputs(points).T
 
-    def slopes(self, theta: Floats, tokens: Floats) -> Floats:
+    def slopes(self, theta: Floats, point: Points) -> Floats:
         """(rows, domains) derivatives by tokens."""
-        return self.inputs.chain(theta, tokens)
+        return self.inputs.chain(theta, point)
 
     def describe(self, theta: Floats) -> dict[str, Any]:
         """Named parameters of one validation loss."""
         return {"slopes": theta.tolist()}
 
 
-def fit_linear(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
-    """Fit the linear baseline to the runs of one scale."""
-    return fit_smooth(Linear(inputs=inputs_for(runs)), runs, target, noise)
-
-
-LAW = Law(name="linear", fit=fit_linear, spans_scales=False, summary="linear in the shares")
+LAW = smooth_law(
+    "linear",
+    lambda runs: Linear(inputs=inputs_for(runs)),
+    spans_scales=False,
+    summary="linear in the shares",
+)

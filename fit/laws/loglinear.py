@@ -11,13 +11,10 @@ from typing import Any
 import numpy as np
 
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import Target
-from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import FittedLaw, Law
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
 from mixscale.fit.laws.shared.shrinkage import fit_shrunken
-from mixscale.fit.laws.shared.smooth import fit_smooth
-from mixscale.fit.uncertainty.noise import Noise
+from mixscale.fit.laws.shared.smooth import smooth_law
 
 # Width of the prior on how much the exponents of two domains differ.
 _WIDTH = 4.0
@@ -32,7 +29,7 @@ class Exponential:
 
     def fit(
         self,
-        tokens: Floats,
+        points: Points,
         losses: Floats,
         weight: Floats,
         start: Floats | None = None,
@@ -41,7 +38,7 @@ class Exponential:
         """(draws, validation, parameters)."""
         draws, runs, validation = losses.shape
         theta = fit_shrunken(
-            _Model(self.inputs(tokens), tokens.shape[1]),
+            _Model(self.inputs(points), points.tokens.shape[1]),
             losses.transpose(0, 2, 1).reshape(draws * validation, runs),
             np.repeat(weight, validation, 0),
             start=None if start is None else start.reshape(draws * validation, -1),
@@ -49,14 +46,14 @@ class Exponential:
         )
         return theta.reshape(draws, validation, -1)
 
-    def predict(self, theta: Floats, tokens: Floats) -> Floats:
+    def predict(self, theta: Floats, points: Points) -> Floats:
         """(rows, points) losses."""
-        return theta[:, :1] + np.exp(theta[:, 1:] @ self.inputs(tokens).T)
+        return theta[:, :1] + np.exp(theta[:, 1:] @ self.inputs(points).T)
 
-    def slopes(self, theta: Floats, tokens: Floats) -> Floats:
+    def slopes(self, theta: Floats, point: Points) -> Floats:
         """(rows, domains) derivatives by tokens."""
-        power = np.exp(theta[:, 1:] @ self.inputs(tokens[None]).T)
-        return self.inputs.chain(power * theta[:, 1:], tokens)
+        power = np.exp(theta[:, 1:] @ self.inputs(point).T)
+        return self.inputs.chain(power * theta[:, 1:], point)
 
     def describe(self, theta: Floats) -> dict[str, Any]:
         """Named parameters of one validation loss."""
@@ -91,14 +88,9 @@ class _Model:
         return theta[:, :1] + power, slopes
 
 
-def fit_loglinear(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
-    """Fit the exponential law to the runs of one scale."""
-    return fit_smooth(Exponential(inputs=inputs_for(runs)), runs, target, noise)
-
-
-LAW = Law(
-    name="loglinear",
-    fit=fit_loglinear,
+LAW = smooth_law(
+    "loglinear",
+    lambda runs: Exponential(inputs=inputs_for(runs)),
     spans_scales=False,
     summary="c + exp(t . shares) for each validation loss (Data Mixing Laws)",
 )

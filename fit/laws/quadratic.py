@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import Target
-from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import FittedLaw, Law
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
-from mixscale.fit.laws.shared.smooth import fit_smooth
-from mixscale.fit.uncertainty.noise import Noise
+from mixscale.fit.laws.shared.smooth import smooth_law
 
 _RIDGES = np.geomspace(1e-7, 10, 17)
 
@@ -27,30 +24,30 @@ class Quadratic:
 
     def fit(
         self,
-        tokens: Floats,
+        points: Points,
         losses: Floats,
         weight: Floats,
         start: Floats | None = None,
         rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters); each loss takes the ridge of least left-out error."""
-        features = self._features(self.inputs(tokens))
+        features = self._features(self.inputs(points))
         rows = zip(losses, weight, strict=True)
         return np.stack([_ridge(features, drawn, counts) for drawn, counts in rows])
 
-    def predict(self, theta: Floats, tokens: Floats) -> Floats:
+    def predict(self, theta: Floats, points: Points) -> Floats:
         """(rows, points) losses."""
-        return theta @ self._features(self.inputs(tokens)).T
+        return theta @ self._features(self.inputs(points)).T
 
-    def slopes(self, theta: Floats, tokens: Floats) -> Floats:
+    def slopes(self, theta: Floats, point: Points) -> Floats:
         """(rows, domains) derivatives by tokens."""
-        x = self.inputs(tokens[None])[0]
+        x = self.inputs(point)[0]
         first, second = np.triu_indices(len(x))
         slopes = theta[:, 1 : len(x) + 1].copy()
         products = theta[:, len(x) + 1 :]
         np.add.at(slopes.T, first, (products * x[second]).T)
         np.add.at(slopes.T, second, (products * x[first]).T)
-        return self.inputs.chain(slopes, tokens)
+        return self.inputs.chain(slopes, point)
 
     def describe(self, theta: Floats) -> dict[str, Any]:
         """Named parameters of one validation loss."""
@@ -80,14 +77,9 @@ def _ridge(features: Floats, y: Floats, weight: Floats) -> Floats:
     return best
 
 
-def fit_quadratic(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
-    """Fit the quadratic baseline to the runs of one scale."""
-    return fit_smooth(Quadratic(inputs=inputs_for(runs)), runs, target, noise)
-
-
-LAW = Law(
-    name="quadratic",
-    fit=fit_quadratic,
+LAW = smooth_law(
+    "quadratic",
+    lambda runs: Quadratic(inputs=inputs_for(runs)),
     spans_scales=False,
     summary="quadratic in the shares, with a ridge",
 )

@@ -10,11 +10,13 @@ import numpy as np
 
 from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Floats
-from mixscale.fit.constraints.feasible import Feasible, scale_into_bounds
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.inputs.objective import ObjectiveFunction
+from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import FittedLaw, Law, Optimum
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
+from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.uncertainty.noise import Noise
 
 # Settings of the paper's scripts, with a fixed number of trees: they stop early by the test set.
@@ -36,35 +38,34 @@ _DRAWS, _DRAW_SIMULATED, _DRAW_AVERAGED = 40, 2_000, 20
 class Trees:
     """Boosted trees, one model for each validation loss that the objective weighs."""
 
-    target: Target
+    objective: ObjectiveFunction
     inputs: Inputs
     boosters: tuple[Any, ...]
     """(validation,)."""
     runs: Runs
     """What they were trained on."""
 
-    def losses(self, tokens: Floats) -> Floats:
+    def predict_losses(self, points: Points) -> Floats:
         """(points, validation) losses."""
-        x = self.inputs(tokens)
+        x = self.inputs(points)
         return np.column_stack([booster.predict(x) for booster in self.boosters])
 
-    def objective(self, tokens: Floats) -> Floats:
+    def predict_objective(self, points: Points) -> Floats:
         """(points,) objective."""
-        return self.target.value(self.losses(tokens))
+        return self.objective.value(self.predict_losses(points))
 
-    def optimum(self, feasible: Feasible, token_budget: float) -> Optimum:
+    def optimum(self, feasible: Feasible, run: PlannedRun) -> Optimum:
         """Average the best simulated mixtures.
 
         Mixtures are drawn around the measured ones, since trees know nothing of the space beyond,
         and moved into the bounds.
         """
         shares = self.simulate(feasible, _SIMULATED)
-        predicted = self.objective(shares * token_budget)
-        best = _mean_of_best(shares, predicted, _AVERAGED)
-        tokens = scale_into_bounds(best, feasible) * token_budget
+        predicted = self.predict_objective(run.with_shares(shares))
+        best = scale_into_bounds(_mean_of_best(shares, predicted, _AVERAGED), feasible)
         return Optimum(
-            tokens=tokens,
-            objective=float(self.objective(tokens[None])[0]),
+            shares=best,
+            objective=float(self.predict_objective(run.with_shares(best[None]))[0]),
             exact=False,
             how=f"mean of the best {_AVERAGED} of {_SIMULATED} simulated mixtures",
         )
@@ -72,7 +73,7 @@ class Trees:
     def simulate(self, feasible: Feasible, count: int) -> Floats:
         """(count, domains) allowed shares around the measured ones, always the same."""
         rng = np.random.default_rng(0)
-        seen = self.runs.proportions
+        seen = self.runs.points.shares
         near = seen[rng.integers(len(seen), size=count)]
         mixed = rng.uniform(0, 1, (count, 1)) * near
         shares = mixed + (1 - mixed.sum(-1, keepdims=True)) * rng.permuted(near, axis=0)
@@ -84,17 +85,17 @@ class Trees:
         One model of the objective stands for the models of all losses: enough to see how far the
         choice of runs moves the optimum, in a fraction of the time.
         """
-        x, y = self.inputs(self.runs.tokens), self.target.value(self.runs.losses)
+        x, y = self.inputs(self.runs.points), self.objective.value(self.runs.losses)
         rows = rng.integers(len(y), size=(min(count, _DRAWS), len(y)))
         return TreeDraws(
             trees=self, boosters=tuple(_train(x[chosen], y[chosen]) for chosen in rows)
         )
 
-    def silent(self) -> tuple[str, ...]:
+    def no_response(self) -> tuple[str, ...]:
         """None are detected."""
         return ()
 
-    def unclear(self) -> tuple[str, ...]:
+    def too_noisy(self) -> tuple[str, ...]:
         """None are detected."""
         return ()
 
@@ -111,23 +112,23 @@ class TreeDraws:
     boosters: tuple[Any, ...]
     """(draws,) models of the objective."""
 
-    def optima(self, feasible: Feasible, token_budget: float) -> Floats:
-        """(draws, domains) optimal tokens."""
+    def optima(self, feasible: Feasible, run: PlannedRun) -> Floats:
+        """(draws, domains) optimal shares."""
         shares = self.trees.simulate(feasible, _DRAW_SIMULATED)
-        x = self.trees.inputs(shares * token_budget)
+        x = self.trees.inputs(run.with_shares(shares))
         best = [_mean_of_best(shares, b.predict(x), _DRAW_AVERAGED) for b in self.boosters]
-        return scale_into_bounds(np.stack(best), feasible) * token_budget
+        return scale_into_bounds(np.stack(best), feasible)
 
-    def objective(self, tokens: Floats) -> Floats:
-        """(draws,) objective of (draws or 1, domains) tokens, each under its own draw.
+    def predict_objective(self, points: Points) -> Floats:
+        """(draws,) objective of as many points as draws, or of one, each under its own draw.
 
         Centred on the trees of all runs: refitted to fewer different runs, trees are flatter, and
         of the draws only what they differ by counts.
         """
-        x = self.trees.inputs(tokens)
+        x = self.trees.inputs(points)
         drawn = np.stack([booster.predict(x) for booster in self.boosters])
-        drawn += self.trees.objective(tokens) - drawn.mean(0)
-        return drawn[:, 0] if len(tokens) == 1 else np.diagonal(drawn).copy()
+        drawn += self.trees.predict_objective(points) - drawn.mean(0)
+        return drawn[:, 0] if len(points) == 1 else np.diagonal(drawn).copy()
 
 
 def _mean_of_best(shares: Floats, predicted: Floats, count: int) -> Floats:
@@ -142,7 +143,7 @@ def _train(x: Floats, y: Floats) -> Any:
     return lightgbm.train(settings, lightgbm.Dataset(x, y), num_boost_round=_TREES)
 
 
-def fit_regmix(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
+def fit_regmix(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> FittedLaw:
     """Fit trees to the runs of one scale.
 
     Raises:
@@ -151,15 +152,16 @@ def fit_regmix(runs: Runs, target: Target, noise: Noise) -> FittedLaw:
     if importlib.util.find_spec("lightgbm") is None:
         raise UserError("law regmix needs LightGBM: pip install 'mixscale[laws]'")
     inputs = inputs_for(runs)
-    x = inputs(runs.tokens)
+    x = inputs(runs.points)
     boosters = tuple(_train(x, losses) for losses in runs.losses.T)
-    return Trees(target=target, inputs=inputs, boosters=boosters, runs=runs)
+    return Trees(objective=objective, inputs=inputs, boosters=boosters, runs=runs)
 
 
 LAW = Law(
     name="regmix",
     fit=fit_regmix,
     spans_scales=False,
+    least_runs=96,
     intervals="Intervals come from refitting the trees to runs drawn with replacement.",
     summary="gradient-boosted trees with simulated mixtures (RegMix)",
 )

@@ -43,27 +43,24 @@ def minimise(function: ValueAndSlope, feasible: Feasible, start: Floats) -> Mini
         v, s = function(shares)
         return float((v - value) / spread), np.divide(s, spread)
 
-    shares = _solve(scaled, feasible, start)
+    shares = solve_over(scaled, feasible, start)
     best, slope = function(shares)
     if best > value:
         shares, best, slope = start, value, function(start)[1]
     return Minimum(shares=shares, value=best, gap=_gap(slope, shares, feasible))
 
 
-def nearest(shares: Floats, feasible: Feasible, start: Floats, *, within_kl: bool = True) -> Floats:
-    """(domains,) allowed mixture of least `sum p log(p / shares)`."""
-    target = np.maximum(shares, 1e-12)
-
-    def divergence(p: Floats) -> tuple[float, Floats]:
-        ratio: Floats = np.log(np.maximum(p, 1e-12) / target)
-        return float((p * ratio).sum()), ratio + 1.0
-
-    return _solve(divergence, feasible, np.clip(start, 1e-9, 1), within_kl=within_kl)
-
-
-def _solve(
+def solve_over(
     function: ValueAndSlope, feasible: Feasible, start: Floats, *, within_kl: bool = True
 ) -> Floats:
+    """(domains,) shares where SLSQP ends, put exactly into the bounds.
+
+    Args:
+        function: As for `minimise`, of order one.
+        feasible: The allowed mixtures.
+        start: (domains,) shares.
+        within_kl: Whether the bound on the divergence holds.
+    """
     from scipy.optimize import minimize
 
     result = minimize(

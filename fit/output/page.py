@@ -244,8 +244,8 @@ def _quality(record: FitRecord) -> str:
                 _number(scale.base_objective),
                 _number(scale.residual_rms),
                 _number(scale.noise_objective),
-                escape(", ".join(scale.silent)) or "-",
-                escape(", ".join(scale.unclear)) or "-",
+                escape(", ".join(scale.no_response)) or "-",
+                escape(", ".join(scale.too_noisy)) or "-",
             ]
         )
     heads = ["scale", "runs", "base objective", "residual, RMS", "noise of one run"]

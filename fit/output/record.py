@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from mixscale.contracts.config import format_tokens
 from mixscale.contracts.experiment import Objective
 from mixscale.contracts.fit_record import (
     Cost,
@@ -20,66 +20,70 @@ from mixscale.contracts.fit_record import (
 )
 from mixscale.fit.apply.exact_decimals import exact_shares
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
-from mixscale.fit.laws import law_named
-from mixscale.fit.output import signal_wording as signal_words
+from mixscale.fit.laws.base import Law
+from mixscale.fit.output import signal_wording, wording
 from mixscale.fit.output.responses import responses
-from mixscale.fit.recommend import Advice
+from mixscale.fit.output.versions import versions
 from mixscale.fit.solution import Answer, Question, ScaleFit, Solution
-from mixscale.fit.uncertainty.gain import GainOver
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise
 from mixscale.fit.uncertainty.signal import signal
 
-_LUCK = " Every run has one seed, so the interval leaves out the luck of training."
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a fit comes from."""
+
+    fit_id: str
+    experiment: str | None = None
+    warnings: tuple[str, ...] = ()
+    """About the runs, from those who read them."""
+    cost: Cost
+    run_ids: tuple[str, ...] = ()
 
 
-def describe(
+def fit_record(
     solution: Solution,
     *,
-    fit_id: str,
-    experiment: str | None,
-    law: str,
+    law: Law,
     objective: Objective,
     question: Question,
     noise: Noise,
-    laws: Sequence[LawScore] = (),
-    warnings: Sequence[str],
-    cost: Cost,
-    run_ids: tuple[str, ...],
-    versions: dict[str, str],
+    scores: Sequence[LawScore],
+    provenance: Provenance,
 ) -> FitRecord:
     """Gather everything that `fit.json` holds."""
     runs = solution.scales[0].runs
     drawn = solution.scales[-1].draw_shares
     scales = tuple(_scale(fit, noise.at(fit.scale)) for fit in solution.scales)
-    recommendation = recommend(solution, noise if law_named(law).needs_base else UNKNOWN_NOISE)
+    recommendation = recommend(solution, noise if law.needs_base else UNKNOWN_NOISE)
     return FitRecord(
-        fit_id=fit_id,
-        experiment=experiment,
-        law=law,
+        fit_id=provenance.fit_id,
+        experiment=provenance.experiment,
+        law=law.name,
         objective=objective,
         domains=runs.domains,
         validation=runs.validation,
         constraints=question.constraints,
         available_tokens=dict(question.available),
         scales=scales,
-        mixtures=tuple(_mixture(answer, runs.domains) for answer in solution.answers),
-        reach=_reach(solution, question.target),
+        mixtures=tuple(mixture_record(answer, runs.domains) for answer in solution.answers),
+        reach=_reach(solution, question.objective),
         gains=_gains(solution.answers[len(solution.scales) - 1], runs.domains),
         recommended=recommendation,
-        laws=tuple(laws),
+        laws=tuple(scores),
         warnings=(
-            *warnings,
-            *solution.warnings,
-            *signal_words.warnings(scales, recommendation),
+            *provenance.warnings,
+            *wording.warnings(solution, law, noise, question),
+            *signal_wording.warnings(scales, recommendation),
         ),
         noise=noise.source,
         noise_objective=noise.objective,
         bootstrap=0 if drawn is None else len(drawn),
-        cost=cost,
-        run_ids=run_ids,
-        versions=versions,
+        cost=provenance.cost,
+        run_ids=provenance.run_ids,
+        versions=versions(),
     )
 
 
@@ -93,13 +97,9 @@ def recommend(solution: Solution, noise: Noise = UNKNOWN_NOISE) -> Recommendatio
     largest, advice = solution.scales[-1], solution.advice
     return Recommendation(
         action="change" if advice.change else "keep what you have",
-        reason=(
-            "No domain's tokens measurably change the objective at the largest scale."
-            if advice.silent
-            else _reason(advice, _at(largest)) + _LUCK * (noise.source == "evaluation")
-        ),
+        reason=wording.recommendation_reason(advice, largest, noise),
         current=_shares(solution.current, largest.runs.domains),
-        part=advice.part if advice.change else 0.0,
+        step_size=advice.step_size if advice.change else 0.0,
         gain=advice.gain,
         interval=_pair(advice.interval),
         second_law=advice.second_law,
@@ -108,36 +108,8 @@ def recommend(solution: Solution, noise: Noise = UNKNOWN_NOISE) -> Recommendatio
     )
 
 
-def _reason(advice: Advice, at: str) -> str:
-    doubt = "" if advice.change or advice.second is None else _doubt(advice.second, advice)
-    if advice.interval is None:
-        sign = "lower" if advice.gain > 0 else "higher"
-        amount = f"{abs(advice.gain):.4g} {sign} objective than the current mixture{at}"
-        return f"Predicted {amount}{doubt}; the noise is unknown."
-    span = f"90 % interval {advice.interval[0]:.4g} to {advice.interval[1]:.4g}"
-    amount = f"{advice.gain:.4g} lower objective than the current mixture{at} ({span})"
-    if not advice.part:
-        return f"The best mixture found{at} promises no more than noise alone would promise."
-    step = f"A step of {advice.part:.0%} from the current mixture towards the best one"
-    if advice.change:
-        return f"{step} is predicted to give {amount}."
-    noisy = ", which is within the noise" if advice.interval[0] <= 0 else ""
-    return f"{step} is predicted to give {amount}{noisy}{doubt}."
-
-
-def _doubt(second: GainOver, advice: Advice) -> str:
-    """What the second law says, where that is what speaks against a change."""
-    sure = advice.part and (advice.interval is None or advice.interval[0] > 0)
-    sign = "a gain of only" if second.gain > 0 else "a loss of"
-    text = f", but law {advice.second_law}, fitted to the same runs, predicts {sign}"
-    return f"{text} {abs(second.gain):.4g}" if sure else ""
-
-
-def _at(fit: ScaleFit) -> str:
-    return f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""
-
-
-def _mixture(answer: Answer, domains: Sequence[str]) -> Mixture:
+def mixture_record(answer: Answer, domains: Sequence[str]) -> Mixture:
+    """One mixture of the result as `fit.json` holds it."""
     budget = round(answer.budget) if answer.budget > 1 else None
     interval = answer.interval
     return Mixture(
@@ -152,7 +124,7 @@ def _mixture(answer: Answer, domains: Sequence[str]) -> Mixture:
         recommended=_exact(answer.recommended, domains),
         predicted_objective=answer.objective,
         objective_interval=_pair(answer.objective_interval),
-        predicted_by=answer.judge,
+        predicted_by=answer.predicted_by,
         gains=_gains(answer, domains),
         binding=answer.binding,
     )
@@ -165,8 +137,8 @@ def _quantities(shares: Floats, domains: Sequence[str], budget: int) -> dict[str
 
 
 def _scale(fit: ScaleFit, noise: Noise) -> Scale:
-    values = fit.target.value(fit.runs.losses)
-    residual = values - fit.law.objective(fit.runs.tokens)
+    values = fit.objective.value(fit.runs.losses)
+    residual = values - fit.law.predict_objective(fit.runs.points)
     base = np.array([name == BASE for name in fit.runs.changed])
     return Scale(
         scale_tokens=round(fit.scale) if fit.scale > 1 else None,
@@ -175,9 +147,9 @@ def _scale(fit: ScaleFit, noise: Noise) -> Scale:
         parameters=fit.law.parameters(),
         residual_rms=float(np.sqrt((residual**2).mean())),
         noise_objective=noise.objective,
-        signal=signal(fit.runs, fit.target, noise),
-        silent=fit.law.silent(),
-        unclear=fit.law.unclear(),
+        signal=signal(fit.runs, fit.objective, noise),
+        no_response=fit.law.no_response(),
+        too_noisy=fit.law.too_noisy(),
         responses=responses(fit, noise.objective),
         effects=_effects(fit.runs),
     )
@@ -201,22 +173,23 @@ def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
     return effects
 
 
-def _reach(solution: Solution, target: Target) -> Reach:
-    measured = solution.measured
+def _reach(solution: Solution, objective: ObjectiveFunction) -> Reach:
+    path = solution.path
+    measured = path.measured
     of_slopes, of_scales = measured.slope_error, measured.scale_error
     several = len(measured.totals) > 1
-    whole, far = solution.spans_scales, solution.far
+    law = path.predictor
     return Reach(
-        how="law" if whole else "autoscale" if several else "same shares",
+        how="law" if path.spans_scales else "autoscale" if several else "same shares",
         totals=tuple(measured.totals.tolist()),
         shares=tuple(tuple(row) for row in measured.shares.tolist()),
-        free=tuple(tuple(row) for row in measured.free.tolist()),
+        free=tuple(tuple(row) for row in measured.interior.tolist()),
         slope_error=None if of_slopes is None else tuple(of_slopes.tolist()),
         scale_error=None if of_scales is None else tuple(of_scales.tolist()),
-        law=None if far is None else far.name,
-        parameters=None if far is None else far.law.parameters(),
+        law=None if law is None else law.name,
+        parameters=None if law is None else law.law.parameters(),
         bits_per_nat=(
-            tuple(target.bits_per_nat.tolist()) if target.metric == "bits_per_byte" else None
+            tuple(objective.bits_per_nat.tolist()) if objective.metric == "bits_per_byte" else None
         ),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mixscale.contracts.fit_record import Point, Response
@@ -23,7 +25,7 @@ def responses(fit: ScaleFit, noise: float | None) -> dict[str, Response]:
     base = np.array([name == BASE for name in fit.runs.changed])
     if not base.any():
         return {}
-    values = fit.target.value(fit.runs.losses)
+    values = fit.objective.value(fit.runs.losses)
     tokens, objective = fit.runs.tokens[base].mean(0), float(values[base].mean())
     return {
         domain: _response(fit, i, tokens, values / objective, noise and noise / objective)
@@ -32,24 +34,25 @@ def responses(fit: ScaleFit, noise: float | None) -> dict[str, Response]:
 
 
 def _response(fit: ScaleFit, i: int, base: Floats, values: Floats, noise: float | None) -> Response:
-    points = _points(fit, i, base, values, noise)
-    reach = [point.x for point in points]
+    measured = _points(fit, i, base, values, noise)
+    reach = [point.x for point in measured]
     x = np.geomspace(max(min(reach) * 0.8, 1e-3), max(reach) * 1.2, _GRID)
     tokens = np.tile(base, (_GRID, 1))
     tokens[:, i] *= x
+    points = replace(fit.run.with_shares(tokens), tokens=tokens)
     # Laws predict absolute objectives: put them in units of the measured base run's.
-    unit = float(fit.target.value(_base_losses(fit)))
+    unit = float(fit.objective.value(_base_losses(fit)))
     drawn = None
     if fit.draws is not None:
-        rows = np.stack([fit.draws.objective(row[None]) for row in tokens]) / unit
-        drawn = interval(rows, axis=1)
+        rows = [fit.draws.predict_objective(points.where([k])) for k in range(_GRID)]
+        drawn = interval(np.stack(rows) / unit, axis=1)
     return Response(
         x=tuple(x.tolist()),
-        y=tuple((fit.law.objective(tokens) / unit).tolist()),
+        y=tuple((fit.law.predict_objective(points) / unit).tolist()),
         low=None if drawn is None else tuple(drawn[0].tolist()),
         high=None if drawn is None else tuple(drawn[1].tolist()),
-        points=tuple(points),
-        responds=fit.runs.domains[i] not in fit.law.silent(),
+        points=tuple(measured),
+        responds=fit.runs.domains[i] not in fit.law.no_response(),
     )
 
 

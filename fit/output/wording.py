@@ -6,44 +6,63 @@ from collections.abc import Sequence
 
 from mixscale.contracts.config import format_tokens
 from mixscale.fit.laws.base import Law
-from mixscale.fit.scaling.projection import Measured, kept_trend
-from mixscale.fit.solution import Answer, Question, ScaleFit
+from mixscale.fit.recommend import Advice
+from mixscale.fit.scaling.projection import MeasuredOptima, trend_kept
+from mixscale.fit.solution import Answer, Question, ScaleFit, Solution
+from mixscale.fit.uncertainty.gain import GainOver
 from mixscale.fit.uncertainty.noise import Noise
 
+_ONE_SEED = " Every run has one seed, so the interval leaves out the difference between seeds."
 
-def silence(fits: Sequence[ScaleFit]) -> list[str]:
+
+def warnings(solution: Solution, law: Law, noise: Noise, question: Question) -> tuple[str, ...]:
+    """Everything that limits a result, in whole sentences."""
+    fits = solution.scales
+    sentences = [intervals_sentence(fits, law, noise, question), *response_remarks(fits)]
+    if not law.spans_scales:
+        sentences += trend_remarks(solution.path.measured, fits[0].runs.domains)
+    sentences += [
+        f"No mixture for {format_tokens(budget)} tokens: {reason}"
+        for budget, reason in solution.unanswered.items()
+    ]
+    sentences += reach_remarks(fits, question.budgets, law.spans_scales)
+    sentences += extrapolation_remarks(solution.answers, law)
+    return tuple(sentence for sentence in sentences if sentence)
+
+
+def response_remarks(fits: Sequence[ScaleFit]) -> list[str]:
     """Name domains that do not answer, or that the noise hides."""
     sentences = []
     for fit in fits:
-        names = fit.law.silent()
+        names = fit.law.no_response()
         at = f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""
         if names:
             sentences.append(
                 f"No measurable response{at} to {', '.join(names)}: more of it did not lower the "
                 "objective by more than the noise, so it stays at its smallest allowed share."
             )
-        if fit.law.unclear():
+        if fit.law.too_noisy():
             sentences.append(
-                f"Too noisy to tell{at} for {', '.join(fit.law.unclear())}: the response may be as "
-                "large as that of other domains or nothing, so the share of the base run is kept. "
-                "More seeds, or more tokens a run, would tell."
+                f"Too noisy to tell{at} for {', '.join(fit.law.too_noisy())}: the response may be "
+                "as large as that of other domains or nothing, so the share of the base run is "
+                "kept. More seeds, or more tokens a run, would tell."
             )
     return sentences
 
 
-def trends(measured: Measured, domains: Sequence[str]) -> list[str]:
+def trend_remarks(measured: MeasuredOptima, domains: Sequence[str]) -> list[str]:
     """Say what a projection follows of the measured trend over scales."""
     if len(measured.totals) < 2:
         return []
     sentences = []
-    still = [d for d, moves in zip(domains, measured.moving, strict=True) if not moves]
+    still = [d for d, trending in zip(domains, measured.has_trend, strict=True) if not trending]
     if still:
         sentences.append(
             f"No trend over scales for {', '.join(still)}: off its bounds at fewer than two "
             "scales, or at a bound at the largest one. A projection keeps the share of the largest "
             "scale."
         )
-    kept = kept_trend(measured)
+    kept = trend_kept(measured)
     if kept == 0:
         sentences.append(
             "From scale to scale the optimum moves by no more than its noise, so a projection "
@@ -96,25 +115,67 @@ def reach_remarks(
     return sentences
 
 
-def far_remarks(answers: Sequence[Answer], law: Law) -> list[str]:
+def extrapolation_remarks(answers: Sequence[Answer], law: Law) -> list[str]:
     """Say what predicts the objective at budgets that were not measured."""
     far = [answer for answer in answers if answer.kind == "projected"]
     if not far or law.spans_scales:
         return []
-    if far[0].judge is None:
+    if far[0].predicted_by is None:
         return [
             f"Law {law.name} is fitted to each scale, and one scale was measured: there is no "
             "predicted objective at other budgets."
         ]
     sentences = [
         f"Law {law.name} is fitted to each scale: the objective at budgets that were not measured "
-        f"is what {far[0].judge}, fitted to the same runs, predicts for the mixture."
+        f"is what {far[0].predicted_by}, fitted to the same runs, predicts for the mixture."
     ]
-    short = [answer for answer in far if answer.follows < 1]
+    short = [answer for answer in far if answer.followed < 1]
     if short:
-        budgets = ", ".join(f"{format_tokens(a.budget)} ({a.follows:.0%})" for a in short)
+        budgets = ", ".join(f"{format_tokens(a.budget)} ({a.followed:.0%})" for a in short)
         sentences.append(
-            f"{far[0].judge} does not bear out the whole projected trend: beyond the part that is "
+            f"{far[0].predicted_by} does not support the whole projected trend: beyond what is "
             f"followed here it predicts a higher objective. Followed: {budgets}."
         )
     return sentences
+
+
+def recommendation_reason(advice: Advice, largest: ScaleFit, noise: Noise) -> str:
+    """Say what speaks for the advice, in one sentence or two.
+
+    Args:
+        advice: What is recommended.
+        largest: The fit of the largest scale.
+        noise: What the intervals rest on, where that may leave something out.
+    """
+    if advice.no_response:
+        return "No domain's tokens measurably change the objective at the largest scale."
+    return _reason(advice, _at(largest)) + _ONE_SEED * (noise.source == "evaluation")
+
+
+def _reason(advice: Advice, at: str) -> str:
+    doubt = "" if advice.change or advice.second is None else _doubt(advice.second, advice)
+    if advice.interval is None:
+        sign = "lower" if advice.gain > 0 else "higher"
+        amount = f"{abs(advice.gain):.4g} {sign} objective than the current mixture{at}"
+        return f"Predicted {amount}{doubt}; the noise is unknown."
+    span = f"90 % interval {advice.interval[0]:.4g} to {advice.interval[1]:.4g}"
+    amount = f"{advice.gain:.4g} lower objective than the current mixture{at} ({span})"
+    if not advice.step_size:
+        return f"The best mixture found{at} promises no more than noise alone would promise."
+    step = f"A step of {advice.step_size:.0%} from the current mixture towards the best one"
+    if advice.change:
+        return f"{step} is predicted to give {amount}."
+    noisy = ", which is within the noise" if advice.interval[0] <= 0 else ""
+    return f"{step} is predicted to give {amount}{noisy}{doubt}."
+
+
+def _doubt(second: GainOver, advice: Advice) -> str:
+    """What the second law says, where that is what speaks against a change."""
+    sure = advice.step_size and (advice.interval is None or advice.interval[0] > 0)
+    sign = "a gain of only" if second.gain > 0 else "a loss of"
+    text = f", but law {advice.second_law}, fitted to the same runs, predicts {sign}"
+    return f"{text} {abs(second.gain):.4g}" if sure else ""
+
+
+def _at(fit: ScaleFit) -> str:
+    return f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""

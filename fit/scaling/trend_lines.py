@@ -1,4 +1,4 @@
-"""Optimal quantities at measured scales carried to any token budget."""
+"""Lines through the optimal tokens of the measured scales (AutoScale's projection)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mixscale.fit.arrays import Bools, Floats
 
 
 @dataclass(frozen=True, kw_only=True)
-class Projection:
+class TrendLines:
     """Lines `log N_i*(s) = intercept_i + slope_i s` over the step s.
 
     The step counts scales: 0 at the smallest measured one, 1 at the next. With two scales this is
@@ -58,34 +58,33 @@ def _bisect(above: Callable[[Floats], Bools], shape: tuple[int, ...]) -> Floats:
     lower, upper = np.full(shape, -200.0), np.full(shape, 200.0)
     for _ in range(70):
         middle = 0.5 * (lower + upper)
-        over = above(middle)
-        lower, upper = np.where(over, lower, middle), np.where(over, middle, upper)
+        holds = above(middle)
+        lower, upper = np.where(holds, lower, middle), np.where(holds, middle, upper)
     return 0.5 * (lower + upper)
 
 
-def fit_projection(
+def fit_trend_lines(
     totals: Floats,
     quantities: Floats,
     *,
     use: Bools | None = None,
     slope_error: Floats | None = None,
     scale_error: Floats | None = None,
-) -> Projection:
+) -> TrendLines:
     """Fit the lines to optimal quantities at two or more scales.
 
     Two scales give the lines through both, as in the paper; more give least squares in log tokens,
     in which a scale counts by the precision of its optimum.
     The steps are even in the log of the total. Slopes that differ by less than their noise are
-    drawn together: each keeps the part of its distance from the mean slope that the noise does not
-    explain (the James-Stein rule with the spread estimated from the slopes themselves), since a
-    difference that is only noise would grow without bound with the target.
+    shrunken towards their mean: each keeps the fraction of its distance from the mean slope that
+    the noise does not explain (the James-Stein rule with the spread estimated from the slopes
+    themselves), since a difference that is only noise would grow without bound with the budget.
 
     Args:
         totals: (scales,) token budgets, increasing.
         quantities: (..., scales, domains) optimal tokens, all positive.
         use: (scales, domains) which quantities count, two or more for each domain; all if absent.
-        slope_error: (domains,) standard deviation of the slopes; nothing is drawn together
-            without.
+        slope_error: (domains,) standard deviation of the slopes; nothing is shrunken without.
         scale_error: (scales,) standard deviation of the log quantities; all count alike without.
 
     Raises:
@@ -103,12 +102,12 @@ def fit_projection(
     slope = (weight * centred * logs).sum(-2) / (weight * centred**2).sum(0)
     middle = (weight * logs).sum(-2)
     if slope_error is not None:
-        slope = _draw_together(slope, slope_error)
-    return Projection(intercept=middle - slope * (weight * step).sum(0), slope=slope)
+        slope = _shrink_slopes(slope, slope_error)
+    return TrendLines(intercept=middle - slope * (weight * step).sum(0), slope=slope)
 
 
-def kept_part(slope: Floats, slope_error: Floats) -> Floats:
-    """(...) part of the slopes' spread that their noise does not explain, from 0 to 1."""
+def explained_by_trend(slope: Floats, slope_error: Floats) -> Floats:
+    """(...) fraction of the slopes' spread that their noise does not explain, from 0 to 1."""
     if slope.shape[-1] < 2:
         return np.ones(slope.shape[:-1])
     spread = slope.var(-1, ddof=1)
@@ -116,6 +115,6 @@ def kept_part(slope: Floats, slope_error: Floats) -> Floats:
     return np.clip(1 - noise / np.maximum(spread, 1e-300), 0.0, 1.0)
 
 
-def _draw_together(slope: Floats, slope_error: Floats) -> Floats:
+def _shrink_slopes(slope: Floats, slope_error: Floats) -> Floats:
     mean = slope.mean(-1, keepdims=True)
-    return mean + (slope - mean) * kept_part(slope, slope_error)[..., None]
+    return mean + (slope - mean) * explained_by_trend(slope, slope_error)[..., None]

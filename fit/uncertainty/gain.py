@@ -7,26 +7,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.laws.base import Draws, FittedLaw
 from mixscale.fit.uncertainty.intervals import interval
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge:
-    """A law that predicts the objective at one token budget, with what its noise leaves open."""
+class Predictor:
+    """A law that predicts the objective of one planned run, with what its noise leaves open."""
 
     name: str
     law: FittedLaw
     draws: Draws | None
-    budget: float
+    run: PlannedRun
 
-    def objective(self, shares: Floats) -> Floats:
+    def predict(self, shares: Floats) -> Floats:
         """(points,) objective of (points, domains) shares."""
-        return self.law.objective(shares * self.budget)
+        return self.law.predict_objective(self.run.with_shares(shares))
 
-    def drawn(self, shares: Floats) -> Floats | None:
+    def predict_drawn(self, shares: Floats) -> Floats | None:
         """(draws,) objective of (draws or 1, domains) shares, each under its own draw."""
-        return None if self.draws is None else self.draws.objective(shares * self.budget)
+        if self.draws is None:
+            return None
+        return self.draws.predict_objective(self.run.with_shares(shares))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +45,18 @@ class GainOver:
 
 
 def gain_over(
-    judge: Judge, shares: Floats, over: str, other: Floats, optimism: float = 0.0
+    predictor: Predictor, shares: Floats, over: str, other: Floats, optimism: float = 0.0
 ) -> GainOver:
     """Predict what `shares` save against `other`, less the optimism of how they were chosen."""
-    both = judge.objective(np.stack([other, shares]))
-    before, after = judge.drawn(other[None]), judge.drawn(shares[None])
+    both = predictor.predict(np.stack([other, shares]))
+    before, after = predictor.predict_drawn(other[None]), predictor.predict_drawn(shares[None])
     bounds = None if before is None or after is None else interval(before - after) - optimism
     return GainOver(
         over=over, shares=other, gain=float(both[0] - both[1]) - optimism, interval=bounds
     )
 
 
-def optimism(judge: Judge, drawn_optima: Floats | None, current: Floats) -> float:
+def optimism(predictor: Predictor, drawn_optima: Floats | None, current: Floats) -> float:
     """What choosing a mixture by noisy runs adds to its predicted gain, on average.
 
     An optimum is chosen where noise lowers the prediction, so its predicted gain is too good. By
@@ -62,13 +65,13 @@ def optimism(judge: Judge, drawn_optima: Floats | None, current: Floats) -> floa
     estimate of optimism).
 
     Args:
-        judge: The law that the mixture was chosen by.
+        predictor: The law that the mixture was chosen by.
         drawn_optima: (draws, domains) optimal shares of the redrawn experiments.
         current: (domains,) the mixture that gains are over.
     """
-    before = judge.drawn(current[None])
-    promised = None if drawn_optima is None else judge.drawn(drawn_optima)
+    before = predictor.predict_drawn(current[None])
+    promised = None if drawn_optima is None else predictor.predict_drawn(drawn_optima)
     if before is None or promised is None or drawn_optima is None:
         return 0.0
-    truth = judge.objective(current[None])[0] - judge.objective(drawn_optima)
+    truth = predictor.predict(current[None])[0] - predictor.predict(drawn_optima)
     return max(float((before - promised - truth).mean()), 0.0)

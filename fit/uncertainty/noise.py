@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import Runs
 
 MINIMUM_DEGREES = 3
@@ -32,10 +32,12 @@ class Noise:
     source: Source
     degrees: int | None = None
     """Degrees of freedom behind the deviations; None when they count as known."""
+    law: str | None = None
+    """The law whose residuals count as noise."""
     evaluation: Floats | None = None
     """(validation,) standard errors of the evaluation sample, nats."""
     by_scale: Mapping[float, Noise] = field(default_factory=dict)
-    """Of the scales whose own runs tell: longer runs differ less by luck."""
+    """Of the scales whose own runs tell: longer runs differ less when they are repeated."""
 
     def at(self, scale: float) -> Noise:
         """The noise of one scale's runs, that of all runs where they do not tell by themselves."""
@@ -62,18 +64,24 @@ class Noise:
         return self.evaluation if self.source == "residuals" else self.losses
 
     @property
+    def _residual_law(self) -> str:
+        """The law whose residuals count as noise at some scale."""
+        named = (self.law, *(noise.law for noise in self.by_scale.values()))
+        return next((name for name in named if name), "unknown")
+
+    @property
     def sentence(self) -> str:
         """What the intervals rest on."""
         others = [noise.source for noise in self.by_scale.values() if noise.source != self.source]
         if others:
             return (
                 "Noise was measured from runs repeated with other seeds; at scales without them it "
-                "is what law joint leaves over of the runs, its own error included."
+                f"is what law {self._residual_law} leaves over of the runs, its own error included."
             )
         return {
             "seeds": "Noise was measured from runs repeated with other seeds.",
             "residuals": (
-                "No run is repeated enough: as noise counts what law joint leaves over of "
+                f"No run is repeated enough: as noise counts what law {self.law} leaves over of "
                 "the runs, at least the standard error of the evaluation sample. Where that law "
                 "is wrong, its error counts as noise. Two or more seeds would measure the noise."
             ),
@@ -104,26 +112,26 @@ def student_deviation(degrees: int | None) -> float:
 UNKNOWN_NOISE = Noise(losses=None, objective=None, source="unknown")
 
 
-def estimate_noise(runs: Runs, target: Target) -> Noise:
+def estimate_noise(runs: Runs, objective: ObjectiveFunction) -> Noise:
     """Pool the spread of repeated runs; fall back on the evaluation's standard errors.
 
     Repeats count only from three degrees of freedom on: with fewer their spread is itself a matter
     of chance. `fit/uncertainty/residuals.py` adds what a law leaves over without repeats.
     """
-    pooled = _repeats(runs, target, MINIMUM_DEGREES)
+    pooled = _repeats(runs, objective, MINIMUM_DEGREES)
     if pooled is not None:
-        return with_scales(pooled, runs, lambda part: _repeats(part, target, OWN_DEGREES))
-    return evaluation_noise(runs, target)
+        return with_scales(pooled, runs, lambda part: _repeats(part, objective, OWN_DEGREES))
+    return evaluation_noise(runs, objective)
 
 
-def evaluation_noise(runs: Runs, target: Target) -> Noise:
+def evaluation_noise(runs: Runs, objective: ObjectiveFunction) -> Noise:
     """Noise as small as the standard errors of the evaluation sample say, where they are known."""
     if runs.errors is None:
         return UNKNOWN_NOISE
     losses = np.median(runs.errors, 0)
     return Noise(
         losses=losses,
-        objective=float(np.median(target.error(runs.losses, runs.errors))),
+        objective=float(np.median(objective.error(runs.losses, runs.errors))),
         source="evaluation",
         evaluation=losses,
     )
@@ -149,17 +157,17 @@ def indicators(group: NDArray[np.int64]) -> Floats:
     return (group[:, None] == np.unique(group)).astype(np.float64)
 
 
-def _repeats(runs: Runs, target: Target, least: int) -> Noise | None:
+def _repeats(runs: Runs, objective: ObjectiveFunction, least: int) -> Noise | None:
     """What label and seed do not explain; None with too few degrees of freedom.
 
     Runs of one scale and seed share their initialisation and samples (`shuffle_algo: paired`), so a
-    lucky seed lowers the losses of all of them alike and cancels when they are compared. What is
+    good seed lowers the losses of all of them alike and cancels when they are compared. What is
     left after the effects of labels and of scale-and-seed are taken out, as in a two-way analysis
     of variance, is the noise of a comparison.
     """
     labels = np.array([runs.labels.index(label) for label in runs.labels])
     effects = np.column_stack([indicators(labels), indicators(groups_of_seeds(runs))])
-    values = np.column_stack([target.value(runs.losses), runs.losses])
+    values = np.column_stack([objective.value(runs.losses), runs.losses])
     fitted, _, rank, _ = np.linalg.lstsq(effects, values, rcond=None)
     degrees = len(values) - int(rank)
     if degrees < least:

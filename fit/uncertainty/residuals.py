@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.joint import EffectiveTokens
+from mixscale.fit.laws.base import Law
 from mixscale.fit.uncertainty.noise import (
     MINIMUM_DEGREES,
     OWN_DEGREES,
@@ -24,27 +24,33 @@ _NEGLIGIBLE = 1e-9
 """Of the largest: slopes and directions below this are rounding errors."""
 
 
-def comparison_noise(runs: Runs, target: Target) -> Noise:
-    """Measure the noise from repeated runs; without them, from what the law `joint` leaves over.
+def comparison_noise(runs: Runs, objective: ObjectiveFunction, law: Law) -> Noise:
+    """Measure the noise from repeated runs; without them, from what a law leaves over.
 
-    So it is for each scale too: where only the smallest one is repeated, the others differ less by
-    luck. The standard error of the evaluation sample is the least that residuals count as.
+    So it is for each scale too: where only the smallest one is repeated, longer runs differ less
+    from repeat to repeat. The standard error of the evaluation sample is the least that residuals
+    count as.
+
+    Args:
+        runs: All runs.
+        objective: What is minimised.
+        law: A law that defines `residuals`.
     """
-    measured = estimate_noise(runs, target)
+    measured = estimate_noise(runs, objective)
     pooled = measured
     if measured.source != "seeds":
-        pooled = _residuals(runs, target, MINIMUM_DEGREES)
+        pooled = _residuals(runs, objective, law, MINIMUM_DEGREES)
     if pooled is None:
         return measured
 
-    def own(part: Runs) -> Noise | None:
-        repeated = measured.by_scale.get(float(part.scale[0]))
-        return repeated or _residuals(part, target, OWN_DEGREES)
+    def of_scale(runs: Runs) -> Noise | None:
+        repeated = measured.by_scale.get(float(runs.scale[0]))
+        return repeated or _residuals(runs, objective, law, OWN_DEGREES)
 
-    return with_scales(pooled, runs, own)
+    return with_scales(pooled, runs, of_scale)
 
 
-def _residuals(runs: Runs, target: Target, least: int) -> Noise | None:
+def _residuals(runs: Runs, objective: ObjectiveFunction, law: Law, least: int) -> Noise | None:
     """Deviations around the law; None with too few degrees of freedom.
 
     The law is fitted to each validation loss and to the mean of them that the objective weighs,
@@ -53,38 +59,40 @@ def _residuals(runs: Runs, target: Target, least: int) -> Noise | None:
     freedom as there are runs beyond tangents and effects, and would be the noise alone if the law
     were right. Where it is not, its error counts as noise.
     """
-    slopes = target.slope(runs.losses.mean(0))
+    slopes = objective.slope(runs.losses.mean(0))
     mean = runs.losses @ (slopes / slopes.sum())
-    deviation, degrees = _left_over(runs, np.column_stack([mean, runs.losses]))
+    deviation, degrees = _left_over(runs, np.column_stack([mean, runs.losses]), law)
     if degrees < least or not np.isfinite(deviation).all():
         return None
     deviation = deviation * student_deviation(degrees)
-    least_losses, least_objective = _evaluation(runs, target)
+    least_losses, least_objective = _evaluation(runs, objective)
     return Noise(
         losses=np.maximum(deviation[1:], least_losses),
         objective=max(float(deviation[0] * slopes.sum()), least_objective),
         source="residuals",
         degrees=degrees,
+        law=law.name,
         evaluation=None if runs.errors is None else least_losses,
     )
 
 
-def _evaluation(runs: Runs, target: Target) -> tuple[Floats, float]:
+def _evaluation(runs: Runs, objective: ObjectiveFunction) -> tuple[Floats, float]:
     """Standard errors of the (validation,) losses and of the objective; zeros where unknown."""
-    noise = evaluation_noise(runs, target)
+    noise = evaluation_noise(runs, objective)
     if noise.losses is None or noise.objective is None:
         return np.zeros(runs.losses.shape[1]), 0.0
     return noise.losses, noise.objective
 
 
-def _left_over(runs: Runs, values: Floats) -> tuple[Floats, int]:
+def _left_over(runs: Runs, values: Floats, law: Law) -> tuple[Floats, int]:
     """(columns,) deviation of (runs, columns) values around the law, with degrees of freedom."""
-    law = EffectiveTokens.of(runs.tokens)
-    theta = law.fit(runs.tokens, values[None], np.ones((1, len(runs))))[0]
+    assert law.residuals is not None
+    family = law.residuals(runs)
+    theta = family.fit(runs.points, values[None], np.ones((1, len(runs))))[0]
     shared = indicators(groups_of_seeds(runs))
-    residuals = values.T - law.predict(theta, runs.tokens)
+    residuals = values.T - family.predict(theta, runs.points)
     squares, ranks = np.empty(len(theta)), np.empty(len(theta), dtype=int)
-    for k, tangents in enumerate(law.tangents(theta, runs.tokens)):
+    for k, tangents in enumerate(family.tangents(theta, runs.points)):
         directions = _orthonormal(np.column_stack([shared, tangents]))
         left = residuals[k] - directions @ (directions.T @ residuals[k])
         squares[k], ranks[k] = (left**2).sum(), directions.shape[1]

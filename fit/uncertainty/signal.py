@@ -6,12 +6,12 @@ import numpy as np
 
 from mixscale.contracts.fit_record import Signal
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 from mixscale.fit.uncertainty.noise import Noise, groups_of_seeds, indicators
 
 
-def signal(runs: Runs, target: Target, noise: Noise) -> Signal | None:
+def signal(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Signal | None:
     """Compare the differences between runs with the noise of such a difference.
 
     That more tokens lower the objective tells nothing about the mixture: what tells is how much
@@ -22,7 +22,7 @@ def signal(runs: Runs, target: Target, noise: Noise) -> Signal | None:
 
     Args:
         runs: Of one scale.
-        target: The objective.
+        objective: The objective.
         noise: Of that scale.
 
     Returns:
@@ -38,7 +38,7 @@ def signal(runs: Runs, target: Target, noise: Noise) -> Signal | None:
     if degrees == 0:
         return None
     effects = _effects(runs, labels)
-    values = target.value(runs.losses)
+    values = objective.value(runs.losses)
 
     def squares(rows: Floats) -> tuple[float, float]:
         """Sums over rows: what was measured less the noise's share, and that share."""

@@ -487,14 +487,14 @@ def fit(
     asked = {name: value for name, value in options.items() if value not in (None, ())}
     if experiment is not None:
         _only_for_tables(mixtures, losses, predict, out, settings, asked)
-        from mixscale.fit.experiment import fit_experiment
+        from mixscale.fit.fit_experiment import fit_experiment
 
         folder = fit_experiment(experiment, law=law, bootstrap=bootstrap, seed=seed)
     elif mixtures is None or losses is None:
         raise click.UsageError("give EXPERIMENT, or both --mixtures and --losses")
     else:
+        from mixscale.fit.fit_tables import fit_tables
         from mixscale.fit.inputs.options import Options
-        from mixscale.fit.inputs.tables import fit_tables
 
         folder = fit_tables(
             mixtures,

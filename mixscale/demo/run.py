@@ -117,7 +117,7 @@ def _sweep(out: Path, workers: int | None, say: Say) -> None:
 
 def _fit(out: Path, say: Say) -> Path:
     from mixscale.contracts.fit_record import read_fit
-    from mixscale.fit.experiment import fit_experiment
+    from mixscale.fit.fit_experiment import fit_experiment
     from mixscale.fit.output.page import report
     from mixscale.fit.output.terminal import lines, render
 

@@ -101,7 +101,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_fit_and_sql_need_no_torch() -> None:
     code = (
-        "import sys, mixscale.fit.experiment, mixscale.fit.apply.run_yaml\n"
+        "import sys, mixscale.fit.fit_experiment, mixscale.fit.apply.run_yaml\n"
         "import mixscale.shards.sql.query, mixscale.shards.sql.domain_table\n"
         "print(sorted({'torch', 'composer', 'streaming'} & set(sys.modules)))"
     )

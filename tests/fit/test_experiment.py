@@ -13,9 +13,9 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import read_fit
 from mixscale.fit.apply.run_yaml import apply
 from mixscale.fit.arrays import Floats
-from mixscale.fit.experiment import fit_experiment
+from mixscale.fit.fit_experiment import fit_experiment
 from mixscale.fit.output.terminal import lines
-from mixscale.fit.scaling.stored_fit import project
+from mixscale.fit.scaling.stored_fit import mixture_at
 
 RUN_YAML = """\
 # the big run
@@ -115,7 +115,7 @@ def test_a_law_that_spans_scales_answers_any_budget_from_its_record(
     record = read_fit(folder)
     stored = record.mixtures[-1]
     assert stored.token_budget is not None
-    again = project(record, stored.token_budget)
+    again = mixture_at(record, stored.token_budget)
     assert again.proportions == pytest.approx(stored.proportions, abs=2e-4)
     assert again.predicted_objective == pytest.approx(stored.predicted_objective)
 

@@ -15,17 +15,18 @@ from mixscale.contracts.experiment import Constraints, GroupBound, Objective
 from mixscale.contracts.fit_record import read_fit
 from mixscale.fit.apply.exact_decimals import exact_shares
 from mixscale.fit.arrays import Floats
-from mixscale.fit.constraints.feasible import feasible_set
-from mixscale.fit.experiment import fit_experiment
-from mixscale.fit.inputs.objective import target
-from mixscale.fit.laws import law_named
+from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.fit_experiment import fit_experiment
+from mixscale.fit.inputs.objective import objective_function
+from mixscale.fit.inputs.points import PlannedRun
+from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.output.record import recommend
 from mixscale.fit.recommend import advise, average_at, step
-from mixscale.fit.scaling.projection import Measured, carry
-from mixscale.fit.scaling.stored_fit import allowed, project
+from mixscale.fit.scaling.projection import MeasuredOptima, project_shares
+from mixscale.fit.scaling.stored_fit import allowed, mixture_at
 from mixscale.fit.solution import Question
 from mixscale.fit.solve import solve
-from mixscale.fit.uncertainty.gain import Judge
+from mixscale.fit.uncertainty.gain import Predictor
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise
 from mixscale.fit.uncertainty.residuals import comparison_noise
 
@@ -68,24 +69,24 @@ def test_a_projection_does_not_run_past_where_optima_level_off(folder: Path) -> 
     record = read_fit(folder)
     truth = best_of(256e6)
     reach, feasible = record.reach, allowed(record, 256_000_000)
-    measured = Measured(
+    measured = MeasuredOptima(
         totals=np.array(reach.totals),
         shares=np.array(reach.shares),
-        free=np.array(reach.free),
+        interior=np.array(reach.free),
         slope_error=np.array(reach.slope_error),
         scale_error=np.array(reach.scale_error),
     )
-    line = carry(measured, 256e6, feasible)
+    line = project_shares(measured, measured.shares, 256e6, feasible)
     found = np.array([record.mixtures[-1].proportions[name] for name in DOMAINS])
     assert np.abs(line - truth).max() > 0.15
     assert np.abs(found - truth).max() < 0.06
-    assert any("does not bear out the whole" in warning for warning in record.warnings)
+    assert any("does not support the whole" in warning for warning in record.warnings)
 
 
 def test_any_budget_lies_between_those_that_were_asked_for(folder: Path) -> None:
     record = read_fit(folder)
     budgets = (16_000_000, 40_000_000, 256_000_000)
-    shares = [project(record, budget) for budget in budgets]
+    shares = [mixture_at(record, budget) for budget in budgets]
     assert shares[0] == record.mixtures[2]
     for name in DOMAINS:
         ends = sorted((shares[0].proportions[name], shares[2].proportions[name]))
@@ -114,18 +115,18 @@ def test_a_gain_that_a_second_law_does_not_see_is_not_acted_on() -> None:
     noise = 0.003 * np.random.default_rng(0).normal(size=len(design))
     runs = with_losses(design, (4 - effect @ slopes + noise)[:, None])
     other = with_losses(design, (4 - effect @ slopes[::-1] + noise)[:, None])
-    aim = target(Objective(), ("v",))
-    question = Question(target=aim, constraints=Constraints(), budgets=(), draws=100)
-    solution = solve(runs, law_named("ddo"), comparison_noise(runs, aim), question)
+    aim = objective_function(Objective(), ("v",))
+    question = Question(objective=aim, constraints=Constraints(), budgets=(), draws=100)
+    solution = solve(runs, law_named("ddo"), comparison_noise(runs, aim, reference_law()), question)
     assert solution.advice.change
     assert solution.advice.second_law == "joint"
 
     last = solution.scales[-1]
     assert last.draw_shares is not None
     opposed = law_named("joint").fit(other, aim, UNKNOWN_NOISE)
-    second = Judge(name="joint", law=opposed, draws=None, budget=last.scale)
+    second = Predictor(name="joint", law=opposed, draws=None, run=last.run)
     doubted = advise(
-        last.judge, last.shares, last.draw_shares, solution.current, last.feasible, second
+        last.predictor, last.shares, last.draw_shares, solution.current, last.feasible, second
     )
     assert doubted.interval is not None
     assert doubted.interval[0] > 0
@@ -143,10 +144,13 @@ def test_where_no_domain_answers_the_mixture_stays() -> None:
     runs = with_losses(design, losses[:, None])
     current = np.array([0.5, 0.3, 0.2])
     question = Question(
-        target=target(Objective(), ("v",)), constraints=Constraints(), budgets=(), current=current
+        objective=objective_function(Objective(), ("v",)),
+        constraints=Constraints(),
+        budgets=(),
+        current=current,
     )
     solution = solve(runs, law_named("ddo"), UNKNOWN_NOISE, question)
-    assert solution.scales[-1].law.silent() == runs.domains
+    assert solution.scales[-1].law.no_response() == runs.domains
     assert recommend(solution).action == "keep what you have"
     np.testing.assert_allclose(solution.answers[-1].recommended, current)
 
@@ -160,30 +164,30 @@ def test_means_between_known_budgets_are_interpolated() -> None:
 
 def test_ddo_keeps_groups_and_divergence(autoscale_runs: Callable) -> None:
     runs = autoscale_runs(1 / 3)
-    aim = target(Objective(metric="perplexity"), runs.validation)
+    aim = objective_function(Objective(metric="perplexity"), runs.validation)
     law = law_named("ddo").fit(
         runs, aim, Noise(losses=np.full(7, 0.002), objective=0.05, source="seeds", degrees=8)
     )
     prose = GroupBound(domains=("common_crawl", "c4"), ceiling=0.35)
     asked = Constraints(groups={"web": prose}, max_kl=0.15, floor=0.02)
-    feasible = feasible_set(asked, runs.domains)
-    shares = law.optimum(feasible, 1.2e9).tokens / 1.2e9
+    feasible, run = feasible_set(asked, runs.domains), PlannedRun(token_budget=1.2e9)
+    shares = law.optimum(feasible, run).shares
     assert shares[0] + shares[4] <= 0.35 + 1e-6
     assert feasible.divergence(shares) <= 0.15 + 1e-6
     draws = law.draws(np.random.default_rng(0), 5)
     assert draws is not None
-    drawn = draws.optima(feasible, 1.2e9) / 1.2e9
+    drawn = draws.optima(feasible, run)
     assert (drawn[:, [0, 4]].sum(1) <= 0.35 + 1e-6).all()
-    free = law.optimum(feasible_set(Constraints(floor=0.02), runs.domains), 1.2e9)
+    free = law.optimum(feasible_set(Constraints(floor=0.02), runs.domains), run)
     # No allowed mixture nearby is better.
     rng = np.random.default_rng(1)
-    values = law.objective(np.stack([shares, free.tokens / 1.2e9]) * 1.2e9)
+    values = law.predict_objective(run.with_shares(np.stack([shares, free.shares])))
     assert values[1] < values[0]
     for _ in range(200):
         other = np.clip(shares + 0.01 * rng.normal(size=7), 0.02, 1)
         other /= other.sum()
         if other[[0, 4]].sum() <= 0.35 and feasible.divergence(other) <= 0.15:
-            assert law.objective(other[None] * 1.2e9)[0] >= values[0] - 1e-7
+            assert law.predict_objective(run.with_shares(other[None]))[0] >= values[0] - 1e-7
 
 
 @pytest.mark.parametrize("count", [1, 3, 10, 49, 100, 300, 1000])
@@ -194,7 +198,7 @@ def test_equal_shares_of_any_number_of_domains_sum_to_one(count: int) -> None:
 
 
 def test_perplexities_named_as_losses_are_refused() -> None:
-    from mixscale.fit import fit_law
+    from mixscale.fit.mixing_law import fit_law
 
     shares = {"a": [0.2, 0.5, 0.7, 0.4], "b": [0.8, 0.5, 0.3, 0.6]}
     with pytest.raises(UserError, match="name its columns ppl_DOMAIN"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
 
 _SAME_SIZE = 0.01
@@ -23,17 +24,15 @@ class Inputs:
     unit: float
     with_total: bool
 
-    def __call__(self, tokens: Floats) -> Floats:
-        """(points, columns) of (points, domains) tokens."""
-        total = tokens.sum(-1, keepdims=True)
-        shares = tokens / total
+    def __call__(self, points: Points) -> Floats:
+        """(points, columns)."""
+        shares, total = points.shares, points.totals[:, None]
         return np.hstack([shares, np.log(total / self.unit)]) if self.with_total else shares
 
-    def chain(self, by_column: Floats, tokens: Floats) -> Floats:
-        """Turn (rows, columns) derivatives into (rows, domains) ones by tokens."""
-        total = tokens.sum()
-        shares = tokens / total
-        by_share = by_column[:, : len(tokens)]
+    def chain(self, by_column: Floats, point: Points) -> Floats:
+        """Turn (rows, columns) derivatives at one point into (rows, domains) ones by tokens."""
+        total, shares = float(point.totals[0]), point.shares[0]
+        by_share = by_column[:, : len(shares)]
         slopes = by_share - (by_share @ shares)[:, None]
         if self.with_total:
             slopes = slopes + by_column[:, -1:]

@@ -1,18 +1,21 @@
-"""What laws share that predict each validation loss by a smooth function of the tokens."""
+"""What laws share that predict each validation loss by a smooth function of the run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from mixscale.fit.arrays import Floats
-from mixscale.fit.constraints.feasible import Feasible, scale_into_bounds
-from mixscale.fit.inputs.objective import Target
+from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.inputs.objective import ObjectiveFunction
+from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import Optimum
+from mixscale.fit.laws.base import Law, Optimum
 from mixscale.fit.optimize.convex import Minimum, minimise
+from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise, student_scales
 
 STARTS = 12
@@ -31,7 +34,7 @@ class Family(Protocol):
 
     def fit(
         self,
-        tokens: Floats,
+        points: Points,
         losses: Floats,
         weight: Floats,
         start: Floats | None = None,
@@ -39,20 +42,20 @@ class Family(Protocol):
     ) -> Floats:
         """(draws, validation, parameters) of (draws, runs, validation) losses.
 
-        Tokens are (runs, domains), weights (draws, runs): how often each run counts. With `rng`
-        each draw also takes its own prior, see `mixscale.fit.laws.shared.shrinkage`.
+        Points are the runs, weights (draws, runs): how often each run counts. With `rng` each
+        draw also takes its own prior, see `mixscale.fit.laws.shared.shrinkage`.
         """
         ...
 
-    def predict(self, theta: Floats, tokens: Floats) -> Floats:
-        """(rows, points) losses of (points, domains) tokens under (rows, parameters).
+    def predict(self, theta: Floats, points: Points) -> Floats:
+        """(rows, points) losses under (rows, parameters).
 
         Rows are the validation domains in turn, once or for several draws.
         """
         ...
 
-    def slopes(self, theta: Floats, tokens: Floats) -> Floats:
-        """(rows, domains) derivatives of the losses by tokens at (domains,) tokens."""
+    def slopes(self, theta: Floats, point: Points) -> Floats:
+        """(rows, domains) derivatives of the losses by each domain's tokens, at one point."""
         ...
 
     def describe(self, theta: Floats) -> dict[str, Any]:
@@ -65,7 +68,7 @@ class SmoothLaw:
     """A fitted family."""
 
     domains: tuple[str, ...]
-    target: Target
+    objective: ObjectiveFunction
     family: Family
     theta: Floats
     """(validation, parameters)."""
@@ -73,20 +76,20 @@ class SmoothLaw:
     """What it was fitted to; absent when read back from a record."""
     noise: Noise = UNKNOWN_NOISE
 
-    def losses(self, tokens: Floats) -> Floats:
+    def predict_losses(self, points: Points) -> Floats:
         """(points, validation) losses in nats."""
-        return self.family.predict(self.theta, tokens).T
+        return self.family.predict(self.theta, points).T
 
-    def objective(self, tokens: Floats) -> Floats:
+    def predict_objective(self, points: Points) -> Floats:
         """(points,) objective."""
-        return self.target.value(self.losses(tokens))
+        return self.objective.value(self.predict_losses(points))
 
-    def optimum(self, feasible: Feasible, token_budget: float) -> Optimum:
+    def optimum(self, feasible: Feasible, run: PlannedRun) -> Optimum:
         """Minimise the objective over the allowed mixtures."""
-        found = self._minimum(self.theta, feasible, token_budget, None)
+        found = self._minimum(self.theta, feasible, run, None)
         exact = self.family.convex
         return Optimum(
-            tokens=found.shares * token_budget,
+            shares=found.shares,
             objective=found.value,
             exact=exact,
             how=(
@@ -100,33 +103,33 @@ class SmoothLaw:
         """Refit to the measured losses with noise added, each draw with its own prior.
 
         The noise of each validation loss is what the fit left over, widened for its parameters, or
-        what repeated runs showed if that is more. Most of it is the luck of a whole run, which all
-        its losses share: drawn for each loss alone it would cancel in their mean.
+        what repeated runs showed if that is more. Most of it belongs to a whole run, and all its
+        losses share it: drawn for each loss alone it would cancel in their mean.
         """
         if self.runs is None:
             return None
         count = min(count, MAX_DRAWS)
-        predicted = self.losses(self.runs.tokens)
+        predicted = self.predict_losses(self.runs.points)
         shape = (count, *predicted.shape)
         covariance, freedom = self._covariance(predicted)
         noise = rng.normal(size=shape) * student_scales(rng, count, freedom)[:, None, None]
         losses = self.runs.losses + noise @ _root(covariance)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
         weight = np.ones(shape[:2])
-        theta = self.family.fit(self.runs.tokens, losses, weight, start, rng)
+        theta = self.family.fit(self.runs.points, losses, weight, start, rng)
         return SmoothDraws(law=self, theta=theta)
 
-    def silent(self) -> tuple[str, ...]:
+    def no_response(self) -> tuple[str, ...]:
         """None: these laws put a useless domain at its floor by themselves."""
         return ()
 
-    def unclear(self) -> tuple[str, ...]:
+    def too_noisy(self) -> tuple[str, ...]:
         """None are detected."""
         return ()
 
     def parameters(self) -> dict[str, Any]:
         """Parameters by validation domain."""
-        names = self.target.validation
+        names = self.objective.validation
         return {
             name: self.family.describe(row) for name, row in zip(names, self.theta, strict=True)
         }
@@ -149,14 +152,14 @@ class SmoothLaw:
         return correlation * np.outer(wider, wider), freedom
 
     def _minimum(
-        self, theta: Floats, feasible: Feasible, total: float, start: Floats | None
+        self, theta: Floats, feasible: Feasible, run: PlannedRun, start: Floats | None
     ) -> Minimum:
         def function(shares: Floats) -> tuple[float, Floats]:
-            tokens = shares * total
-            losses = self.family.predict(theta, tokens[None])[:, 0]
-            slopes = self.family.slopes(theta, tokens)
-            value = float(self.target.value(losses))
-            return value, (self.target.slope(losses) @ slopes) * total
+            point = run.with_shares(shares[None])
+            losses = self.family.predict(theta, point)[:, 0]
+            slopes = self.family.slopes(theta, point)
+            value = float(self.objective.value(losses))
+            return value, (self.objective.slope(losses) @ slopes) * run.token_budget
 
         starts = _starts(feasible, 1 if self.family.convex else STARTS)
         if start is not None:
@@ -172,30 +175,63 @@ class SmoothDraws:
     theta: Floats
     """(draws, validation, parameters)."""
 
-    def optima(self, feasible: Feasible, token_budget: float) -> Floats:
-        """(draws, domains) optimal tokens."""
-        start = self.law.optimum(feasible, token_budget).tokens / token_budget
-        rows = [
-            self.law._minimum(theta, feasible, token_budget, start).shares for theta in self.theta
-        ]
-        return np.stack(rows) * token_budget
+    def optima(self, feasible: Feasible, run: PlannedRun) -> Floats:
+        """(draws, domains) optimal shares."""
+        start = self.law.optimum(feasible, run).shares
+        return np.stack(
+            [self.law._minimum(theta, feasible, run, start).shares for theta in self.theta]
+        )
 
-    def objective(self, tokens: Floats) -> Floats:
-        """(draws,) objective of (draws or 1, domains) tokens."""
+    def predict_objective(self, points: Points) -> Floats:
+        """(draws,) objective of as many points as draws, or of one."""
         predict, rows = self.law.family.predict, self.theta
-        if len(tokens) == 1:
-            losses = predict(rows.reshape(-1, rows.shape[-1]), tokens).reshape(rows.shape[:2])
+        if len(points) == 1:
+            losses = predict(rows.reshape(-1, rows.shape[-1]), points).reshape(rows.shape[:2])
         else:
-            pairs = zip(rows, tokens, strict=True)
-            losses = np.stack([predict(theta, row[None])[:, 0] for theta, row in pairs])
-        return self.law.target.value(losses)
+            assert len(points) == len(rows)
+            losses = np.stack(
+                [predict(theta, points.where([i]))[:, 0] for i, theta in enumerate(rows)]
+            )
+        return self.law.objective.value(losses)
 
 
-def fit_smooth(family: Family, runs: Runs, target: Target, noise: Noise) -> SmoothLaw:
+def smooth_law(name: str, family: Callable[[Runs], Family], **settings: Any) -> Law:
+    """A law that fits a family to every validation loss.
+
+    Args:
+        name: Of the law.
+        family: Makes the family for some runs.
+        settings: The other fields of `Law`.
+    """
+
+    def fit(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> SmoothLaw:
+        return fit_smooth(family(runs), runs, objective, noise)
+
+    def leave_out(
+        runs: Runs, objective: ObjectiveFunction, masks: Sequence[Bools]
+    ) -> Iterator[SmoothLaw]:
+        # All at once: a left-out run has weight zero.
+        weight = np.stack([~mask for mask in masks]).astype(np.float64)
+        losses = np.broadcast_to(runs.losses, (len(masks), *runs.losses.shape))
+        chosen = family(runs)
+        for theta in chosen.fit(runs.points, losses, weight):
+            yield SmoothLaw(
+                domains=runs.domains, objective=objective, family=chosen, theta=theta, runs=None
+            )
+
+    return Law(name=name, fit=fit, leave_out=leave_out, **settings)
+
+
+def fit_smooth(family: Family, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> SmoothLaw:
     """Fit a family to every validation loss."""
-    theta = family.fit(runs.tokens, runs.losses[None], np.ones((1, len(runs))))[0]
+    theta = family.fit(runs.points, runs.losses[None], np.ones((1, len(runs))))[0]
     return SmoothLaw(
-        domains=runs.domains, target=target, family=family, theta=theta, runs=runs, noise=noise
+        domains=runs.domains,
+        objective=objective,
+        family=family,
+        theta=theta,
+        runs=runs,
+        noise=noise,
     )
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Constraints, GroupBound
+from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.conflict import _rules, _satisfiable, _too_far, find_conflict
-from mixscale.fit.constraints.feasible import Feasible, feasible_set
+from mixscale.fit.constraints.feasible import Feasible
 
 NAMES = tuple("abcde")
 SHARES = st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8])

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Constraints, GroupBound
-from mixscale.fit.constraints.feasible import feasible_set, scale_into_bounds
+from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.optimize.convex import minimise
+from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.optimize.separable import separable_optimum
 
 DOMAINS = ("web", "code", "books", "wiki")

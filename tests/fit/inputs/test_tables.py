@@ -15,9 +15,9 @@ import pytest
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Constraints
 from mixscale.contracts.fit_record import read_fit
-from mixscale.fit import fit_law
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.tables import fit_tables
+from mixscale.fit.fit_tables import fit_tables
+from mixscale.fit.mixing_law import fit_law
 
 DOMAINS = ("web", "code", "books")
 

@@ -10,8 +10,9 @@ import pytest
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Constraints, Objective
-from mixscale.fit.constraints.feasible import feasible_set
-from mixscale.fit.inputs.objective import target
+from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.inputs.objective import objective_function
+from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.ddo import fit_ddo
 from mixscale.fit.uncertainty.noise import estimate_noise
@@ -22,10 +23,10 @@ FLOOR = 0.2 / 7
 
 def solve_weights(runs: Runs, floor: float) -> np.ndarray:
     """Optimal weights relative to the base, summing to 7 as in the notebook."""
-    objective = target(Objective(metric="perplexity"), runs.validation)
+    objective = objective_function(Objective(metric="perplexity"), runs.validation)
     law = fit_ddo(runs, objective, estimate_noise(runs, objective))
     feasible = feasible_set(Constraints(floor=floor), runs.domains)
-    return law.optimum(feasible, 1.2e9).tokens / (1.2e9 / 7)
+    return law.optimum(feasible, PlannedRun(token_budget=1.2e9)).shares * 7
 
 
 def test_curves_equal_the_published_parameters(
@@ -33,7 +34,7 @@ def test_curves_equal_the_published_parameters(
 ) -> None:
     # Three points fix three parameters: only the notebook's optimiser tolerance (1e-8) remains.
     runs = autoscale_runs(1 / 5)
-    objective = target(Objective(metric="perplexity"), runs.validation)
+    objective = objective_function(Objective(metric="perplexity"), runs.validation)
     curves = fit_ddo(runs, objective, estimate_noise(runs, objective)).curves
     published = rows(tables / "autoscale_ddo_solution.csv")
     for name, values in (("a", curves.a[0]), ("b", curves.b[0]), ("c", curves.c[0])):

@@ -11,10 +11,10 @@ from scipy.stats import spearmanr
 
 from mixscale.contracts.experiment import Objective
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.objective import target
+from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.tables import join, read_mixtures, read_table
-from mixscale.fit.laws import law_named
+from mixscale.fit.laws.registry import law_named
 from mixscale.fit.laws.selection import held_out_losses
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE
 
@@ -49,7 +49,7 @@ def redpajama(tables: Path, rows: Callable) -> Callable[[str], Runs]:
 
 
 def left_out_error(runs: Runs, law: str) -> float:
-    objective = target(Objective(), runs.validation)
+    objective = objective_function(Objective(), runs.validation)
     predicted = held_out_losses(law_named(law), runs, objective, UNKNOWN_NOISE)
     assert np.isfinite(predicted).all()
     return float(np.abs(predicted - runs.losses).mean())
@@ -79,9 +79,9 @@ def test_ranking_survives_a_larger_model(
     small, large = redpajama(size), redpajama("305M")
     published = rows(tables / "mixinglaws_valid_weights.csv")
     weights = {row["valid_domain"]: float(row["weight"]) for row in published}
-    objective = target(Objective(weights=weights), small.validation)
+    objective = objective_function(Objective(weights=weights), small.validation)
     law = law_named("joint").fit(small, objective, UNKNOWN_NOISE)
-    predicted = law.objective(large.tokens)
+    predicted = law.predict_objective(large.points)
     assert rank_correlation(predicted, objective.value(large.losses)) > least
 
 
@@ -109,8 +109,8 @@ def regmix(tables: Path) -> tuple[Runs, Runs]:
 def test_regmix_ranking(regmix: tuple[Runs, Runs], law: str, pile_cc: float, mean: float) -> None:
     train, test = regmix
     assert (len(train), len(test)) == (512, 256)
-    objective = target(Objective(), train.validation)
-    predicted = law_named(law).fit(train, objective, UNKNOWN_NOISE).losses(test.tokens)
+    objective = objective_function(Objective(), train.validation)
+    predicted = law_named(law).fit(train, objective, UNKNOWN_NOISE).predict_losses(test.points)
     column = train.validation.index("pile_cc")
     assert rank_correlation(predicted[:, column], test.losses[:, column]) >= pile_cc
     assert rank_correlation(predicted.mean(1), test.losses.mean(1)) >= mean

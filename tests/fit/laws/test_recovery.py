@@ -17,15 +17,18 @@ from benchmarks.recovery import (
     with_losses,
 )
 from mixscale.contracts.experiment import Constraints, Objective
-from mixscale.fit.inputs.objective import target
+from mixscale.fit.inputs.objective import objective_function
+from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws import law_named
+from mixscale.fit.laws.registry import law_named
 from mixscale.fit.solution import Question
 from mixscale.fit.solve import solve
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, estimate_noise
 
 FEW = {"ddo": 20, "joint": 4, "loglinear": 6, "bimix": 2, "linear": 6, "quadratic": 3}
+
+RUN = PlannedRun(token_budget=1.0)
 
 
 @pytest.mark.slow
@@ -50,7 +53,7 @@ def test_trees_find_the_optimum_of_trees() -> None:
     pytest.importorskip("lightgbm")
     rng = np.random.default_rng(3)
     trial = tree_trial(rng, 0.005, 256)
-    found = fit_trial(trial, "regmix").optimum(trial.feasible, 1.0).tokens
+    found = fit_trial(trial, "regmix").optimum(trial.feasible, RUN).shares
     values = trial.objective(np.stack([found, trial.optimum, np.full(4, 0.25), *trial.runs.tokens]))
     assert values[0] - values[1] < 0.1 * (np.median(values) - values[1])
 
@@ -61,17 +64,17 @@ def test_intervals_of_trees_come_from_resampled_runs() -> None:
     law = fit_trial(trial, "regmix")
     draws = law.draws(np.random.default_rng(0), 20)
     assert draws is not None
-    optima = draws.optima(trial.feasible, 1.0)
+    optima = draws.optima(trial.feasible, RUN)
     assert optima.shape == (20, 4)
     np.testing.assert_allclose(optima.sum(-1), 1)
     low, high = interval(optima)
-    found = law.optimum(trial.feasible, 1.0).tokens
+    found = law.optimum(trial.feasible, RUN).shares
     assert ((low <= found) & (found <= high)).mean() >= 0.75
     # Under its own draw each optimum is better than under the others, on average.
-    own = draws.objective(optima)
-    crossed = draws.objective(np.roll(optima, 1, axis=0))
+    own = draws.predict_objective(Points(tokens=optima))
+    crossed = draws.predict_objective(Points(tokens=np.roll(optima, 1, axis=0)))
     assert own.mean() < crossed.mean()
-    assert draws.objective(found[None]).shape == (20,)
+    assert draws.predict_objective(Points(tokens=found[None])).shape == (20,)
 
 
 @pytest.mark.slow
@@ -89,8 +92,8 @@ def test_advice_keeps_what_cannot_be_improved() -> None:
 
 
 def ask(feasible: Constraints, runs: Runs) -> Question:
-    objective = target(Objective(), runs.validation)
-    return Question(target=objective, constraints=feasible, budgets=(10**10,), draws=20)
+    objective = objective_function(Objective(), runs.validation)
+    return Question(objective=objective, constraints=feasible, budgets=(10**10,), draws=20)
 
 
 @settings(deadline=None, max_examples=30)
@@ -102,7 +105,7 @@ def test_any_response_gives_a_mixture(losses: list[float], scale: float) -> None
     values = 3 + (np.array(losses) - 3) * scale
     runs = with_losses(ddo_design(3, 2), values[:, None])
     question = ask(Constraints(), runs)
-    noise = estimate_noise(runs, question.target)
+    noise = estimate_noise(runs, question.objective)
     solution = solve(runs, law_named("ddo"), noise, question)
     for answer in solution.answers:
         assert answer.shares.sum() == pytest.approx(1)

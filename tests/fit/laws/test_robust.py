@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixscale.contracts.errors import UserError
-from mixscale.fit.api import fit_runs
+from mixscale.fit.fit_tables import fit_table_runs
 from mixscale.fit.inputs.options import TableSettings
 from mixscale.fit.inputs.tables import join, mixtures_of
-from mixscale.fit.laws import LAWS
+from mixscale.fit.laws.registry import LAWS
 from mixscale.fit.output.page import render_page
 from mixscale.fit.output.terminal import lines, render
 
@@ -72,7 +72,7 @@ def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> None:
         try:
             read = mixtures_of(mixtures, "m", asked.run_tokens)
             runs, notes = join(read, losses, "l")
-            found = fit_runs(
+            found = fit_table_runs(
                 runs, law=law, settings=asked, bootstrap=12, seed=0, name="f", warnings=notes,
                 content="0" * 16,
             )  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mixscale.fit.arrays import Floats
-from mixscale.fit.experiment import fit_experiment
+from mixscale.fit.fit_experiment import fit_experiment
 from mixscale.fit.output.page import report
 
 PROBE = """

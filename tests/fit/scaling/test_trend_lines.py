@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Floats
-from mixscale.fit.scaling.trend_lines import fit_projection, kept_part
+from mixscale.fit.scaling.trend_lines import explained_by_trend, fit_trend_lines
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def optima(tables: Path, rows: Callable) -> dict[float, Floats]:
 
 
 def test_the_published_chain(optima: dict[float, Floats]) -> None:
-    projection = fit_projection(np.array([0.3, 1.2]), np.stack([optima[0.3], optima[1.2]]))
+    projection = fit_trend_lines(np.array([0.3, 1.2]), np.stack([optima[0.3], optima[1.2]]))
     # Totals printed by the notebook at each repetition, in billions of tokens.
     printed = [5.000487243200733, 21.38933448443632, 93.22814586841008, 412.44002730550164]
     totals = [projection.quantities(step).sum() for step in (2.0, 3.0, 4.0, 5.0)]
@@ -37,7 +37,7 @@ def test_the_published_chain(optima: dict[float, Floats]) -> None:
 
 
 def test_any_total_is_hit_exactly(optima: dict[float, Floats]) -> None:
-    projection = fit_projection(np.array([0.3, 1.2]), np.stack([optima[0.3], optima[1.2]]))
+    projection = fit_trend_lines(np.array([0.3, 1.2]), np.stack([optima[0.3], optima[1.2]]))
     np.testing.assert_allclose(
         projection.at_total(5.000487243200733), projection.quantities(2.0), rtol=1e-9
     )
@@ -45,7 +45,7 @@ def test_any_total_is_hit_exactly(optima: dict[float, Floats]) -> None:
 
 
 def test_the_middle_scale(optima: dict[float, Floats]) -> None:
-    projection = fit_projection(np.array([0.3, 1.2]), np.stack([optima[0.3], optima[1.2]]))
+    projection = fit_trend_lines(np.array([0.3, 1.2]), np.stack([optima[0.3], optima[1.2]]))
     halfway = projection.quantities(0.5)
     assert halfway.sum() == pytest.approx(0.5961154447891214, rel=1e-8)
     # DDO found the 0.6B optimum on its own; the notebook calls the difference minimal.
@@ -55,7 +55,7 @@ def test_the_middle_scale(optima: dict[float, Floats]) -> None:
 def test_three_scales_are_least_squares(optima: dict[float, Floats]) -> None:
     totals = np.array([0.3, 0.6, 1.2])
     logs = np.log(np.stack([optima[t] for t in totals]))
-    projection = fit_projection(totals, np.exp(logs))
+    projection = fit_trend_lines(totals, np.exp(logs))
     slope, intercept = np.polyfit([0.0, 1.0, 2.0], logs, 1)
     np.testing.assert_allclose(projection.slope, slope, rtol=1e-9)
     np.testing.assert_allclose(projection.intercept, intercept, rtol=1e-9)
@@ -63,13 +63,13 @@ def test_three_scales_are_least_squares(optima: dict[float, Floats]) -> None:
 
 def test_slopes_that_differ_by_noise_alone_are_drawn_together() -> None:
     slope = np.array([1.0, 1.1, 0.9])
-    assert kept_part(slope, np.full(3, 0.5)) == 0
-    assert kept_part(slope, np.full(3, 1e-6)) == pytest.approx(1)
+    assert explained_by_trend(slope, np.full(3, 0.5)) == 0
+    assert explained_by_trend(slope, np.full(3, 1e-6)) == pytest.approx(1)
 
 
 def test_one_scale_cannot_be_projected() -> None:
     with pytest.raises(UserError, match="second scale"):
-        fit_projection(np.array([1.0]), np.ones((1, 3)))
+        fit_trend_lines(np.array([1.0]), np.ones((1, 3)))
 
 
 @settings(deadline=None, max_examples=60)
@@ -82,7 +82,7 @@ def test_the_total_is_met_whatever_the_optima(
 ) -> None:
     first, second = np.array(weights).T
     quantities = np.stack([first / first.sum(), 4 * second / second.sum()])
-    projection = fit_projection(np.array([1.0, 4.0]), quantities)
+    projection = fit_trend_lines(np.array([1.0, 4.0]), quantities)
     assert projection.at_total(4 * factor).sum() == pytest.approx(4 * factor, rel=1e-8)
 
 
@@ -90,7 +90,7 @@ def test_scales_count_by_their_precision() -> None:
     totals = np.array([1.0, 2.0, 4.0])
     shares = np.array([[0.5, 0.5], [0.4, 0.6], [0.2, 0.8]])
     error = np.array([1.0, 1.0, 1e-4])
-    projection = fit_projection(
+    projection = fit_trend_lines(
         totals, shares * totals[:, None], slope_error=np.full(2, 10.0), scale_error=error
     )
     np.testing.assert_allclose(projection.at_total(4.0) / 4, shares[-1], atol=1e-3)

@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.recovery import ddo_design
 from mixscale.contracts.experiment import Objective
-from mixscale.fit.inputs.objective import target
+from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.registry import reference_law
 from mixscale.fit.uncertainty.noise import estimate_noise
 from mixscale.fit.uncertainty.residuals import comparison_noise
 
@@ -40,7 +41,7 @@ def swarm(seeds: tuple[int, ...], luck: float, noise: float, generator: int) -> 
 
 @pytest.mark.parametrize("luck", [0.0, 0.05, 1.0])
 def test_the_luck_of_a_seed_is_no_noise_between_its_runs(luck: float) -> None:
-    aim = target(Objective(), ("x", "y"), None)
+    aim = objective_function(Objective(), ("x", "y"), None)
     found = [estimate_noise(swarm((1, 2), luck, 0.01, g), aim) for g in range(40)]
     assert {noise.source for noise in found} == {"seeds"}
     measured = np.mean([noise.losses for noise in found if noise.losses is not None])
@@ -50,7 +51,7 @@ def test_the_luck_of_a_seed_is_no_noise_between_its_runs(luck: float) -> None:
 
 
 def test_one_seed_tells_nothing() -> None:
-    aim = target(Objective(), ("x", "y"), None)
+    aim = objective_function(Objective(), ("x", "y"), None)
     assert estimate_noise(swarm((1,), 0.0, 0.01, 0), aim).source == "unknown"
 
 
@@ -78,9 +79,9 @@ def one_seed(scales: tuple[float, ...], noises: tuple[float, ...], generator: in
 
 @pytest.mark.parametrize("scales", [(1e6,), (1e6, 4e6)])
 def test_what_a_law_leaves_over_is_the_noise_of_one_seeds_runs(scales: tuple[float, ...]) -> None:
-    aim = target(Objective(), ("x", "y"), None)
+    aim = objective_function(Objective(), ("x", "y"), None)
     noise = (0.01,) * len(scales)
-    found = [comparison_noise(one_seed(scales, noise, g), aim) for g in range(40)]
+    found = [comparison_noise(one_seed(scales, noise, g), aim, reference_law()) for g in range(40)]
     assert {each.source for each in found} == {"residuals"}
     variances = [each.variance for each in found if each.variance is not None]
     # The truth is the law, so squares are right on average: 40 estimates with 5 degrees of freedom
@@ -89,23 +90,24 @@ def test_what_a_law_leaves_over_is_the_noise_of_one_seeds_runs(scales: tuple[flo
 
 
 def test_residuals_below_the_evaluations_error_are_not_believed() -> None:
-    aim = target(Objective(), ("x", "y"), None)
+    aim = objective_function(Objective(), ("x", "y"), None)
     runs = one_seed((1e6, 4e6), (0.001, 0.001), 0)
-    found = comparison_noise(replace(runs, errors=np.full(runs.losses.shape, 0.02)), aim)
+    with_errors = replace(runs, errors=np.full(runs.losses.shape, 0.02))
+    found = comparison_noise(with_errors, aim, reference_law())
     assert found.source == "residuals"
     assert found.objective == pytest.approx(0.02 / np.sqrt(2))
     assert found.losses == pytest.approx(0.02)
 
 
 def test_too_few_runs_leave_the_evaluations_error() -> None:
-    aim = target(Objective(), ("x", "y"), None)
+    aim = objective_function(Objective(), ("x", "y"), None)
     runs = one_seed((1e6,), (0.01,), 0).where(range(9))
-    assert comparison_noise(runs, aim).source == "evaluation"
-    assert comparison_noise(replace(runs, errors=None), aim).source == "unknown"
+    assert comparison_noise(runs, aim, reference_law()).source == "evaluation"
+    assert comparison_noise(replace(runs, errors=None), aim, reference_law()).source == "unknown"
 
 
 def test_longer_runs_have_a_noise_of_their_own() -> None:
-    aim = target(Objective(), ("x", "y"), None)
+    aim = objective_function(Objective(), ("x", "y"), None)
     parts = [swarm((1, 2, 3), 0.1, noise, 0) for noise in (0.03, 0.006)]
     runs = replace(
         parts[0],
@@ -123,7 +125,7 @@ def test_longer_runs_have_a_noise_of_their_own() -> None:
 
 
 def test_scales_without_repeats_take_their_noise_from_a_law() -> None:
-    aim = target(Objective(), ("x", "y"), None)
+    aim = objective_function(Objective(), ("x", "y"), None)
     first, again = one_seed((1e6, 4e6), (0.05, 0.005), 0), one_seed((1e6,), (0.05,), 1)
     runs = replace(
         first,
@@ -135,7 +137,7 @@ def test_scales_without_repeats_take_their_noise_from_a_law() -> None:
         labels=first.labels + again.labels,
         seeds=first.seeds + (2,) * len(again),
     )
-    found = comparison_noise(runs, aim)
+    found = comparison_noise(runs, aim, reference_law())
     assert (found.source, found.at(1e6).source, found.at(4e6).source) == (
         "seeds", "seeds", "residuals",
     )  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mixscale.contracts.experiment import Objective
-from mixscale.fit.api import choose
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import MIXTURE, Runs
+from mixscale.fit.mixing_law import choose
 
 DOMAINS = ("a", "b", "c")
 VALIDATION = ("v", "w", "x", "y")
@@ -34,9 +35,9 @@ def test_draws_scatter_as_much_as_repeated_experiments() -> None:
     rng = np.random.default_rng(0)
     corner = np.array([[0.8e6, 0.1e6, 0.1e6]])
     fits = [choose(experiment(rng), "linear", Objective()).fitted for _ in range(100)]
-    between = np.std([fit.objective(corner)[0] for fit in fits])
+    between = np.std([fit.predict_objective(Points(tokens=corner))[0] for fit in fits])
     draws = fits[0].draws(rng, 100)
     assert draws is not None
-    drawn = np.std(draws.objective(corner))
+    drawn = np.std(draws.predict_objective(Points(tokens=corner)))
     # Drawn for each of the four losses alone the luck would halve in their mean.
     assert 0.7 < drawn / between < 1.4

@@ -10,13 +10,13 @@ import pytest
 from benchmarks.recovery import TOTAL, ddo_design, swarm_runs, with_losses
 from mixscale.contracts.experiment import Objective
 from mixscale.contracts.fit_record import Recommendation, Scale, Signal
-from mixscale.fit.inputs.objective import target
+from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.output.signal_wording import sentence, warnings
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise
 from mixscale.fit.uncertainty.signal import signal
 
-AIM = target(Objective(), ("v",))
+AIM = objective_function(Objective(), ("v",))
 
 
 def known(deviation: float) -> Noise:
@@ -82,7 +82,7 @@ def test_unknown_noise_has_no_ratio() -> None:
 def scale(tokens: int, between: float, runs_each: float = 2) -> Scale:
     return Scale(
         scale_tokens=tokens, runs=20, base_objective=4.0, parameters={}, residual_rms=0.0,
-        silent=(), signal=Signal(change=0.1, between=between, noise=0.02, runs_each=runs_each),
+        no_response=(), signal=Signal(change=0.1, between=between, noise=0.02, runs_each=runs_each),
     )  # fmt: skip
 
 

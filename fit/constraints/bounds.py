@@ -1,0 +1,119 @@
+"""Constraints turned into bounds on the shares at one token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.experiment import Constraints
+from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.conflict import check_feasible
+from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.inputs.named_mixtures import shares_of
+
+
+def feasible_set(
+    constraints: Constraints,
+    domains: Sequence[str],
+    *,
+    token_budget: float | None = None,
+    available: Mapping[str, int] | None = None,
+) -> Feasible:
+    """Turn constraints into bounds on shares at one token budget.
+
+    Args:
+        constraints: What the experiment asks.
+        domains: Training domains.
+        token_budget: Tokens of the run; `max_epochs` needs it.
+        available: Training tokens that exist of each domain; `max_epochs` needs them.
+
+    Raises:
+        UserError: No mixture satisfies all of them; the message names a smallest set of
+            constraints that conflict. Or a constraint names an unknown domain.
+    """
+    _check_names(constraints, domains)
+    low, low_reason = _lower_bounds(constraints, domains)
+    high, high_reason = _upper_bounds(constraints, domains, token_budget, available)
+    groups = constraints.groups
+    feasible = Feasible(
+        domains=tuple(domains),
+        low=low,
+        high=high,
+        low_reason=tuple(low_reason),
+        high_reason=tuple(high_reason),
+        group_names=tuple(groups),
+        groups=np.array(
+            [[float(d in group.domains) for d in domains] for group in groups.values()]
+        ).reshape(len(groups), len(domains)),
+        group_low=np.array([group.floor for group in groups.values()], dtype=np.float64),
+        group_high=np.array([group.ceiling for group in groups.values()], dtype=np.float64),
+        prior=_prior(constraints, domains, available),
+        max_kl=constraints.max_kl,
+    )
+    check_feasible(feasible, token_budget)
+    return feasible
+
+
+def _check_names(constraints: Constraints, domains: Sequence[str]) -> None:
+    named = {
+        "floor": constraints.floor,
+        "ceiling": constraints.ceiling,
+        "fixed": constraints.fixed,
+        "prior": constraints.prior,
+    }
+    named |= {f"groups.{name}": group.domains for name, group in constraints.groups.items()}
+    for key, value in named.items():
+        if isinstance(value, float | int | str):
+            continue
+        unknown = sorted(set(value) - set(domains))
+        if unknown:
+            raise UserError(
+                f"constraints.{key}: {unknown} are not training domains; "
+                f"the domains are {list(domains)}"
+            )
+
+
+def _prior(
+    constraints: Constraints, domains: Sequence[str], available: Mapping[str, int] | None
+) -> Floats:
+    prior = constraints.prior
+    if prior == "natural" and not available:
+        raise UserError("constraints.prior: natural needs the number of available tokens")
+    return shares_of(prior, domains, available or {})
+
+
+def _by_domain(value: float | dict[str, float], domain: str, default: float) -> float:
+    return value.get(domain, default) if isinstance(value, dict) else value
+
+
+def _lower_bounds(constraints: Constraints, domains: Sequence[str]) -> tuple[Floats, list[str]]:
+    low, reasons = np.zeros(len(domains)), []
+    for i, domain in enumerate(domains):
+        fixed = constraints.fixed.get(domain)
+        low[i] = _by_domain(constraints.floor, domain, 0.0) if fixed is None else fixed
+        reasons.append("floor" if fixed is None else "fixed")
+    return low, reasons
+
+
+def _upper_bounds(
+    constraints: Constraints,
+    domains: Sequence[str],
+    token_budget: float | None,
+    available: Mapping[str, int] | None,
+) -> tuple[Floats, list[str]]:
+    high, reasons = np.ones(len(domains)), []
+    for i, domain in enumerate(domains):
+        fixed = constraints.fixed.get(domain)
+        if fixed is not None:
+            high[i] = fixed
+            reasons.append("fixed")
+            continue
+        high[i] = _by_domain(constraints.ceiling, domain, 1.0)
+        reasons.append("ceiling")
+        if constraints.max_epochs and token_budget and available and domain in available:
+            epochs_bound = constraints.max_epochs * available[domain] / token_budget
+            if epochs_bound < high[i]:
+                high[i], reasons[i] = epochs_bound, "max_epochs"
+    return high, reasons

@@ -1,0 +1,118 @@
+"""Runs read from the records of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.run_record import RunRecord, read_sweep, sweep_records
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """The runs of an experiment, and those it lacks."""
+
+    records: tuple[RunRecord, ...]
+    """Finished."""
+    warnings: tuple[str, ...]
+
+
+def gather(out: Path, name: str) -> Gathered:
+    """Read the finished runs of a sweep.
+
+    Raises:
+        UserError: The sweep was never started, or no run has finished.
+    """
+    planned = read_sweep(out, name).run_ids
+    records = tuple(sweep_records(out, name))
+    ended = {record.run_id for record in records}
+    missing = [run_id for run_id in planned if run_id not in ended]
+    broken = [record for record in records if record.status != "finished"]
+    finished = tuple(record for record in records if record.status == "finished")
+    warnings = []
+    if missing:
+        warnings.append(
+            f"{len(missing)} of {len(planned)} planned runs are missing: {_some(missing)}. "
+            "`mixscale sweep` with the same experiment runs them."
+        )
+    if broken:
+        names = [f"{record.run_id} ({record.status})" for record in broken]
+        warnings.append(f"{len(broken)} runs did not finish and are left out: {_some(names)}.")
+    if not finished:
+        raise UserError(f"{out}: experiment {name} has no finished run. " + " ".join(warnings))
+    return Gathered(records=finished, warnings=tuple(warnings))
+
+
+def runs_from_records(records: Sequence[RunRecord]) -> Runs:
+    """Gather finished run records.
+
+    Raises:
+        UserError: There are none, or they do not share their domains.
+    """
+    if not records:
+        raise UserError("no finished run to fit; `mixscale sweep experiment.yaml` runs them")
+    domains = tuple(records[0].domains)
+    validation = tuple(records[0].evaluation)
+    for record in records:
+        for key, names in (("domains", domains), ("evaluation", validation)):
+            differing = sorted(set(getattr(record, key)) ^ set(names))
+            if differing:
+                raise UserError(
+                    f"run {record.run_id}: {key} differ from run {records[0].run_id}: {differing}; "
+                    "the runs of one experiment must share them"
+                )
+    errors = _by_validation(records, validation, "standard_error")
+    return Runs(
+        domains=domains,
+        validation=validation,
+        tokens=np.array([[r.domains[d].seen_tokens for d in domains] for r in records], float),
+        losses=_by_validation(records, validation, "loss_nats"),
+        errors=errors if np.isfinite(errors).all() else None,
+        scale=np.array([r.scale_tokens or r.token_budget for r in records], float),
+        changed=tuple(_changed(record) for record in records),
+        labels=tuple(_label(record) for record in records),
+        seeds=tuple(record.seed for record in records),
+        unique_tokens=np.array(
+            [[r.domains[d].available_tokens for d in domains] for r in records], float
+        ),
+        parameters=np.array([record.parameters for record in records], float),
+    )
+
+
+def bits_per_nat(records: Sequence[RunRecord], validation: Sequence[str]) -> Floats:
+    """(validation,) bits per byte of a loss of one nat, from the measured pairs; nan without."""
+    bits = _by_validation(records, validation, "bits_per_byte")
+    return (bits / _by_validation(records, validation, "loss_nats")).mean(0)
+
+
+def _by_validation(records: Sequence[RunRecord], names: Sequence[str], field: str) -> Floats:
+    rows = [[getattr(r.evaluation[name], field) for name in names] for r in records]
+    return np.array(rows, dtype=np.float64)
+
+
+def _changed(record: RunRecord) -> str:
+    if record.role == "base":
+        return BASE
+    if record.role in ("increased", "reduced") and record.domain is not None:
+        return record.domain
+    return MIXTURE
+
+
+def _label(record: RunRecord) -> str:
+    scale = record.scale_tokens or record.token_budget
+    if record.role == "mixture":
+        return f"{record.mixture}@{scale}"
+    if record.role == "single":
+        return record.run_id
+    return f"{record.role} {record.domain or ''} {record.factor:g}@{scale}"
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

@@ -1,0 +1,81 @@
+"""The one way from measured runs to a fitted law with its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mixscale.contracts.experiment import BaseMixture, Constraints, Objective
+from mixscale.contracts.fit_record import FitRecord
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.named_mixtures import shares_of
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.mixing_law import MixingLaw, choose
+from mixscale.fit.output.record import Provenance, fit_record
+from mixscale.fit.solution import Question
+from mixscale.fit.solve import solve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of runs, wherever they come from."""
+
+    law: str = "auto"
+    objective: Objective = field(default_factory=Objective)
+    constraints: Constraints = field(default_factory=Constraints)
+    budgets: tuple[int, ...] = ()
+    """Token budgets to project the mixture to, increasing."""
+    available: Mapping[str, int] = field(default_factory=dict)
+    """Training tokens that exist of each domain."""
+    current: BaseMixture = "uniform"
+    """The mixture in use, which gains are over."""
+    draws: int = 1000
+    """Resamples behind the intervals; 0 for none."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A fitted law with its record."""
+
+    law: MixingLaw
+    record: FitRecord
+
+
+def fit_runs(
+    runs: Runs,
+    request: Request,
+    provenance: Callable[[str], Provenance],
+    bits_per_nat: Floats | None = None,
+) -> Fit:
+    """Choose a law, find the mixtures and describe both.
+
+    Args:
+        runs: Measured runs.
+        request: What is asked of them.
+        provenance: Says where the fit comes from, given the name of the law that was chosen.
+        bits_per_nat: (validation,) for the metric `bits_per_byte`.
+
+    Raises:
+        UserError: The runs do not suit the law or the request.
+    """
+    chosen = choose(runs, request.law, request.objective, bits_per_nat)
+    question = Question(
+        objective=chosen.objective,
+        constraints=request.constraints,
+        budgets=request.budgets,
+        available=request.available,
+        current=shares_of(request.current, runs.domains, request.available),
+        draws=request.draws,
+        seed=request.seed,
+    )
+    record = fit_record(
+        solve(runs, chosen.law, chosen.noise, question),
+        law=chosen.law,
+        objective=request.objective,
+        question=question,
+        noise=chosen.noise,
+        scores=chosen.scores,
+        provenance=provenance(chosen.name),
+    )
+    return Fit(law=chosen, record=record)
