@@ -33,11 +33,28 @@ def feasible_set(
         UserError: No mixture satisfies all of them; the message names a smallest set of
             constraints that conflict. Or a constraint names an unknown domain.
     """
+    feasible = bounds(constraints, domains, token_budget=token_budget, available=available)
+    check_feasible(feasible, token_budget)
+    return feasible
+
+
+def bounds(
+    constraints: Constraints,
+    domains: Sequence[str],
+    *,
+    token_budget: float | None = None,
+    available: Mapping[str, int] | None = None,
+) -> Feasible:
+    """The same without asking whether any mixture satisfies them.
+
+    Raises:
+        UserError: A constraint names an unknown domain.
+    """
     _check_names(constraints, domains)
     low, low_reason = _lower_bounds(constraints, domains)
     high, high_reason = _upper_bounds(constraints, domains, token_budget, available)
     groups = constraints.groups
-    feasible = Feasible(
+    return Feasible(
         domains=tuple(domains),
         low=low,
         high=high,
@@ -52,8 +69,6 @@ def feasible_set(
         prior=_prior(constraints, domains, available),
         max_kl=constraints.max_kl,
     )
-    check_feasible(feasible, token_budget)
-    return feasible
 
 
 def _check_names(constraints: Constraints, domains: Sequence[str]) -> None:

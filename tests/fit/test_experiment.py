@@ -15,7 +15,6 @@ from mixscale.fit.apply.run_yaml import apply
 from mixscale.fit.arrays import Floats
 from mixscale.fit.fit_experiment import fit_experiment
 from mixscale.fit.output.terminal import lines
-from mixscale.fit.scaling.stored_fit import mixture_at
 
 RUN_YAML = """\
 # the big run
@@ -105,19 +104,6 @@ def test_auto_compares_the_laws_and_takes_the_best(
     scored = [score for score in record.laws if score.held_out is not None]
     assert len(scored) >= 5
     assert next(s for s in record.laws if s.law == "regmix").note == "needs 96 runs to be compared"
-
-
-@pytest.mark.parametrize("law", ["joint", "bimix"])
-def test_a_law_that_spans_scales_answers_any_budget_from_its_record(
-    tmp_path: Path, write_ddo_sweep: Callable, law: str
-) -> None:
-    folder = fit_experiment(write_ddo_sweep(tmp_path, useful_web), law=law, bootstrap=0)
-    record = read_fit(folder)
-    stored = record.mixtures[-1]
-    assert stored.token_budget is not None
-    again = mixture_at(record, stored.token_budget)
-    assert again.proportions == pytest.approx(stored.proportions, abs=2e-4)
-    assert again.predicted_objective == pytest.approx(stored.predicted_objective)
 
 
 def test_pure_noise_keeps_what_you_have(tmp_path: Path, write_ddo_sweep: Callable) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.optimize import LinearConstraint, linprog, minimize
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Constraints, GroupBound
-from mixscale.fit.constraints.bounds import feasible_set
-from mixscale.fit.constraints.conflict import _rules, _satisfiable, _too_far, find_conflict
-from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.constraints.bounds import bounds, feasible_set
+from mixscale.fit.constraints.conflict import find_conflict
 
 NAMES = tuple("abcde")
 SHARES = st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8])
@@ -41,28 +41,77 @@ def asked(draw: st.DrawFn) -> tuple[tuple[str, ...], Constraints]:
     )
 
 
-def unchecked(domains: tuple[str, ...], constraints: Constraints) -> Feasible:
-    """The set of mixtures without the complaint that there is none."""
-    import mixscale.fit.constraints.conflict
-
-    kept = mixscale.fit.constraints.conflict.check_feasible
-    mixscale.fit.constraints.conflict.check_feasible = lambda feasible, token_budget: None
-    try:
-        return feasible_set(constraints, domains)
-    finally:
-        mixscale.fit.constraints.conflict.check_feasible = kept
+Rule = tuple[np.ndarray, np.ndarray]
+"""Rows and limits of one constraint as the user wrote it: `rows @ shares <= limits`."""
 
 
-def smallest_by_trying(feasible: Feasible) -> int | None:
-    rules, count = _rules(feasible), len(feasible.domains)
-    for size in range(len(rules) + 2):
-        for chosen in itertools.combinations(rules, size):
-            if not _satisfiable(chosen, count):
-                return size
-        if feasible.max_kl is None or not size:
+def rules_of(domains: tuple[str, ...], constraints: Constraints) -> list[Rule]:
+    """The constraints but `max_kl`, written down without the code under test."""
+    unit = dict(zip(domains, np.eye(len(domains)), strict=True))
+    assert isinstance(constraints.floor, dict)
+    assert isinstance(constraints.ceiling, dict)
+    rules = []
+    for domain, row in unit.items():
+        if domain in constraints.fixed:
+            share = constraints.fixed[domain]
+            rules.append((np.stack([row, -row]), np.array([share, -share])))
             continue
-        for chosen in itertools.combinations(rules, size - 1):
-            if _too_far(feasible, chosen):
+        if constraints.floor.get(domain, 0.0) > 0:
+            rules.append((-row[None], np.array([-constraints.floor[domain]])))
+        if constraints.ceiling.get(domain, 1.0) < 1:
+            rules.append((row[None], np.array([constraints.ceiling[domain]])))
+    for group in constraints.groups.values():
+        row = np.sum([unit[domain] for domain in group.domains], axis=0)
+        if group.floor > 0:
+            rules.append((-row[None], np.array([-group.floor])))
+        if group.ceiling < 1:
+            rules.append((row[None], np.array([group.ceiling])))
+    return rules
+
+
+def stacked(rules: Sequence[Rule], count: int) -> Rule:
+    rows = np.concatenate([np.zeros((0, count)), *(rows for rows, _ in rules)])
+    return rows, np.concatenate([np.zeros(0), *(limits for _, limits in rules)])
+
+
+def possible(rules: Sequence[Rule], count: int) -> bool:
+    rows, limits = stacked(rules, count)
+    result = linprog(
+        np.zeros(count), A_ub=rows, b_ub=limits + 1e-9, A_eq=np.ones((1, count)), b_eq=[1.0]
+    )
+    return result.status == 0
+
+
+def least_divergence(rules: Sequence[Rule], count: int) -> float:
+    """Smallest divergence from the uniform prior, nats, by an interior-point method."""
+    rows, limits = stacked(rules, count)
+    result = minimize(
+        lambda p: float((p * np.log(np.maximum(p, 1e-300) * count)).sum()),
+        np.full(count, 1 / count),
+        jac=lambda p: np.log(np.maximum(p, 1e-300) * count) + 1,
+        method="trust-constr",
+        bounds=[(1e-9, 1)] * count,
+        constraints=[
+            LinearConstraint(np.ones((1, count)), 1.0, 1.0),
+            *([LinearConstraint(rows, -np.inf, limits)] if len(rows) else []),
+        ],
+        options={"gtol": 1e-9, "maxiter": 2000},
+    )
+    return float(result.fun)
+
+
+def smallest_by_trying(domains: tuple[str, ...], constraints: Constraints) -> int | None:
+    rules, count = rules_of(domains, constraints), len(domains)
+    for size in range(len(rules) + 2):
+        if any(not possible(few, count) for few in itertools.combinations(rules, size)):
+            return size
+        if constraints.max_kl is None or not size:
+            continue
+        for few in itertools.combinations(rules, size - 1):
+            divergence = least_divergence(few, count)
+            # So near the limit the two solvers may round to different sides.
+            assume(abs(divergence - constraints.max_kl) > 1e-3)
+            if divergence > constraints.max_kl:
                 return size
     return None
 
@@ -70,18 +119,17 @@ def smallest_by_trying(feasible: Feasible) -> int | None:
 @settings(deadline=None, max_examples=25)
 @given(asked())
 def test_no_smaller_set_conflicts(question: tuple[tuple[str, ...], Constraints]) -> None:
-    feasible = unchecked(*question)
-    assume(len(_rules(feasible)) <= 7)
-    found, least = find_conflict(feasible), smallest_by_trying(feasible)
+    domains, constraints = question
+    assume(len(rules_of(domains, constraints)) <= 7)
+    found, least = find_conflict(bounds(constraints, domains)), smallest_by_trying(*question)
     assert (found is None) == (least is None)
     if found is not None:
         assert len(found) == least
         assert found.proven
 
 
-def test_a_hundred_domains_take_no_time() -> None:
+def test_a_hundred_domains() -> None:
     domains = tuple(f"d{i}" for i in range(100))
-    started = time.perf_counter()
     with pytest.raises(UserError) as caught:
         feasible_set(Constraints(floor=0.02), domains)
     # 51 floors of 0.02 are more than 1, 50 are not.
@@ -95,7 +143,6 @@ def test_a_hundred_domains_take_no_time() -> None:
             ),
             domains,
         )
-    assert time.perf_counter() - started < 10
 
 
 def test_what_cannot_be_proven_is_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -65,8 +66,21 @@ def ddo_tokens(rng: np.random.Generator, domains: int, seeds: int) -> tuple[dict
     )
 
 
-def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> None:
-    """Fit and show it; warnings of the libraries count as failures."""
+REFUSALS = (
+    r"\d+ runs have a mixture with losses; 3 are the least",
+    r"perplexity of a loss of",
+    r"law \w+ can be fitted to these runs",
+    r"a share is missing or negative",
+    r"constraints: no mixture is possible",
+    r"validation domains \[.*\] are no training domains",
+    r"law ddo: there is no base run",
+)
+"""The only reasons for which tables like these may be refused."""
+
+
+def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> bool:
+    """Fit and show it; warnings of the libraries count as failures. Whether it was answered."""
+    refused = ""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -76,8 +90,11 @@ def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> None:
                 runs, law=law, settings=asked, bootstrap=12, seed=0, name="f", warnings=notes,
                 content="0" * 16,
             )  # fmt: skip
-        except UserError:
-            return
+        except UserError as error:
+            refused = str(error)
+    if refused:
+        assert re.search("|".join(REFUSALS), refused), refused
+        return False
     record = found.record
     for mixture in record.mixtures:
         for shares in (mixture.proportions, mixture.recommended):
@@ -90,6 +107,7 @@ def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> None:
     assert render(record).row_count == len(record.domains)
     assert list(lines(record))
     assert record.fit_id in render_page(record, {})
+    return True
 
 
 @settings(deadline=None, max_examples=40)
@@ -117,7 +135,10 @@ def test_any_swarm_is_answered(
     values = {"objective": {"metric": metric}, "run_tokens": tokens}
     if tokens:
         values["targets"] = [10**11]
-    check(mixtures, losses, law, TableSettings.model_validate(values))
+    answered = check(mixtures, losses, law, TableSettings.model_validate(values))
+    usual = kind in ("plain", "outlier", "tiny differences", "duplicates", "zero column")
+    if usual and rows >= 3 and law not in ("ddo", "bimix", "auto") and metric == "loss":
+        assert answered
 
 
 @settings(deadline=None, max_examples=15)
@@ -137,10 +158,11 @@ def test_any_ddo_design_is_answered(
         constraints["groups"] = {"two": {"domains": ["d0", "d1"], "ceiling": 0.5}}
         constraints["max_kl"] = 1.0
     asked = TableSettings.model_validate({"constraints": constraints, "targets": [10**8]})
-    check(mixtures, losses, law, asked)
+    answered = check(mixtures, losses, law, asked)
+    assert answered or groups
 
 
 def test_a_hundred_domains() -> None:
     mixtures, losses = tables(np.random.default_rng(0), "plain", 100, 60, 2)
     values = {"constraints": {"floor": 0.001}}
-    check(mixtures, losses, "joint", TableSettings.model_validate(values))
+    assert check(mixtures, losses, "joint", TableSettings.model_validate(values))
