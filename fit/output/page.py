@@ -230,7 +230,7 @@ def _signal(record: FitRecord) -> str:
     heads += ["noise of a comparison", "ratio", "runs of each"]
     return _table(heads, rows) + (
         "<p>Root mean squares of the objective without what the noise adds. The ratio is that of "
-        f"the difference and the noise; below {ENOUGH:g} the mixture found is mostly luck.</p>"
+        f"the difference and the noise; below {ENOUGH:g} the mixture found is mostly noise.</p>"
     )
 
 

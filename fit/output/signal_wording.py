@@ -45,7 +45,7 @@ def _too_low(low: Sequence[tuple[Scale, Signal]]) -> str:
     text = (
         f"{_at(*(scale for scale, _ in low))}the differences that tell "
         f"{'mixtures' if found.change is None else 'domains'} apart are {times} times the noise of "
-        f"a comparison; below {ENOUGH:g} the best mixture found is mostly luck. To reach "
+        f"a comparison; below {ENOUGH:g} the best mixture found is mostly noise. To reach "
         f"{ENOUGH:g} takes {_runs([_needed(signal) for _, signal in low], found)}."
     )
     return text[0].upper() + text[1:]

@@ -142,7 +142,7 @@ def test_the_summary_says_what_the_runs_can_tell(tmp_path: Path, write_ddo_sweep
         assert scale.signal.ratio > 4
         assert scale.signal.runs_each == 3
     assert any(text.startswith("at 4M tokens changing a domain moves") for text in said)
-    assert not any("mostly luck" in text for text in said)
+    assert not any("mostly noise" in text for text in said)
     assert "Signal and noise" in (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -150,7 +150,7 @@ def test_too_much_noise_is_said_with_what_helps(tmp_path: Path, write_ddo_sweep:
     experiment = write_ddo_sweep(tmp_path, useful_web, noise=0.3)
     record = read_fit(fit_experiment(experiment, law="ddo", bootstrap=200))
     assert record.recommended.action == "keep what you have"
-    (warning,) = [text for text in record.warnings if "mostly luck" in text]
+    (warning,) = [text for text in record.warnings if "mostly noise" in text]
     assert "runs of each mixture instead of 3, a larger scale, or a recipe" in warning
 
 

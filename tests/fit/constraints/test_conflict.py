@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,6 +86,7 @@ def possible(rules: Sequence[Rule], count: int) -> bool:
 def least_divergence(rules: Sequence[Rule], count: int) -> float:
     """Smallest divergence from the uniform prior, nats, by an interior-point method."""
     rows, limits = stacked(rules, count)
+    upper: Any = limits  # scipy's annotations know no arrays here
     result = minimize(
         lambda p: float((p * np.log(np.maximum(p, 1e-300) * count)).sum()),
         np.full(count, 1 / count),
@@ -93,7 +95,7 @@ def least_divergence(rules: Sequence[Rule], count: int) -> float:
         bounds=[(1e-9, 1)] * count,
         constraints=[
             LinearConstraint(np.ones((1, count)), 1.0, 1.0),
-            *([LinearConstraint(rows, -np.inf, limits)] if len(rows) else []),
+            *([LinearConstraint(rows, -np.inf, upper)] if len(rows) else []),
         ],
         options={"gtol": 1e-9, "maxiter": 2000},
     )

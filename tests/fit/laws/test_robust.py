@@ -80,7 +80,7 @@ REFUSALS = (
 
 def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> bool:
     """Fit and show it; warnings of the libraries count as failures. Whether it was answered."""
-    refused = ""
+    found, refused = None, ""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -95,6 +95,7 @@ def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> bool:
     if refused:
         assert re.search("|".join(REFUSALS), refused), refused
         return False
+    assert found is not None
     record = found.record
     for mixture in record.mixtures:
         for shares in (mixture.proportions, mixture.recommended):
