@@ -20,10 +20,11 @@ import numpy as np
 from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.inputs.mixture_table import mixtures_of
 from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.inputs.tables import join, read_mixtures, read_table
+from mixscale.fit.inputs.tables import join, read_table
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.optimize.separable import separable_optimum
 from mixscale.fit.solution import Question
@@ -197,7 +198,7 @@ def larger_models(tables: Path, folder: Path) -> None:
 
 
 def _regmix(tables: Path, part: str) -> Runs:
-    mixtures = read_mixtures(tables / f"regmix_{part}_1m_mixture.csv")
+    mixtures = mixtures_of(read_table(tables / f"regmix_{part}_1m_mixture.csv"), "mixtures")
     return join(mixtures, read_table(tables / f"regmix_{part}_1m_loss.csv"), part)[0]
 
 

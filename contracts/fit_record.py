@@ -195,6 +195,34 @@ class LawScore(Config):
     """Why a law was left out."""
 
 
+class ReadResult(Config):
+    """A column of results as it was understood."""
+
+    column: str
+    metric: str
+    """`loss` (nats per token), `perplexity` (read as its logarithm) or `bits_per_byte`."""
+
+
+class TableReading(Config):
+    """How the columns of the tables behind a fit were understood."""
+
+    domains: tuple[str, ...]
+    unit: Literal["shares", "percent", "tokens"]
+    """Of the domains' columns."""
+    results: dict[str, ReadResult]
+    """By validation domain."""
+    roles: dict[str, str] = Field(default_factory=dict)
+    """Column by what it says of a run: tokens, parameters, seed, step, state, scale."""
+    ignored: dict[str, str] = Field(default_factory=dict)
+    """Why, by column that took no part."""
+    key: str | None = None
+    """The column that joined the tables; null when rows were joined by their order."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Why, by run that took no part."""
+    unmatched_rows: int = Field(default=0, ge=0)
+    """Rows of either table without a partner in the other."""
+
+
 class FitRecord(Config):
     """The whole result of one fit."""
 
@@ -223,6 +251,8 @@ class FitRecord(Config):
     bootstrap: int = Field(ge=0)
     cost: Cost
     run_ids: tuple[str, ...] = ()
+    reading: TableReading | None = None
+    """How the tables were understood; null for the runs of an experiment."""
     versions: dict[str, str]
 
 

@@ -14,14 +14,16 @@ import numpy as np
 
 from mixscale.contracts.atomic import atomic_write, write_json
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.fit_record import Cost, Mixture, write_fit
-from mixscale.fit.inputs.options import Options, TableSettings, table_settings
+from mixscale.contracts.fit_record import Cost, Mixture, TableReading, write_fit
+from mixscale.fit.inputs.mixture_table import Mixtures, mixtures_of
+from mixscale.fit.inputs.options import Options, TableSettings, column_choice, table_settings
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.inputs.tables import Mixtures, join, mixtures_of, read_mixtures, read_table
+from mixscale.fit.inputs.tables import join, read_table
 from mixscale.fit.laws.base import FittedLaw
 from mixscale.fit.output.page import report
 from mixscale.fit.output.record import Provenance
+from mixscale.fit.output.wording import reading_remarks
 from mixscale.fit.pipeline import Fit, Request, fit_runs
 
 
@@ -39,11 +41,13 @@ def fit_tables(
 ) -> Path:
     """Fit a law to two tables (wide CSV or Parquet), as `fit_experiment` does to run records.
 
-    Mixtures: a column for each domain (named `w_<domain>`, or every numeric column that is not
-    aside), holding shares that sum to 1 or tokens; optionally a column that names the run, one with
-    its tokens (`token_budget`) and one with its `scale`. Losses: a column for each validation
-    domain (`loss_<domain>`, or `ppl_<domain>` for perplexities, or every other numeric column).
-    Olmix's `ratios.csv` and `metrics.csv` are read as they are.
+    Mixtures: a column for each domain (`w_<domain>`, also `weight_`, `ratio_`, `proportion_`,
+    `share_`, `tokens_`), holding shares or percent that sum to 1 or 100, or tokens; optionally
+    columns that name the run and give its tokens, its scale, its seed, its model's parameters.
+    Losses: a column for each validation domain (`loss_<domain>`, `<domain>_loss`,
+    `ppl_<domain>` for perplexities, or as W&B exports them). Columns without a mark are taken
+    where that is beyond doubt, so Olmix's `ratios.csv` and `metrics.csv` are read as they are;
+    `inputs/tables.py` has the rules, the record's `reading` what they came to.
 
     Args:
         mixtures, losses: The tables.
@@ -65,13 +69,17 @@ def fit_tables(
     """
     table = read_table(mixtures)
     if not isinstance(settings, TableSettings):
-        domains = mixtures_of(table, str(mixtures)).domains
+        choice = column_choice(settings, options or Options())
+        domains = mixtures_of(table, str(mixtures), choice=choice).domains
         settings = table_settings(settings, options or Options(), domains)
-    runs, warnings = join(
-        mixtures_of(table, str(mixtures), settings.run_tokens), read_table(losses), str(losses)
-    )
+    read = mixtures_of(table, str(mixtures), settings.run_tokens, settings.choice)
+    runs, reading = join(read, read_table(losses), str(losses), settings.choice)
     _check_tokens(runs, settings, str(mixtures))
-    wanted = None if predict is None else read_mixtures(predict, settings.run_tokens)
+    wanted = None
+    if predict is not None:
+        wanted = mixtures_of(
+            read_table(predict), str(predict), settings.run_tokens, settings.choice
+        )
     content = _content(runs, law, bootstrap, seed, settings)
     name = "-".join(dict.fromkeys((Path(mixtures).stem, Path(losses).stem)))
     fitted = fit_table_runs(
@@ -81,7 +89,7 @@ def fit_tables(
         bootstrap=bootstrap,
         seed=seed,
         name=name,
-        warnings=warnings,
+        reading=reading,
         content=content,
     )
     folder = (Path(losses).parent / "fits" if out is None else Path(out)) / fitted.record.fit_id
@@ -102,7 +110,7 @@ def fit_table_runs(
     bootstrap: int,
     seed: int | None,
     name: str,
-    warnings: Sequence[str],
+    reading: TableReading,
     content: str,
 ) -> Fit:
     """Fit and describe runs that came from tables, without touching files."""
@@ -121,7 +129,8 @@ def fit_table_runs(
         tokens = int(runs.tokens.sum()) if runs.scale.max() > 1 else None
         return Provenance(
             fit_id=f"{name}-{chosen}-{content[:8]}",
-            warnings=tuple(warnings),
+            warnings=reading_remarks(reading),
+            reading=reading,
             cost=Cost(runs=len(runs), tokens=tokens, seconds=None),
         )
 
@@ -187,9 +196,16 @@ def _content(runs: Runs, *settings: Any) -> str:
     digest = hashlib.sha256()
     for array in (runs.tokens, runs.losses, runs.scale):
         digest.update(np.ascontiguousarray(array).tobytes())
-    plain = [s.model_dump(mode="json") if hasattr(s, "model_dump") else s for s in settings]
+    plain = [_plain(s) if isinstance(s, TableSettings) else s for s in settings]
     digest.update(json.dumps([runs.domains, runs.validation, plain], default=list).encode())
     return digest.hexdigest()
+
+
+def _plain(settings: TableSettings) -> dict[str, Any]:
+    """Settings for the hash; what is new among them counts only when it is used."""
+    columns = {"domains", "results", "key"}
+    plain = settings.model_dump(mode="json", exclude=columns)
+    return plain | settings.model_dump(mode="json", include=columns, exclude_defaults=True)
 
 
 def _write_rows(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -16,9 +16,11 @@ from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.contracts.fit_record import LawScore, Mixture
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.inputs.columns import Table
+from mixscale.fit.inputs.mixture_table import mixtures_of
 from mixscale.fit.inputs.objective import ObjectiveFunction, objective_function
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.inputs.tables import Table, join, mixtures_of, read_table
+from mixscale.fit.inputs.tables import join, read_table
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.laws.selection import choose_law

@@ -18,6 +18,7 @@ from mixscale.contracts.experiment import (
     PositiveTokens,
     sums_to_one,
 )
+from mixscale.fit.inputs.columns import Choice
 
 Value = TypeVar("Value")
 
@@ -35,6 +36,17 @@ class TableSettings(Config):
     """Training tokens that exist of each domain."""
     run_tokens: PositiveTokens | None = None
     """Tokens of every run, where the tables do not tell them."""
+    domains: tuple[str, ...] = ()
+    """Patterns of the columns with domains' shares, where their names do not tell."""
+    results: tuple[str, ...] = ()
+    """Patterns of the columns with losses, likewise."""
+    key: str | None = None
+    """The column that names the run in both tables, likewise."""
+
+    @property
+    def choice(self) -> Choice:
+        """Which column is what."""
+        return Choice(domains=self.domains, results=self.results, key=self.key)
 
     _check_current = field_validator("current")(sums_to_one)
 
@@ -56,6 +68,23 @@ class Options:
     current: str | None = None
     targets: str | None = None
     tokens: int | None = None
+    domains: Sequence[str] = ()
+    results: Sequence[str] = ()
+    key: str | None = None
+
+
+def column_choice(file: Path | None, options: Options) -> Choice:
+    """Which column is what, from a settings file and options.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    base = TableSettings() if file is None else load_config(file, TableSettings)
+    return Choice(
+        domains=tuple(options.domains) or base.domains,
+        results=tuple(options.results) or base.results,
+        key=options.key or base.key,
+    )
 
 
 def table_settings(file: Path | None, options: Options, domains: Sequence[str]) -> TableSettings:
@@ -111,6 +140,8 @@ def _question(options: Options, objective: dict[str, Any]) -> dict[str, Any]:
         values["targets"] = [part.strip() for part in options.targets.split(",")]
     if options.tokens is not None:
         values["run_tokens"] = options.tokens
+    columns = {"domains": options.domains, "results": options.results, "key": options.key}
+    values |= {name: value for name, value in columns.items() if value}
     return values
 
 

@@ -1,48 +1,33 @@
-"""Two tables, mixtures with losses, read as runs."""
+"""Two tables, or one with both: mixtures with results, read as runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixscale.contracts.errors import UserError
+from mixscale.contracts.fit_record import ReadResult, TableReading
 from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.inputs.columns import Choice, Table, keys_of, roles_of, unfinished_rows
+from mixscale.fit.inputs.mixture_table import Mixtures
+from mixscale.fit.inputs.result_table import in_nats, results_of
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 
-KEYS = ("run_id", "run", "run_index", "index", "id", "name")
-"""Columns that name a run, the first found first; the tables are joined on one they share."""
-SIZES = ("token_budget", "tokens")
-"""Columns with a run's tokens."""
-_ASIDE = (*KEYS, *SIZES, "scale", "seed")
-_SUM_TOLERANCE = 0.02
 _SAME_TOKENS = 0.02
-_LEAST_TOKENS = 1000.0
-
-Table = Mapping[str, Sequence[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mixtures:
-    """A table of mixtures, a row for each run."""
-
-    domains: tuple[str, ...]
-    tokens: Floats
-    """(rows, domains) tokens, or shares where the table does not tell the tokens."""
-    scale: Floats
-    """(rows,) token budget of the run's scale; 1 where it is not known."""
-    keys: dict[str, tuple[str, ...]]
-    """Columns that name the rows."""
 
 
 def read_table(path: str | Path) -> dict[str, list[Any]]:
-    """Read a CSV or Parquet file by column.
+    """Read a CSV, TSV or Parquet file by column.
+
+    Columns may be separated by commas, semicolons or tabs; with semicolons a comma may be the
+    decimal point.
 
     Raises:
-        UserError: It cannot be read or is empty.
+        UserError: It cannot be read, is empty, or names a column twice.
     """
     import pyarrow as pa
     import pyarrow.csv
@@ -53,146 +38,136 @@ def read_table(path: str | Path) -> dict[str, list[Any]]:
         if source.suffix.lower() in (".parquet", ".pq"):
             table = pyarrow.parquet.read_table(source)
         else:
-            table = pyarrow.csv.read_csv(source)
+            delimiter, decimal = _dialect(source)
+            table = pyarrow.csv.read_csv(
+                source,
+                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
+                convert_options=pyarrow.csv.ConvertOptions(decimal_point=decimal),
+            )
     except OSError as error:
         raise UserError(f"{source}: cannot read: {error.strerror or error}") from error
     except pa.ArrowException as error:
         raise UserError(f"{source}: not a table: {str(error).splitlines()[0]}") from error
     if not table.num_rows:
         raise UserError(f"{source}: the table has no rows")
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise UserError(f"{source}: columns share a name: {', '.join(twice)}")
     return {name: table.column(name).to_pylist() for name in table.column_names}
 
 
-def read_mixtures(path: str | Path, run_tokens: int | None = None) -> Mixtures:
-    """Read a table of mixtures; see `mixtures_of`."""
-    return mixtures_of(read_table(path), str(path), run_tokens)
+def _dialect(source: Path) -> tuple[str, str]:
+    """Separator and decimal point of a CSV file, from its first lines."""
+    with source.open(encoding="utf-8-sig", errors="replace") as stream:
+        head, first = stream.readline(), stream.readline()
+    delimiter = max(",;\t", key=head.count)
+    comma = delimiter != "," and re.search(r"\d,\d", first) and not re.search(r"\d\.\d", first)
+    return delimiter, "," if comma else "."
 
 
-def mixtures_of(table: Table, where: str, run_tokens: int | None = None) -> Mixtures:
-    """Understand a table of mixtures.
+def join(
+    mixtures: Mixtures, losses: Table, where: str, choice: Choice | None = None
+) -> tuple[Runs, TableReading]:
+    """Put mixtures and results together, by a column that names the run in both, else by row.
 
-    Args:
-        table: By column.
-        where: For messages.
-        run_tokens: Tokens of every run, where the table does not tell.
-
-    Raises:
-        UserError: A row is no mixture; the message names it.
-    """
-    columns = _values(table, where, ("w_", "ratio_"))
-    domains, values = tuple(columns), np.column_stack(list(columns.values()))
-    if np.isnan(values).any() or (values < 0).any():
-        row = int(np.argwhere(np.isnan(values) | (values < 0))[0, 0])
-        raise UserError(f"{where}: row {row + 1}: a share is missing or negative")
-    sums = values.sum(1)
-    sizes = _sizes(table, where)
-    if sizes is None and run_tokens is not None:
-        sizes = np.full(len(values), float(run_tokens))
-    if (sums >= _LEAST_TOKENS).all():
-        tokens, scale = values, sums
-    else:
-        wrong = np.abs(sums - 1) > _SUM_TOLERANCE
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise UserError(
-                f"{where}: row {row + 1}: shares of {list(domains)} sum to {sums[row]:.6g}, "
-                "expected 1 (or tokens, at least a thousand to a run)"
-            )
-        scale = np.ones(len(values)) if sizes is None else sizes
-        tokens = values / sums[:, None] * scale[:, None]
-    if "scale" in table:
-        scale = np.array(table["scale"], dtype=np.float64)
-    keys = {key: tuple(str(item) for item in table[key]) for key in KEYS if key in table}
-    return Mixtures(domains=domains, tokens=tokens, scale=scale, keys=keys)
-
-
-def join(mixtures: Mixtures, losses: Table, where: str) -> tuple[Runs, list[str]]:
-    """Put mixtures and losses together, by the first naming column they share, else by row.
+    Results are the columns that `choice` or their names mark (`loss_web`, `web_ppl`, `bpb_web`,
+    `eval/web/LanguageCrossEntropy`); without either, every numeric column whose name has no other
+    meaning. Perplexities are read as their logarithm.
 
     Returns:
-        The runs, with sentences about rows that were left out.
+        The runs, with what was read and what was left out.
 
     Raises:
-        UserError: The tables do not match.
+        UserError: The tables do not match, or what a column holds cannot be told.
     """
-    columns = _values(losses, where, ("loss_", "ppl_"))
-    perplexity = any(name.startswith("ppl_") for name in losses)
-    values = np.column_stack(list(columns.values()))
-    values = np.log(values) if perplexity else values
-    left, right, names = _pairs(mixtures, losses, len(values), where)
-    whole = np.isfinite(values[right]).all(1)
-    warnings = []
+    choice = choice or Choice()
+    results, ignored = results_of(losses, where, choice)
+    values = np.column_stack([in_nats(losses, result, where) for result in results])
+    key, left, right, names = _pairs(mixtures, losses, len(values), where, choice)
+    bad = unfinished_rows(losses, roles_of(losses))
+    reasons = {}
+    for name, i, k in zip(names, left, right, strict=True):
+        reason = mixtures.bad.get(int(i)) or bad.get(int(k))
+        if reason is None and not np.isfinite(values[k]).all():
+            lost = results[int(np.argmin(np.isfinite(values[k])))]
+            reason = f"no {lost.column}" if lost.column in losses else "a result is missing"
+        if reason is not None:
+            reasons[name] = reason
+    kept = np.array([name not in reasons for name in names], dtype=bool)
     unmatched = len(mixtures.tokens) + len(values) - 2 * len(left)
-    if unmatched:
-        warnings.append(f"{unmatched} rows of the tables have no partner and are left out.")
-    if not whole.all():
-        lost = [name for name, ok in zip(names, whole, strict=True) if not ok]
-        warnings.append(f"{len(lost)} runs lack a loss and are left out: {', '.join(lost[:8])}.")
-    left, right = left[whole], right[whole]
+    left, right = left[kept], right[kept]
     if len(left) < 3:
-        raise UserError(f"{where}: {len(left)} runs have a mixture with losses; 3 are the least")
+        left_out = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:4])
+        raise UserError(
+            f"{where}: {len(left)} runs have a mixture with losses; 3 are the least"
+            + (f" (left out: {left_out})" if left_out else "")
+        )
     tokens, scale = mixtures.tokens[left], mixtures.scale[left]
     changed, scale = _changes(tokens, scale, mixtures.domains)
     runs = Runs(
         domains=mixtures.domains,
-        validation=tuple(columns),
+        validation=tuple(result.name for result in results),
         tokens=tokens,
         losses=values[right],
         errors=None,
         scale=scale,
         changed=changed,
         labels=_labels(tokens),
+        seeds=tuple(mixtures.seeds[i] for i in left) if mixtures.seeds else (),
+        parameters=None if mixtures.parameters is None else mixtures.parameters[left],
     )
-    return runs, warnings
+    _check_one_size(runs, mixtures, where)
+    reading = TableReading(
+        domains=mixtures.domains,
+        unit=mixtures.unit,
+        results={
+            result.name: ReadResult(column=result.column, metric=result.metric or "loss")
+            for result in results
+        },
+        roles=mixtures.roles,
+        ignored=mixtures.ignored | ignored,
+        key=key,
+        left_out=reasons,
+        unmatched_rows=unmatched,
+    )
+    return runs, reading
 
 
-def _values(table: Table, where: str, prefixes: tuple[str, ...]) -> dict[str, Floats]:
-    """The numeric columns that hold the data, without their prefix."""
-    numeric = {
-        name: np.array([np.nan if item is None else item for item in column], dtype=np.float64)
-        for name, column in table.items()
-        if name not in _ASIDE and all(isinstance(item, int | float | None) for item in column)
-    }
-    for prefix in prefixes:
-        marked = {n.removeprefix(prefix): c for n, c in numeric.items() if n.startswith(prefix)}
-        if marked:
-            return marked
-    if not numeric:
-        raise UserError(f"{where}: no numeric column but {sorted(table)}")
-    return numeric
-
-
-def _sizes(table: Table, where: str) -> Floats | None:
-    for name in SIZES:
-        if name in table:
-            sizes = np.array(table[name], dtype=np.float64)
-            if not (sizes > 1).all():
-                raise UserError(f"{where}: {name}: every run needs its number of tokens")
-            return sizes
-    return None
+def _check_one_size(runs: Runs, mixtures: Mixtures, where: str) -> None:
+    if runs.parameters is not None and np.ptp(runs.parameters) > 0.02 * runs.parameters.max():
+        sizes = ", ".join(f"{size:.4g}" for size in np.unique(runs.parameters)[:6])
+        raise UserError(
+            f"{where}: column {mixtures.roles['parameters']} holds models of several sizes "
+            f"({sizes}); the laws see tokens alone, so give the runs of one size"
+        )
 
 
 def _pairs(
-    mixtures: Mixtures, losses: Table, rows: int, where: str
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Row numbers in both tables that belong together, with the runs' names."""
+    mixtures: Mixtures, losses: Table, rows: int, where: str, choice: Choice
+) -> tuple[str | None, np.ndarray, np.ndarray, list[str]]:
+    """The joining column, row numbers in both tables that belong together, the runs' names."""
+    others = {column.strip().lower(): column for column in keys_of(losses, choice)}
     for key, names in mixtures.keys.items():
-        if key in losses:
-            place = {str(item): i for i, item in enumerate(losses[key])}
-            if len(place) < rows or len(set(names)) < len(names):
-                raise UserError(f"{where}: column {key} names a run twice")
-            left = [i for i, name in enumerate(names) if name in place]
-            if not left:
-                raise UserError(f"{where}: no value of column {key} is in both tables")
-            right = [place[names[i]] for i in left]
-            return np.array(left), np.array(right), [names[i] for i in left]
+        partner = others.get(key.strip().lower())
+        if partner is None:
+            continue
+        place = {str(item): i for i, item in enumerate(losses[partner])}
+        if len(place) < rows or len(set(names)) < len(names):
+            raise UserError(
+                f"{where}: column {key!r} names a run twice; give another with --key COLUMN"
+            )
+        left = [i for i, name in enumerate(names) if name in place]
+        if not left:
+            raise UserError(f"{where}: no value of column {key} is in both tables")
+        right = [place[names[i]] for i in left]
+        return key, np.array(left), np.array(right), [names[i] for i in left]
     if rows != len(mixtures.tokens):
         raise UserError(
             f"{where}: {rows} rows, but {len(mixtures.tokens)} mixtures; give both tables a column "
-            f"that names the run ({', '.join(KEYS)})"
+            "that names the run (such as run_id), or say which it is with --key COLUMN"
         )
     order = np.arange(rows)
-    return order, order, [f"row {i + 1}" for i in order]
+    return None, order, order, [f"row {i + 1}" for i in order]
 
 
 def _changes(

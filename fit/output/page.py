@@ -14,6 +14,7 @@ from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FIT, FitRecord, Gain, Mixture, read_fit
 from mixscale.fit.output.figures import draw_figures
 from mixscale.fit.output.signal_wording import ENOUGH
+from mixscale.fit.output.wording import reading_lines
 
 PAGE = "report.html"
 
@@ -96,6 +97,7 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
         _section("Fit quality", _quality(record)),
         _section("What the proxy runs cost", _cost(record)),
         _section("Remarks", _remarks(record)),
+        _section("What was read", _reading(record)),
         _section("Settings", _settings(record)),
     ]
     body = "\n".join(part for part in parts if part)
@@ -260,6 +262,10 @@ def _cost(record: FitRecord) -> str:
     tokens = "unknown tokens" if cost.tokens is None else f"{format_tokens(cost.tokens)} tokens"
     time = "" if cost.seconds is None else f", {_duration(cost.seconds)} of training and evaluation"
     return f"<p>{cost.runs} runs, {tokens}{time}.</p>"
+
+
+def _reading(record: FitRecord) -> str:
+    return "" if record.reading is None else _list(list(reading_lines(record.reading)))
 
 
 def _remarks(record: FitRecord) -> str:

@@ -17,6 +17,7 @@ from mixscale.contracts.fit_record import (
     Reach,
     Recommendation,
     Scale,
+    TableReading,
 )
 from mixscale.fit.apply.exact_decimals import exact_shares
 from mixscale.fit.arrays import Floats
@@ -41,6 +42,8 @@ class Provenance:
     """About the runs, from those who read them."""
     cost: Cost
     run_ids: tuple[str, ...] = ()
+    reading: TableReading | None = None
+    """How tables were understood."""
 
 
 def fit_record(
@@ -83,6 +86,7 @@ def fit_record(
         bootstrap=0 if drawn is None else len(drawn),
         cost=provenance.cost,
         run_ids=provenance.run_ids,
+        reading=provenance.reading,
         versions=versions(),
     )
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FitRecord, Gain, LawScore, Mixture
 from mixscale.fit.output.signal_wording import sentence
+from mixscale.fit.output.wording import reading_lines
 
 
 def render(record: FitRecord) -> Table:
@@ -24,6 +25,8 @@ def render(record: FitRecord) -> Table:
 
 def lines(record: FitRecord) -> Iterator[str]:
     """Say what the table does not: laws, signal and noise, gains, warnings, the recommendation."""
+    if record.reading is not None:
+        yield from reading_lines(record.reading)
     yield from (_score(score, record) for score in record.laws)
     yield from (text for scale in record.scales if (text := sentence(scale)))
     for gain in record.gains:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mixscale.contracts.config import format_tokens
+from mixscale.contracts.fit_record import TableReading
 from mixscale.fit.laws.base import Law
 from mixscale.fit.recommend import Advice
 from mixscale.fit.scaling.projection import MeasuredOptima, trend_kept
@@ -28,6 +29,47 @@ def warnings(solution: Solution, law: Law, noise: Noise, question: Question) -> 
     sentences += reach_remarks(fits, question.budgets, law.spans_scales)
     sentences += extrapolation_remarks(solution.answers, law)
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def reading_remarks(reading: TableReading) -> tuple[str, ...]:
+    """Say which rows of tables took no part, and what was joined by nothing but its place."""
+    sentences = []
+    if reading.key is None:
+        sentences.append(
+            "No column names the run in both tables, so their rows are joined in the order they "
+            "stand in; --key names such a column."
+        )
+    if reading.unmatched_rows:
+        sentences.append(
+            f"{reading.unmatched_rows} rows of the tables have no partner and are left out."
+        )
+    if reading.left_out:
+        named = [f"{name} ({reason})" for name, reason in reading.left_out.items()]
+        more = f" and {len(named) - 8} more" if len(named) > 8 else ""
+        sentences.append(f"{len(named)} runs are left out: {', '.join(named[:8])}{more}.")
+    return tuple(sentences)
+
+
+def reading_lines(reading: TableReading) -> Iterator[str]:
+    """Say what each column was taken for."""
+    yield f"read as domains, {reading.unit}: {', '.join(reading.domains)}"
+    by_metric: dict[str, list[str]] = {}
+    for name, result in reading.results.items():
+        by_metric.setdefault(result.metric, []).append(name)
+    for metric, names in by_metric.items():
+        yield f"read as {metric.replace('_', ' ')}, less is better: {_some(names)}"
+    if reading.roles:
+        roles = [f"{column} ({role})" for role, column in reading.roles.items()]
+        yield f"read of the runs: {', '.join(roles)}"
+    yield f"joined by {'their order' if reading.key is None else f'column {reading.key!r}'}"
+    if reading.ignored:
+        ignored = [f"{column or 'unnamed'} ({why})" for column, why in reading.ignored.items()]
+        yield f"not used: {_some(ignored)}"
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def response_remarks(fits: Sequence[ScaleFit]) -> list[str]:

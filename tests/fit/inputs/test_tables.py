@@ -61,7 +61,8 @@ def test_ddo_from_tables_of_tokens() -> None:
         rows += [np.where(np.arange(3) == i, base * f, base) for f in (3, 1 / 3)]
     tokens = np.array(rows)
     losses = 3 - np.array([0.2, 0.1, 0.05]) @ np.log(0.5 + tokens.T / 1e8)
-    table = dict(zip(DOMAINS, tokens.T.tolist(), strict=True))
+    names = [f"tokens_{name}" for name in DOMAINS]
+    table = dict(zip(names, tokens.T.tolist(), strict=True))
     law = fit_law(table, {"all": losses.tolist()}, law="ddo")
     best = law.optimum()
     assert best.token_budget == 300_000_000
@@ -112,7 +113,7 @@ def test_parquet_and_perplexities(tmp_path: Path, swarm: tuple) -> None:
         ({"run": ["x", "x", "z"], "a": [1.0] * 3}, {"run": ["x", "y", "z"], "v": [1.0] * 3},
          "names a run twice"),
         ({"a": [1.0] * 2}, {"v": [1.0] * 2}, "3 are the least"),
-        ({"a": ["x"] * 3}, {"v": [1.0] * 3}, "no numeric column"),
+        ({"a": ["x"] * 3}, {"v": [1.0] * 3}, "no column of shares"),
     ],
 )  # fmt: skip
 def test_tables_that_do_not_fit(mixtures: dict, losses: dict, message: str) -> None:

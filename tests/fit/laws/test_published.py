@@ -11,9 +11,10 @@ from scipy.stats import spearmanr
 
 from mixscale.contracts.experiment import Objective
 from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.mixture_table import mixtures_of
 from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.inputs.tables import join, read_mixtures, read_table
+from mixscale.fit.inputs.tables import join, read_table
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.laws.selection import held_out_losses
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE
@@ -90,10 +91,11 @@ def regmix(tables: Path) -> tuple[Runs, Runs]:
     """Training and test runs of the 1M-parameter models."""
     parts = []
     for part in ("train", "test"):
-        mixtures = read_mixtures(tables / f"regmix_{part}_1m_mixture.csv")
+        mixtures = mixtures_of(read_table(tables / f"regmix_{part}_1m_mixture.csv"), "mixtures")
         losses = read_table(tables / f"regmix_{part}_1m_loss.csv")
-        runs, warnings = join(mixtures, losses, part)
-        assert warnings == []
+        runs, reading = join(mixtures, losses, part)
+        assert reading.left_out == {}
+        assert reading.key == "index"
         parts.append(runs)
     return parts[0], parts[1]
 

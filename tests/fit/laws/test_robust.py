@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from mixscale.contracts.errors import UserError
 from mixscale.fit.fit_tables import fit_table_runs
+from mixscale.fit.inputs.mixture_table import mixtures_of
 from mixscale.fit.inputs.options import TableSettings
-from mixscale.fit.inputs.tables import join, mixtures_of
+from mixscale.fit.inputs.tables import join
 from mixscale.fit.laws.registry import LAWS
 from mixscale.fit.output.page import render_page
 from mixscale.fit.output.terminal import lines, render
@@ -61,7 +62,7 @@ def ddo_tokens(rng: np.random.Generator, domains: int, seeds: int) -> tuple[dict
     losses = 2 + rng.uniform(-1, 1) * (tokens / 1e6) ** rng.uniform(-0.5, 0.2)
     losses += rng.choice([0, 1e-6, 0.01, 1.0]) * rng.normal(size=losses.shape)
     return (
-        {f"d{i}": column.tolist() for i, column in enumerate(tokens.T)},
+        {f"tokens_d{i}": column.tolist() for i, column in enumerate(tokens.T)},
         {f"d{i}": column.tolist() for i, column in enumerate(losses.T)},
     )
 
@@ -87,7 +88,7 @@ def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> bool:
             read = mixtures_of(mixtures, "m", asked.run_tokens)
             runs, notes = join(read, losses, "l")
             found = fit_table_runs(
-                runs, law=law, settings=asked, bootstrap=12, seed=0, name="f", warnings=notes,
+                runs, law=law, settings=asked, bootstrap=12, seed=0, name="f", reading=notes,
                 content="0" * 16,
             )  # fmt: skip
         except UserError as error:
