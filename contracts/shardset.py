@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mixscale.contracts.atomic import write_json
-from mixscale.contracts.config import Config, read_json, validate
+from mixscale.contracts.config import Config, Count, read_json, validate
 from mixscale.contracts.errors import UserError
 
 FILE_NAME = "shardset.json"
@@ -37,18 +37,18 @@ class TokenizerSummary(Config):
 class SplitSummary(Config):
     """One stream: the documents and samples of one domain and split."""
 
-    documents: int = Field(ge=0)
+    documents: Count
     """Documents kept."""
-    text_bytes: int = Field(ge=0)
+    text_bytes: Count
     """UTF-8 bytes of the text of the kept documents."""
-    tokens: int = Field(ge=0)
+    tokens: Count
     """Tokens of the kept documents, one end-of-text token for each included."""
-    samples: int = Field(ge=0)
+    samples: Count
     """Whole samples in the shards; `samples * sequence_length + remainder_tokens == tokens`."""
-    remainder_tokens: int = Field(ge=0)
+    remainder_tokens: Count
     """Tokens after the last whole sample, which are in no shard."""
-    shards: int = Field(ge=0)
-    shard_bytes: int = Field(ge=0)
+    shards: Count
+    shard_bytes: Count
     """Bytes of the shard files on disk."""
     sha256: str
     """Hash over the names and the bytes of the shards."""

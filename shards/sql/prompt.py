@@ -18,7 +18,8 @@ from pygments.lexers.sql import SqlLexer
 
 from mixscale.contracts.errors import UserError
 from mixscale.shards.sql.examples import EXAMPLES
-from mixscale.shards.sql.views import MACROS, VIEWS
+from mixscale.shards.sql.macros import MACROS
+from mixscale.shards.sql.views import VIEWS
 
 KEYWORDS = (
     "SELECT FROM WHERE GROUP BY ALL ORDER LIMIT JOIN LEFT USING ON AS AND OR NOT NULL IS IN "

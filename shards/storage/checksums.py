@@ -14,7 +14,8 @@ from pathlib import Path
 
 from mixscale.contracts.atomic import TEMPORARY_PREFIX, atomic_write
 from mixscale.contracts.errors import UserError
-from mixscale.shards.storage.mds import INDEX, file_sha256
+from mixscale.shards.storage.hashes import file_sha256
+from mixscale.shards.storage.mds_index import INDEX
 
 FILE_NAME = "files.sha256"
 _FOLDERS = ("documents", "remainders", "signatures", "tokenizer")

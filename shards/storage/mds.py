@@ -7,7 +7,6 @@ no header of their own, so the samples of a shard are one run of bytes of the st
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 
 from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.shards.storage.compression import compress, parse_compression
+from mixscale.shards.storage.hashes import file_digest, hash_names
+from mixscale.shards.storage.mds_index import shard_basename
 
-INDEX = "index.json"
 COLUMN = "tokens"
 _LENGTH_BYTES = _OFFSET_BYTES = 4
-_READ_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +71,6 @@ class ShardRange:
     number: int
     first_sample: int
     samples: int
-
-
-def hash_names() -> set[str]:
-    """Name the hashes that Streaming can check when it downloads a shard."""
-    standard = {name for name in hashlib.algorithms_available if hasattr(hashlib, name)}
-    return {n for n in standard if not n.startswith("shake_")} | set(xxhash.algorithms_available)
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -165,76 +157,6 @@ def shard_header(
     return head.tobytes() + settings
 
 
-def finish_stream(folder: str | Path, entries: Sequence[dict[str, Any]]) -> Path:
-    """Write index.json, whose presence makes the folder a stream; no entries is an empty stream.
-
-    Args:
-        folder: The folder of the stream.
-        entries: What `write_shard` returned for every shard, in the order of their numbers.
-    """
-    path = Path(folder) / INDEX
-    with atomic_write(path) as stream:
-        stream.write(index_json(entries))
-    return path
-
-
-def index_json(entries: Sequence[dict[str, Any]]) -> str:
-    """Build the text of index.json."""
-    return json.dumps({"version": 2, "shards": list(entries)}, sort_keys=True)
-
-
-def read_entries(folder: str | Path) -> list[dict[str, Any]]:
-    """Read the entries of index.json.
-
-    Raises:
-        UserError: The stream has no index.json that can be read.
-    """
-    path = Path(folder) / INDEX
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["shards"]
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the index of an MDS stream ({error})") from error
-
-
-def shard_basename(entry: dict[str, Any]) -> str:
-    """Name the file on disk that an entry of index.json describes."""
-    return (entry["zip_data"] or entry["raw_data"])["basename"]
-
-
-def stream_sha256(folder: str | Path) -> str:
-    """Hash the shards of a stream: SHA-256 over one line of name and file SHA-256 for each.
-
-    Raises:
-        UserError: index.json or a shard cannot be read.
-    """
-    names = [shard_basename(entry) for entry in read_entries(folder)]
-    return combined_sha256((name, file_sha256(Path(folder) / name)) for name in names)
-
-
-def combined_sha256(shards: Iterable[tuple[str, str]]) -> str:
-    """Hash the names and the SHA-256 of a stream's shards, in order."""
-    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in shards)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Hash the bytes of one file.
-
-    Raises:
-        UserError: It cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(_READ_BYTES):
-                digest.update(block)
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror}") from error
-    return digest.hexdigest()
-
-
 def shard_settings(
     sequence_length: int, dtype: np.dtype[Any], options: MdsOptions
 ) -> dict[str, Any]:
@@ -295,12 +217,3 @@ def _file_info(
         "bytes": sum(len(part) for part in parts),
         "hashes": {algorithm: file_digest(algorithm, parts) for algorithm in hashes},
     }
-
-
-def file_digest(algorithm: str, parts: Iterable[bytes | memoryview]) -> str:
-    """Hash the joined parts with one of `hash_names`."""
-    module = xxhash if algorithm in xxhash.algorithms_available else hashlib
-    digest = getattr(module, algorithm)()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()

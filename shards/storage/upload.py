@@ -20,7 +20,7 @@ from mixscale.contracts.shardset import FILE_NAME, UNFINISHED, ShardSet, read_sh
 from mixscale.shards.sql.index import FILE_NAME as INDEX_DATABASE
 from mixscale.shards.storage.checksums import FILE_NAME as CHECKSUMS
 from mixscale.shards.storage.checksums import list_files
-from mixscale.shards.storage.mds import INDEX, read_entries, shard_basename
+from mixscale.shards.storage.mds_index import INDEX, read_entries, shard_basename
 
 JOURNALS = ".uploads"
 _THREADS = 8

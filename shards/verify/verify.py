@@ -19,13 +19,13 @@ from mixscale.contracts.shardset import FILE_NAME as SHARDSET
 from mixscale.contracts.shardset import ShardSet, content_sha256, folder_sha256, read_shardset
 from mixscale.shards.sql.index import FILE_NAME, is_current, open_views
 from mixscale.shards.storage.checksums import checksum_problems
-from mixscale.shards.storage.mds import INDEX
-from mixscale.shards.verify.documents import Problem, count_records, document_problems, last_tokens
+from mixscale.shards.storage.mds_index import INDEX
+from mixscale.shards.verify.documents import count_records, document_problems, last_tokens
+from mixscale.shards.verify.problem import Problem
+from mixscale.shards.verify.shards import ShardReport, check_shard
 from mixscale.shards.verify.streams import (
-    ShardReport,
     Stream,
     Tokens,
-    check_shard,
     content_problems,
     list_shards,
 )
@@ -131,7 +131,7 @@ def _check_stream(
         reports.append(report)
         tick()
     problems += (problem for report in reports for problem in report.problems)
-    problems += content_problems(stream, reports)
+    problems += content_problems(stream, ((report.name, report.sha256) for report in reports))
     return _StreamReport(
         problems=tuple(problems),
         shards=len(reports),

@@ -17,15 +17,11 @@ from streaming import LocalDataset
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import read_shardset
-from mixscale.shards.sql import views
-from mixscale.shards.sql.index import (
-    documents_in_sample,
-    is_current,
-    open_index,
-    rebuild_index,
-    samples_of_document,
-)
-from tests.shards.making import DOMAINS, make_fit, make_runs, make_shardset
+from mixscale.shards.sql.index import is_current, open_index, rebuild_index
+from mixscale.shards.sql.lookup import documents_in_sample, samples_of_document
+from mixscale.shards.sql.macros import MACROS
+from mixscale.shards.sql.views import VIEWS
+from tests.shards.small_shardsets import DOMAINS, make_fit, make_runs, make_shardset
 
 EMPTY_WITHOUT_RUNS = ("runs", "run_domains", "learning_curves", "sweeps", "fits", "mixtures")
 
@@ -35,10 +31,10 @@ def index(made: Path) -> duckdb.DuckDBPyConnection:
     return open_index(made)
 
 
-@pytest.mark.parametrize("name", views.VIEWS)
+@pytest.mark.parametrize("name", VIEWS)
 def test_every_column_is_documented(name: str, index: duckdb.DuckDBPyConnection) -> None:
     described = index.execute(f"DESCRIBE {name}").fetchall()
-    assert [row[0] for row in described] == list(views.VIEWS[name].columns)
+    assert [row[0] for row in described] == list(VIEWS[name].columns)
     assert index.execute(f"FROM {name}").fetchall()
 
 
@@ -47,10 +43,10 @@ def test_every_macro_column_is_documented(index: duckdb.DuckDBPyConnection) -> N
         "documents_in_sample": "documents_in_sample('arxiv', 'train', 0)",
         "samples_of_document": "samples_of_document('none')",
     }
-    assert set(calls) == set(views.MACROS)
+    assert set(calls) == set(MACROS)
     for name, call in calls.items():
         described = index.execute(f"DESCRIBE FROM {call}").fetchall()
-        assert [row[0] for row in described] == list(views.MACROS[name].columns)
+        assert [row[0] for row in described] == list(MACROS[name].columns)
 
 
 def test_views_without_runs_are_empty_and_typed(tmp_path: Path) -> None:
@@ -263,7 +259,7 @@ def test_a_missing_stale_or_damaged_index_is_made_again(copied: Path) -> None:
 
 def test_an_index_of_another_version_is_stale(copied: Path) -> None:
     with duckdb.connect(str(copied / "index.duckdb")) as index:
-        index.execute("UPDATE index_info SET schema_version = 0")
+        index.execute("UPDATE index_info SET definitions_sha256 = 'other'")
     assert not is_current(copied)
 
 
@@ -307,7 +303,7 @@ def test_a_damaged_file_breaks_only_what_is_made_of_it(
 ) -> None:
     (copied / damaged).write_text(text)
     with open_index(copied) as index:
-        for name in set(views.VIEWS) - broken:
+        for name in set(VIEWS) - broken:
             assert index.execute(f"FROM {name}").fetchall()
         for name in broken if text else ():
             with pytest.raises(duckdb.Error, match=re.escape(damaged)):
@@ -356,11 +352,11 @@ def test_the_index_imports_no_torch() -> None:
 
 def test_the_documentation_lists_every_column() -> None:
     text = (Path(__file__).parents[3] / "docs" / "sql.md").read_text()
-    for name, view in views.VIEWS.items():
+    for name, view in VIEWS.items():
         section = text.split(f"### `{name}`\n")[1].split("\n### ")[0]
         for column, meaning in view.columns.items():
             assert f"| `{column}` | {meaning} |" in section, (name, column)
-    for name, macro in views.MACROS.items():
+    for name, macro in MACROS.items():
         section = text.split(f"### `{name}({', '.join(macro.parameters)})`\n")[1]
         for column, meaning in macro.columns.items():
             assert f"| `{column}` | {meaning} |" in section, (name, column)

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixscale.contracts.errors import UserError
+from mixscale.shards.sql.examples import EXAMPLES
 from mixscale.shards.sql.index import open_index
-from mixscale.shards.sql.query import EXAMPLES, run_sql
+from mixscale.shards.sql.query import run_sql
 
 WRITES = [
     "COPY (SELECT 1) TO '{folder}/x.csv'",
@@ -89,7 +90,7 @@ def test_reading_is_allowed(query: str, made: Path, capsys: pytest.CaptureFixtur
         ("", "expected one SQL statement, found 0"),
         ("SELECT FROM", r"syntax error at or near|SELECT clause without selection list"),
         ("FROM domainz", r'(?s)Did you mean "domains".*LINE 1: FROM domainz.*Tables: .*domains, '),
-        ("FROM nowhere", r"Tables: shardset, streams, documents, shards, domains"),
+        ("FROM nowhere", r"Tables: shardset, streams, shards, documents, domains"),
         (
             "SELECT token FROM domains",
             r"(?s)LINE 1: SELECT token.*Columns of domains: .*tokens, samples",

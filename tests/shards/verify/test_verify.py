@@ -16,9 +16,10 @@ from mixscale.contracts.shardset import read_shardset
 from mixscale.ingest.build import build
 from mixscale.shards.sql.documents import DOCUMENTS
 from mixscale.shards.sql.index import open_index
-from mixscale.shards.storage.mds import MdsOptions, finish_stream, read_entries
+from mixscale.shards.storage.mds import MdsOptions
+from mixscale.shards.storage.mds_index import finish_stream, read_entries
 from mixscale.shards.verify.verify import verify
-from tests.shards.making import make_shardset, with_checksums
+from tests.shards.small_shardsets import make_shardset, with_checksums
 
 SHARD = "arxiv/train/shard.00001.mds"
 
