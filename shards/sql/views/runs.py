@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mixscale.contracts.run_record import RunRecord
+from mixscale.contracts.metrics import LOSS, metrics
+from mixscale.contracts.run_record import DomainLoss, RunRecord
 from mixscale.contracts.sweep_record import SweepRecord
 from mixscale.shards.sql.json_rows import json_rows
 from mixscale.shards.sql.view import View
@@ -38,6 +39,13 @@ SELECT {", ".join(_RUN_COLUMNS)}
 FROM {json_rows("$runs", RunRecord, _RUN_COLUMNS)}""",
 )
 
+_STORED = [name for name in metrics() if name in DomainLoss.model_fields]
+_COMPUTED = {
+    metric.name: metric.from_loss.sql
+    for metric in metrics().values()
+    if metric is not LOSS and metric.from_loss is not None and metric.name not in _STORED
+}
+
 _RUN_DOMAINS = View(
     row="a run's domain: what it trained on, how well it predicts it",
     columns={
@@ -49,27 +57,28 @@ _RUN_DOMAINS = View(
         "unique_tokens": "seen tokens without repeats",
         "available_tokens": "training tokens of the domain in the shard set",
         "epochs": "seen tokens by available tokens",
-        "loss_nats": "mean validation cross-entropy, nats per token",
+        "loss_nats": LOSS.meaning,
         "standard_error": "standard error of the loss over samples, nats per token",
         "evaluated_tokens": "validation tokens predicted",
-        "perplexity": "exp(loss_nats)",
-        "bits_per_byte": "validation loss in bits per UTF-8 byte of text",
+        **{name: metrics()[name].meaning for name in (*_STORED, *_COMPUTED)},
     },
     sql=f"""
 WITH records AS (
     SELECT * FROM {json_rows("$runs", RunRecord, ["run_id", "domains", "evaluation"])}),
 trained AS (SELECT run_id, unnest(map_entries(domains)) AS entry FROM records),
-measured AS (SELECT run_id, unnest(map_entries(evaluation)) AS entry FROM records)
+measured AS (SELECT run_id, unnest(map_entries(evaluation)) AS entry FROM records),
+joined AS (
 SELECT coalesce(trained.run_id, measured.run_id) AS run_id,
        coalesce(trained.entry.key, measured.entry.key) AS domain,
        trained.entry.value.proportion, trained.entry.value.planned_tokens,
        trained.entry.value.seen_tokens, trained.entry.value.unique_tokens,
        trained.entry.value.available_tokens, trained.entry.value.epochs,
        measured.entry.value.loss_nats, measured.entry.value.standard_error,
-       measured.entry.value.tokens AS evaluated_tokens, measured.entry.value.perplexity,
-       measured.entry.value.bits_per_byte
+       measured.entry.value.tokens AS evaluated_tokens,
+       {", ".join(f"measured.entry.value.{name}" for name in _STORED)}
 FROM trained FULL JOIN measured
-    ON trained.run_id = measured.run_id AND trained.entry.key = measured.entry.key""",
+    ON trained.run_id = measured.run_id AND trained.entry.key = measured.entry.key)
+SELECT {", ".join(["*", *(f"{sql} AS {name}" for name, sql in _COMPUTED.items())])} FROM joined""",
 )
 
 _LEARNING_CURVES = View(
