@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from streaming import LocalDataset
 
 from mixscale.contracts.errors import UserError
+from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.shardset import read_shardset
 from mixscale.shards.sql.index import is_current, open_index, rebuild_index
+from mixscale.shards.sql.json_types import column_types
 from mixscale.shards.sql.lookup import documents_in_sample, samples_of_document
 from mixscale.shards.sql.macros import MACROS
 from mixscale.shards.sql.views import VIEWS
@@ -36,6 +38,11 @@ def test_every_column_is_documented(name: str, index: duckdb.DuckDBPyConnection)
     described = index.execute(f"DESCRIBE {name}").fetchall()
     assert [row[0] for row in described] == list(VIEWS[name].columns)
     assert index.execute(f"FROM {name}").fetchall()
+
+
+def test_every_plain_field_of_a_run_record_is_a_column() -> None:
+    plain = {name for name, kind in column_types(RunRecord).items() if "(" not in kind}
+    assert set(VIEWS["runs"].columns) == plain - {"format", "learning_curve"}
 
 
 def test_every_macro_column_is_documented(index: duckdb.DuckDBPyConnection) -> None:
@@ -120,9 +127,16 @@ def test_shards_count_on_from_the_first_sample(
 
 
 def test_duplicates_name_the_kept_document(index: duckdb.DuckDBPyConnection) -> None:
-    rows = index.execute("SELECT detail, kept_file || ':' || kept_row FROM duplicates").fetchall()
+    rows = index.execute(
+        "SELECT d.detail, kept_file || ':' || kept_row, d.doc_id, kept.doc_id FROM duplicates AS d "
+        "JOIN documents AS kept ON kept.source_file = kept_file AND kept.source_row = kept_row"
+    ).fetchall()
+    counted = index.execute("SELECT count(*) FROM documents WHERE status = 'duplicate'").fetchall()
+    assert [(len(rows),)] == counted
     assert rows
-    assert all(detail == found for detail, found in rows)
+    for detail, found, doc_id, kept_doc_id in rows:
+        assert detail == found
+        assert doc_id == kept_doc_id
 
 
 @settings(
@@ -308,6 +322,11 @@ def test_a_damaged_file_breaks_only_what_is_made_of_it(
         for name in broken if text else ():
             with pytest.raises(duckdb.Error, match=re.escape(damaged)):
                 index.execute(f"FROM {name}").fetchall()
+        for name in () if text else broken:
+            # DuckDB reads an empty file as no record.
+            result = index.execute(f"FROM {name}")
+            assert [column[0] for column in result.description or ()] == list(VIEWS[name].columns)
+            assert "demo-base" not in str(result.fetchall()) or name == "sweeps"
 
 
 @pytest.mark.parametrize(
