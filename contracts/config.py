@@ -177,7 +177,7 @@ def validate(
 
 
 def line_of(document: Any, keys: Sequence[str | int]) -> int | None:
-    """Find the 1-based line of the deepest part of `keys` that the YAML document has."""
+    """Find the 1-based line of the deepest of the nested `keys` that the YAML document has."""
     line = None
     node = document
     for key in keys:
@@ -205,16 +205,16 @@ def _complaint(item: Any, model: type[BaseModel], where: str, document: Commente
         hint = f"; allowed here: {', '.join(allowed)}" if allowed else ""
         return f"{place}: {key}: unknown key{hint}"
     message = item["msg"].removeprefix("Value error, ")
-    shown = item.get("input")
+    found = item.get("input")
     if item["type"] == "missing":
         return f"{place}: {key}: missing"
-    if isinstance(shown, str | int | float | bool) or shown is None:
-        return f"{place}: {key}: {message} (found {shown!r})"
+    if isinstance(found, str | int | float | bool) or found is None:
+        return f"{place}: {key}: {message} (found {found!r})"
     return f"{place}: {key}: {message}"
 
 
 def _is_union_member(key: object, item: Any) -> bool:
-    """Tell a tag that pydantic adds for a union member from a key of the file."""
+    """Whether pydantic added this to a location to name a union member; no file has such a key."""
     if not isinstance(key, str):
         return False
     return bool(re.search(r"[\[\]()]", key)) or key in {"str", "int", "float", "bool"}

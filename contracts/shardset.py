@@ -17,7 +17,7 @@ from mixscale.contracts.errors import UserError
 FILE_NAME = "shardset.json"
 FORMAT = 1
 UNFINISHED = "unfinished"
-"""Stands in the place of the format where a copy is being made."""
+"""The `format` of the file at an address to which a copy is not finished."""
 TRAIN, VALIDATION = "train", "validation"
 SPLITS = (TRAIN, VALIDATION)
 
@@ -114,7 +114,7 @@ def read_shardset(folder: str | Path) -> ShardSet:
     if values.get("format") == UNFINISHED:
         raise UserError(
             f"{root}: not a finished shard set, but a copy that was not finished; "
-            "the command that made it goes on where it stopped"
+            "run the same command again: it continues where it stopped"
         )
     if values.get("format") != FORMAT:
         raise UserError(
@@ -141,7 +141,7 @@ def folder_sha256(folder: Path) -> str:
 
 
 def write_shardset(folder: str | Path, shardset: ShardSet) -> Path:
-    """Write `shardset.json` atomically, sealed; its presence says that the build is whole."""
+    """Write `shardset.json` atomically, sealed; its presence marks the build as complete."""
     path = Path(folder) / FILE_NAME
     write_json(path, shardset.sealed().model_dump(mode="json"))
     return path

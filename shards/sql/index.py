@@ -50,7 +50,7 @@ def rebuild_index(folder: str | Path) -> Path:
             for statement in (*statements.create_macros(), *statements.comments()):
                 connection.execute(statement)
             connection.commit()
-            # Closing would do it too, but keep silent when the disk is full.
+            # Closing would do it too, but without an error when the disk is full.
             connection.execute("CHECKPOINT")
     except duckdb.Error as error:
         raise UserError(f"{root / FILE_NAME}: cannot write: {error}") from error
@@ -63,13 +63,13 @@ def rebuild_index(folder: str | Path) -> Path:
 def open_index(
     folder: str | Path, *, read_only: bool = True, out: str | Path | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """Connect to the views of a shard set, where it lies now; a stale `index.duckdb` is remade.
+    """Connect to the views of a shard set, where it is now; a stale `index.duckdb` is remade.
 
     Args:
         folder: The shard set.
         read_only: Lock the connection: no file outside the two folders can be reached and no
             setting altered. DuckDB cannot forbid `COPY ... TO` inside a folder that it may read:
-            pass other people's SQL through `mixscale.shards.sql.query`, which does.
+            pass other people's SQL to `mixscale.shards.sql.query`, which refuses it.
         out: Folder with `runs/`, `sweeps/` and `fits/`; the shard set's own when absent.
 
     Raises:
@@ -88,7 +88,7 @@ def open_index(
 
 
 def open_views(root: Path, out: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """Connect to the views of a finished shard set, whatever has become of `index.duckdb`.
+    """Connect to the views of a finished shard set, with or without `index.duckdb`.
 
     A damaged file breaks the views that read it, and only them.
     """
@@ -111,7 +111,7 @@ def open_views(root: Path, out: Path | None = None) -> duckdb.DuckDBPyConnection
 
 
 def is_current(folder: str | Path) -> bool:
-    """Tell whether `index.duckdb` is there and made for this content by this version.
+    """Whether `index.duckdb` is there and made for this content by this version.
 
     Raises:
         UserError: The folder is not a finished shard set.
@@ -159,7 +159,7 @@ def _without_comma(root: Path) -> Iterator[Path]:
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:
-    """Confine a connection to reading the folders, for good."""
+    """Confine a connection to reading the folders; no query can lift this."""
     # DuckDB compares file patterns with the folders as text, before it expands them.
     names = {name for folder in folders for name in (str(folder), escape_glob(folder))}
     listed = ", ".join(literal(f"{name}/") for name in sorted(names))

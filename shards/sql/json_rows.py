@@ -38,7 +38,7 @@ _OPTIONS = "format = 'unstructured', allow_empty = true, filename = true"
 
 
 def _rows_or_none(pattern: str, types: dict[str, str], source: str) -> str:
-    # Without a file, DuckDB forgets the columns it was told; a table without rows recalls them.
+    # Without a file, DuckDB drops the columns that it was given; the empty table keeps them.
     typed = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in types.items())
     return f"""(
     SELECT {typed}, NULL::VARCHAR AS filename WHERE false

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-class SamplePart(NamedTuple):
+class DocumentInSample(NamedTuple):
     """A document, or a part of one, inside a sample."""
 
     doc_id: str
@@ -24,7 +24,7 @@ class SamplePart(NamedTuple):
     document_tokens: int
 
 
-class DocumentPart(NamedTuple):
+class SampleOfDocument(NamedTuple):
     """The part of a document that one sample of a stream holds."""
 
     domain: str
@@ -43,7 +43,7 @@ class DocumentPart(NamedTuple):
 
 def documents_in_sample(
     connection: duckdb.DuckDBPyConnection, domain: str, split: str, sample: int
-) -> list[SamplePart]:
+) -> list[DocumentInSample]:
     """List what one sample of a stream is made of, in order; nothing when there is no such sample.
 
     The remainder of a stream has the number after its last sample.
@@ -51,10 +51,10 @@ def documents_in_sample(
     rows = connection.execute(
         "FROM documents_in_sample(?, ?, ?)", [domain, split, sample]
     ).fetchall()
-    return [SamplePart(*row) for row in rows]
+    return [DocumentInSample(*row) for row in rows]
 
 
-def samples_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[DocumentPart]:
+def samples_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[SampleOfDocument]:
     """List the samples that hold a document, in order; nothing when it is not kept."""
     rows = connection.execute("FROM samples_of_document(?)", [doc_id]).fetchall()
-    return [DocumentPart(*row) for row in rows]
+    return [SampleOfDocument(*row) for row in rows]

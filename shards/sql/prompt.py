@@ -49,7 +49,7 @@ class SqlCompleter(Completer):
                 yield Completion(candidate, -len(word), display_meta=meaning)
 
 
-def converse(answer: Callable[[str], object], name: str) -> None:
+def run_prompt(answer: Callable[[str], object], name: str) -> None:
     """Read statements, each up to its semicolon, and answer each until the end of input.
 
     Args:
@@ -72,7 +72,7 @@ def converse(answer: Callable[[str], object], name: str) -> None:
 
 
 def is_complete(text: str) -> bool:
-    """Tell whether Enter ends the input: at a semicolon, a command, or an empty line."""
+    """Whether Enter ends the input: at a semicolon, a command, or an empty line."""
     stripped = text.strip()
     return not stripped or stripped.endswith(";") or stripped.lower() in COMMANDS
 

@@ -98,7 +98,7 @@ def prompt(folder: str | Path, *, out: str | Path | None = None) -> None:
     Raises:
         UserError: The folder is not a finished shard set.
     """
-    from mixscale.shards.sql.prompt import converse
+    from mixscale.shards.sql.prompt import run_prompt
 
     with open_index(folder, out=out) as connection:
-        converse(lambda query: write_result(connection, query), str(folder))
+        run_prompt(lambda query: write_result(connection, query), str(folder))

@@ -19,12 +19,12 @@ def hash_names() -> set[str]:
     return {n for n in standard if not n.startswith("shake_")} | set(xxhash.algorithms_available)
 
 
-def file_digest(algorithm: str, parts: Iterable[bytes | memoryview]) -> str:
-    """Hash the joined parts with one of `hash_names`."""
+def file_digest(algorithm: str, buffers: Iterable[bytes | memoryview]) -> str:
+    """Hash the joined buffers with one of `hash_names`."""
     module = xxhash if algorithm in xxhash.algorithms_available else hashlib
     digest = getattr(module, algorithm)()
-    for part in parts:
-        digest.update(part)
+    for buffer in buffers:
+        digest.update(buffer)
     return digest.hexdigest()
 
 

@@ -115,7 +115,7 @@ def write_shard(
     Args:
         folder: The folder of the stream.
         plan: Which samples, from `shard_plan`.
-        token_files: All files of the stream, in order; only the needed parts are read.
+        token_files: All files of the stream, in order; only what the shard needs is read.
         sequence_length: Tokens of a sample.
         dtype: Of the ids in the files and in the shard, from `token_dtype`.
         options: As given to `shard_plan`.
@@ -127,22 +127,22 @@ def write_shard(
         UserError: A token file does not have the size it should have.
     """
     raw_name = f"shard.{plan.number:05}.mds"
-    parts = [
+    buffers = [
         shard_header(plan.samples, sequence_length, dtype, options),
         *_token_bytes(token_files, plan, sequence_length, dtype),
     ]
     settings = shard_settings(sequence_length, dtype, options)
     entry = {
         "samples": plan.samples,
-        "raw_data": _file_info(raw_name, parts, options.hashes),
+        "raw_data": _file_info(raw_name, buffers, options.hashes),
         "zip_data": None,
     } | settings
     if options.compression is not None:
-        parts = [compress(options.compression, parts)]
+        buffers = [compress(options.compression, buffers)]
         zip_name = f"{raw_name}.{parse_compression(options.compression)[0]}"
-        entry["zip_data"] = _file_info(zip_name, parts, options.hashes)
+        entry["zip_data"] = _file_info(zip_name, buffers, options.hashes)
     with atomic_write(Path(folder) / shard_basename(entry), "wb") as stream:
-        stream.writelines(parts)
+        stream.writelines(buffers)
     return entry
 
 
@@ -209,11 +209,11 @@ def _map_tokens(file: TokenFile, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
 
 
 def _file_info(
-    name: str, parts: Iterable[bytes | memoryview], hashes: Sequence[str]
+    name: str, buffers: Iterable[bytes | memoryview], hashes: Sequence[str]
 ) -> dict[str, Any]:
-    parts = list(parts)
+    buffers = list(buffers)
     return {
         "basename": name,
-        "bytes": sum(len(part) for part in parts),
-        "hashes": {algorithm: file_digest(algorithm, parts) for algorithm in hashes},
+        "bytes": sum(len(buffer) for buffer in buffers),
+        "hashes": {algorithm: file_digest(algorithm, buffers) for algorithm in hashes},
     }

@@ -1,4 +1,4 @@
-"""Proof that a shard set is whole: its files against their hashes, its documents against them."""
+"""Checks a shard set: its files against their hashes, its documents against its files."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def verify(folder: str | Path, *, progress: bool = True) -> VerifyReport:
     ]
     damaged = list(_parquet_problems(root))
     problems += damaged
-    with open_views(root) as connection, _bar(progress) as bar:
+    with open_views(root) as connection, _progress_bar(enabled=progress) as bar:
         if not damaged:
             problems += _document_problems(connection, shardset)
         streams = _check_streams(root, shardset, None if damaged else connection, bar)
@@ -205,7 +205,7 @@ def _document_problems(
         yield Problem("documents", str(error).splitlines()[0])
 
 
-def _bar(shown: bool) -> Progress:
+def _progress_bar(*, enabled: bool) -> Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -220,6 +220,6 @@ def _bar(shown: bool) -> Progress:
         *columns,
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        disable=not shown,
+        disable=not enabled,
         transient=True,
     )

@@ -32,7 +32,7 @@ _RUN_COLUMNS = {
 }
 
 _RUNS = View(
-    row="a training run that is over",
+    row="a training run that has ended",
     columns=_RUN_COLUMNS,
     sql=f"""
 SELECT {", ".join(_RUN_COLUMNS)}
@@ -82,7 +82,7 @@ SELECT {", ".join(["*", *(f"{sql} AS {name}" for name, sql in _COMPUTED.items())
 )
 
 _LEARNING_CURVES = View(
-    row="a run's loss on one domain at one moment",
+    row="a run's loss on one domain at one point of its training",
     columns={
         "run_id": "run",
         "tokens": "training tokens seen",
@@ -99,12 +99,12 @@ SELECT run_id, tokens, loss.key AS domain, loss.value AS loss_nats FROM losses""
 )
 
 _SWEEPS = View(
-    row="a run that an experiment consists of, over or not",
+    row="a planned run of an experiment, whether it has ended or not",
     columns={
         "sweep": "name of the experiment",
-        "position": "place of the run in the plan, from 1",
+        "position": "number of the run in the plan, from 1",
         "run_id": "run",
-        "status": "how it ended, as in `runs`; null when it is not over",
+        "status": "how it ended, as in `runs`; null until then",
     },
     sql=f"""
 WITH planned AS (

@@ -29,7 +29,7 @@ _STREAMS = View(
     columns={
         "domain": "domain",
         "split": "train or validation",
-        "position": "place of the domain in the corpus config, from 1",
+        "position": "number of the domain in the corpus config, from 1",
         "documents": "documents kept",
         "text_bytes": "UTF-8 bytes of the kept texts",
         "tokens": "tokens of the kept documents, end-of-text tokens included",
