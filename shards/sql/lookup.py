@@ -54,7 +54,9 @@ def documents_in_sample(
     return [DocumentInSample(*row) for row in rows]
 
 
-def samples_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[SampleOfDocument]:
+def samples_of_document(
+    connection: duckdb.DuckDBPyConnection, doc_id: str
+) -> list[SampleOfDocument]:
     """List the samples that hold a document, in order; nothing when it is not kept."""
     rows = connection.execute("FROM samples_of_document(?)", [doc_id]).fetchall()
     return [SampleOfDocument(*row) for row in rows]
