@@ -28,14 +28,8 @@ from mixscale.contracts.shardset import (
 from mixscale.shards.sql.documents import DOCUMENTS
 from mixscale.shards.sql.domain_table import domain_table
 from mixscale.shards.sql.index import open_index, rebuild_index
-from mixscale.shards.storage.mds import (
-    MdsOptions,
-    TokenFile,
-    finish_stream,
-    shard_plan,
-    stream_sha256,
-    write_shard,
-)
+from mixscale.shards.storage.mds import MdsOptions, TokenFile, shard_plan, write_shard
+from mixscale.shards.storage.mds_index import finish_stream, stream_sha256
 
 DOMAINS = ("arxiv", "book", "c4", "common_crawl", "github", "stackexchange", "wikipedia")
 FILES_PER_DOMAIN = 8

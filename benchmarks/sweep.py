@@ -20,7 +20,8 @@ from ruamel.yaml import YAML
 
 from mixscale.contracts.config import parse_tokens
 from mixscale.contracts.experiment import read_experiment
-from mixscale.contracts.run_record import RunRecord, sweep_records
+from mixscale.contracts.run_record import RunRecord
+from mixscale.contracts.sweep_record import sweep_records
 from mixscale.train.sweep.plan import Plan, plan
 from mixscale.train.sweep.schedule import best_order, end_of
 

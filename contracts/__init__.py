@@ -1,1 +1,1 @@
-"""The files that pass between the rooms: one module for each kind of file."""
+"""The files that pass between the packages: a module for each kind, with schema, reader, writer."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -27,24 +28,40 @@ ConfigType = TypeVar("ConfigType", bound=BaseModel)
 _TOKEN_SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
 
-def parse_tokens(value: object) -> object:
-    """Read a token count: an integer, or text such as `300B`, `1.2b`, `400k`, `50_000`, `1e9`.
+TokenBudget = int | str
+"""A number of tokens as a person gives it: 300_000_000_000, or "300B", "1.2b", "400k", "1e9"."""
 
-    Returns the value unchanged when it is no such text, so that pydantic can name what it found.
+
+def parse_tokens(value: object) -> int:
+    """Read a number of tokens.
+
+    Args:
+        value: A `TokenBudget`: a whole number (of Python or numpy, also as a float), or text such
+            as `300B`, `1.2b`, `400k`, `50_000`, `1e9`, where k, M, B and T stand for 10^3, 10^6,
+            10^9 and 10^12.
 
     Raises:
-        ValueError: The text is no whole number of tokens.
+        UserError: The value is no whole number of tokens, or a negative one.
     """
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e\+?[0-9]+)?)\s*([kmbt]?)\s*", value.lower())
+    if isinstance(value, str):
+        return _tokens_from_text(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if number >= 0 and number.is_integer():
+            return int(value) if isinstance(value, Integral) else int(number)
+    raise UserError(f"{value!r} is not a whole number of tokens; {_TOKENS_HINT}")
+
+
+_TOKENS_HINT = "write for example 300B, 1.2M or 50000"
+
+
+def _tokens_from_text(text: str) -> int:
+    match = re.fullmatch(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e\+?[0-9]+)?)\s*([kmbt]?)\s*", text.lower())
     if match is None:
-        raise ValueError(
-            f"{value!r} is not a number of tokens; write for example 300B, 1.2M or 50000"
-        )
+        raise UserError(f"{text!r} is not a number of tokens; {_TOKENS_HINT}")
     tokens = float(match[1].replace("_", "")) * _TOKEN_SUFFIXES[match[2]]
     if abs(tokens - round(tokens)) > 1e-6:
-        raise ValueError(f"{value!r} is not a whole number of tokens")
+        raise UserError(f"{text!r} is not a whole number of tokens")
     return round(tokens)
 
 
@@ -57,8 +74,16 @@ def format_tokens(tokens: float) -> str:
     return f"{tokens:.0f}"
 
 
-TokenCount = Annotated[int, BeforeValidator(parse_tokens)]
-"""A number of tokens; YAML may write it as 300B, 1.2M or 50k."""
+def _read_text_tokens(value: object) -> object:
+    # What is no text is left to pydantic, which names what it found and what is allowed.
+    return _tokens_from_text(value) if isinstance(value, str) else value
+
+
+TokenCount = Annotated[int, BeforeValidator(_read_text_tokens)]
+"""The type of a settings key that holds a number of tokens; YAML may write 300B, 1.2M or 50k."""
+
+Count = Annotated[int, Field(ge=0)]
+"""A number of things, zero or more."""
 
 
 def read_yaml(path: str | Path) -> CommentedMap:
@@ -152,7 +177,7 @@ def validate(
 
 
 def line_of(document: Any, keys: Sequence[str | int]) -> int | None:
-    """Find the 1-based line of the deepest part of `keys` that the YAML document has."""
+    """Find the 1-based line of the deepest of the nested `keys` that the YAML document has."""
     line = None
     node = document
     for key in keys:
@@ -180,16 +205,16 @@ def _complaint(item: Any, model: type[BaseModel], where: str, document: Commente
         hint = f"; allowed here: {', '.join(allowed)}" if allowed else ""
         return f"{place}: {key}: unknown key{hint}"
     message = item["msg"].removeprefix("Value error, ")
-    shown = item.get("input")
+    found = item.get("input")
     if item["type"] == "missing":
         return f"{place}: {key}: missing"
-    if isinstance(shown, str | int | float | bool) or shown is None:
-        return f"{place}: {key}: {message} (found {shown!r})"
+    if isinstance(found, str | int | float | bool) or found is None:
+        return f"{place}: {key}: {message} (found {found!r})"
     return f"{place}: {key}: {message}"
 
 
 def _is_union_member(key: object, item: Any) -> bool:
-    """Tell a tag that pydantic adds for a union member from a key of the file."""
+    """Whether pydantic added this to a location to name a union member; no file has such a key."""
     if not isinstance(key, str):
         return False
     return bool(re.search(r"[\[\]()]", key)) or key in {"str", "int", "float", "bool"}

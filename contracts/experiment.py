@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from mixscale.contracts.config import Config, TokenCount, load_config
+from mixscale.contracts.metrics import metrics
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveTokens = Annotated[TokenCount, Field(gt=0)]
@@ -102,10 +103,18 @@ class Evaluation(Config):
 class Objective(Config):
     """The number to minimise: a weighted mean over validation domains."""
 
-    metric: Literal["loss", "perplexity", "bits_per_byte"] = "loss"
-    """`loss` is in nats per token, which is also log-perplexity."""
+    metric: str = "loss"
+    """A name in `mixscale.contracts.metrics`; `loss` is in nats per token."""
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = None
     """Weight of each validation domain; all equal when absent. They need not sum to 1."""
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        known = metrics()
+        if metric not in known:
+            raise ValueError(f"unknown metric; expected one of {list(known)}")
+        return metric
 
     @field_validator("weights")
     @classmethod

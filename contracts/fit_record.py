@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, Field
 
 from mixscale.contracts.atomic import write_json
-from mixscale.contracts.config import Config, read_json, validate
+from mixscale.contracts.config import Config, Count, read_json, validate
 from mixscale.contracts.experiment import Constraints, Objective
 
 FIT = "fit.json"
@@ -32,7 +32,7 @@ class Mixture(Config):
 
     kind: Literal["measured", "projected"]
     """`measured`: the optimum of a law fitted to runs of this budget; `projected`: carried on."""
-    token_budget: int | None
+    token_budget: Count | None
     """Tokens; null for tables that do not say how many tokens the runs saw."""
     proportions: dict[str, float]
     """Share of tokens by domain, summing to 1."""

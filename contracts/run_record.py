@@ -1,16 +1,14 @@
-"""`runs/<run_id>/result.json` and the list of a sweep's runs: what `train/` leaves for `fit/`."""
+"""`runs/<run_id>/result.json`: what a training run saw and how well its model predicts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from mixscale.contracts.atomic import write_json
-from mixscale.contracts.config import Config, read_json, validate
-from mixscale.contracts.errors import UserError
+from mixscale.contracts.config import Config, Count, read_json, validate
 
 RESULT = "result.json"
 RUN_YAML = "run.yaml"
@@ -21,12 +19,12 @@ class DomainTokens(Config):
 
     proportion: float = Field(ge=0, le=1)
     """Share of the samples planned."""
-    planned_tokens: int = Field(ge=0)
-    seen_tokens: int = Field(ge=0)
+    planned_tokens: Count
+    seen_tokens: Count
     """Tokens that training batches really held."""
-    unique_tokens: int = Field(ge=0)
+    unique_tokens: Count
     """Seen tokens without repeats."""
-    available_tokens: int = Field(ge=0)
+    available_tokens: Count
     """Training tokens of the domain in the shard set."""
     epochs: float = Field(ge=0)
     """`seen_tokens / available_tokens`."""
@@ -39,7 +37,7 @@ class DomainLoss(Config):
     """Mean cross-entropy, nats per predicted token."""
     standard_error: float | None
     """Standard error of `loss_nats` over the evaluated samples."""
-    tokens: int = Field(ge=0)
+    tokens: Count
     """Predicted tokens."""
     perplexity: float
     """`exp(loss_nats)`."""
@@ -50,7 +48,7 @@ class DomainLoss(Config):
 class CurvePoint(Config):
     """The losses at one moment of a run."""
 
-    tokens: int = Field(ge=0)
+    tokens: Count
     """Training tokens seen."""
     losses: dict[str, float]
     """Nats per token by validation domain."""
@@ -77,17 +75,17 @@ class RunRecord(Config):
     """Its tokens as a multiple of the base run's."""
     mixture: str | None = None
     """Name of the mixture, for the role `mixture`."""
-    scale_tokens: int | None = None
+    scale_tokens: Count | None = None
     """Token budget of the base run of this run's scale."""
     seed: int
     status: Status
     error: str | None = None
     """Why, when the status is not `finished`."""
-    parameters: int
+    parameters: Count
     """Trainable parameters of the model; 0 when the run failed before it had one."""
-    token_budget: int
+    token_budget: Count
     """Tokens planned."""
-    seen_tokens: int
+    seen_tokens: Count
     domains: dict[str, DomainTokens]
     evaluation: dict[str, DomainLoss] = Field(default_factory=dict)
     """By validation domain, at the end of the run; empty when the run did not finish."""
@@ -107,22 +105,13 @@ class RunRecord(Config):
     """UTC, ISO 8601."""
 
 
-class Sweep(Config):
-    """The runs that an experiment consists of now: `sweeps/<name>.json`."""
-
-    format: Literal[1] = 1
-    name: str
-    experiment: dict[str, Any]
-    run_ids: tuple[str, ...]
-
-
 def run_folder(out: str | Path, run_id: str) -> Path:
-    """Say where a run's files lie: `out/runs/<run_id>`."""
+    """Give the folder of a run's files: `out/runs/<run_id>`."""
     return Path(out) / "runs" / run_id
 
 
 def write_record(folder: str | Path, record: RunRecord) -> Path:
-    """Write `result.json` into a run's folder, atomically; its presence says the run is over."""
+    """Write `result.json` into a run's folder, atomically; where it is, the run has ended."""
     path = Path(folder) / RESULT
     write_json(path, record.model_dump(mode="json"))
     return path
@@ -135,34 +124,3 @@ def read_record(path: str | Path) -> RunRecord:
         UserError: The file is missing or not a run record.
     """
     return validate(read_json(path), RunRecord, str(path))
-
-
-def write_sweep(out: str | Path, sweep: Sweep) -> Path:
-    """Write the list of an experiment's runs under `out/sweeps`."""
-    path = Path(out) / "sweeps" / f"{sweep.name}.json"
-    write_json(path, sweep.model_dump(mode="json"))
-    return path
-
-
-def read_sweep(out: str | Path, name: str) -> Sweep:
-    """Read the list of an experiment's runs.
-
-    Raises:
-        UserError: The sweep was never started.
-    """
-    path = Path(out) / "sweeps" / f"{name}.json"
-    if not path.is_file():
-        raise UserError(f"{path}: no sweep of that name; `mixscale sweep experiment.yaml` runs it")
-    return validate(read_json(path), Sweep, str(path))
-
-
-def sweep_records(out: str | Path, name: str) -> Iterator[RunRecord]:
-    """Yield the records of a sweep's runs that are over, in the order of the plan.
-
-    Raises:
-        UserError: The sweep was never started, or a record is damaged.
-    """
-    for run_id in read_sweep(out, name).run_ids:
-        path = run_folder(out, run_id) / RESULT
-        if path.is_file():
-            yield read_record(path)

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mixscale.contracts.atomic import write_json
-from mixscale.contracts.config import Config, read_json, validate
+from mixscale.contracts.config import Config, Count, read_json, validate
 from mixscale.contracts.errors import UserError
 
 FILE_NAME = "shardset.json"
 FORMAT = 1
 UNFINISHED = "unfinished"
-"""Stands in the place of the format where a copy is being made."""
+"""The `format` of the file at an address to which a copy is not finished."""
 TRAIN, VALIDATION = "train", "validation"
 SPLITS = (TRAIN, VALIDATION)
 
@@ -37,18 +37,18 @@ class TokenizerSummary(Config):
 class SplitSummary(Config):
     """One stream: the documents and samples of one domain and split."""
 
-    documents: int = Field(ge=0)
+    documents: Count
     """Documents kept."""
-    text_bytes: int = Field(ge=0)
+    text_bytes: Count
     """UTF-8 bytes of the text of the kept documents."""
-    tokens: int = Field(ge=0)
+    tokens: Count
     """Tokens of the kept documents, one end-of-text token for each included."""
-    samples: int = Field(ge=0)
+    samples: Count
     """Whole samples in the shards; `samples * sequence_length + remainder_tokens == tokens`."""
-    remainder_tokens: int = Field(ge=0)
+    remainder_tokens: Count
     """Tokens after the last whole sample, which are in no shard."""
-    shards: int = Field(ge=0)
-    shard_bytes: int = Field(ge=0)
+    shards: Count
+    shard_bytes: Count
     """Bytes of the shard files on disk."""
     sha256: str
     """Hash over the names and the bytes of the shards."""
@@ -114,7 +114,7 @@ def read_shardset(folder: str | Path) -> ShardSet:
     if values.get("format") == UNFINISHED:
         raise UserError(
             f"{root}: not a finished shard set, but a copy that was not finished; "
-            "the command that made it goes on where it stopped"
+            "run the same command again: it continues where it stopped"
         )
     if values.get("format") != FORMAT:
         raise UserError(
@@ -141,7 +141,7 @@ def folder_sha256(folder: Path) -> str:
 
 
 def write_shardset(folder: str | Path, shardset: ShardSet) -> Path:
-    """Write `shardset.json` atomically, sealed; its presence says that the build is whole."""
+    """Write `shardset.json` atomically, sealed; its presence marks the build as complete."""
     path = Path(folder) / FILE_NAME
     write_json(path, shardset.sealed().model_dump(mode="json"))
     return path

@@ -38,7 +38,8 @@ from mixscale.ingest.tokenize.encoder import EncoderSpec
 from mixscale.ingest.tokenize.prepare import choose_encoder, prepare_tokenizer
 from mixscale.ingest.tokenize.tokenizer_files import TokenizerFiles
 from mixscale.shards.storage.checksums import checksum_problems, write_checksums
-from mixscale.shards.storage.mds import MdsOptions, TokenFile, stream_sha256
+from mixscale.shards.storage.mds import MdsOptions, TokenFile
+from mixscale.shards.storage.mds_index import stream_sha256
 
 UNIT_VERSION = 2
 """Changes whenever the same input would give other unit results."""

@@ -1,1 +1,1 @@
-"""Token arrays in, a streamed shard set with its SQL index out."""
+"""Writes token arrays as a streamed shard set, verifies it, and answers SQL about it."""

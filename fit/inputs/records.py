@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.run_record import RunRecord, read_sweep, sweep_records
+from mixscale.contracts.run_record import RunRecord
+from mixscale.contracts.sweep_record import read_sweep, sweep_records
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 

@@ -12,6 +12,7 @@ from typing import Any
 from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FIT, FitRecord, Gain, Mixture, read_fit
+from mixscale.contracts.metrics import metric_named
 from mixscale.fit.output.figures import draw_figures
 from mixscale.fit.output.signal_wording import ENOUGH
 from mixscale.fit.output.wording import reading_lines
@@ -110,9 +111,7 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
 
 
 def _head(record: FitRecord) -> str:
-    aim = {"loss": "loss, nats per token", "perplexity": "perplexity"}.get(
-        record.objective.metric, "bits per byte"
-    )
+    aim = metric_named(record.objective.metric).title
     over = "weighted mean" if record.objective.weights else "mean"
     return (
         f"<h1>{escape(record.fit_id)}</h1>\n"

@@ -193,7 +193,7 @@ def _reach(solution: Solution, objective: ObjectiveFunction) -> Reach:
         law=None if law is None else law.name,
         parameters=None if law is None else law.law.parameters(),
         bits_per_nat=(
-            tuple(objective.bits_per_nat.tolist()) if objective.metric == "bits_per_byte" else None
+            tuple(objective.bits_per_nat.tolist()) if objective.needs_bits_per_nat else None
         ),
     )
 

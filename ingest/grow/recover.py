@@ -29,7 +29,7 @@ from mixscale.ingest.stages.read import (
     read_rows,
 )
 from mixscale.shards.storage.compression import decompress
-from mixscale.shards.storage.mds import read_entries, shard_basename
+from mixscale.shards.storage.mds_index import read_entries, shard_basename
 
 _SLICE_TOKENS = 1 << 22
 _NO_HASH = "0" * 32

@@ -14,16 +14,8 @@ from mixscale.contracts.shardset import SplitSummary
 from mixscale.ingest.runtime.execute import Runner
 from mixscale.ingest.runtime.progress import stage
 from mixscale.ingest.runtime.scratch import read_mark, write_mark
-from mixscale.shards.storage.mds import (
-    MdsOptions,
-    ShardRange,
-    TokenFile,
-    finish_stream,
-    shard_basename,
-    shard_plan,
-    stream_sha256,
-    write_shard,
-)
+from mixscale.shards.storage.mds import MdsOptions, ShardRange, TokenFile, shard_plan, write_shard
+from mixscale.shards.storage.mds_index import finish_stream, shard_basename, stream_sha256
 
 
 @dataclass(frozen=True, kw_only=True)

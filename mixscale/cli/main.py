@@ -58,6 +58,18 @@ class Tokens(click.ParamType):
         return tokens
 
 
+class MetricName(click.ParamType):
+    """The name of a metric, one of another package included."""
+
+    name = "metric"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """List the metrics, where the help is asked for and not before."""
+        from mixscale.contracts.metrics import metrics
+
+        return f"[{'|'.join(metrics())}]"
+
+
 def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
@@ -443,7 +455,7 @@ def export(source: Path, out: Path, precision: str, as_json: bool) -> None:
 @click.option("--settings", type=_FILE, help="YAML with objective, constraints, targets.")
 @click.option("--tokens", type=Tokens(), help="Tokens of every run, if the table does not tell.")
 @click.option("--targets", metavar="T,T", help="Token budgets of the run to come.")
-@click.option("--objective", type=click.Choice(["loss", "perplexity"]), help="What to minimise.")
+@click.option("--objective", type=MetricName(), help="What to minimise.")
 @click.option("--weight", multiple=True, metavar="V=X", help="Weight of a validation domain.")
 @click.option("--floor", multiple=True, metavar="[D=]SHARE", help="Least share of all, or of D.")
 @click.option("--ceiling", multiple=True, metavar="[D=]SHARE", help="Largest share, likewise.")

@@ -1,1 +1,1 @@
-"""SQL over a shard set: the documents table, the DuckDB views, queries."""
+"""Answers SQL about a shard set: its index, views, macros, queries and prompt."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixscale.contracts.shardset import TRAIN
 from mixscale.shards.sql.index import open_index
-from mixscale.shards.sql.views import DOMAIN_TABLE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,7 +47,7 @@ def domain_table(folder: str | Path) -> list[DomainRow]:
         UserError: The folder is not a finished shard set.
     """
     with open_index(folder) as connection:
-        return [DomainRow(*row) for row in connection.execute(DOMAIN_TABLE).fetchall()]
+        return [DomainRow(*row) for row in connection.execute("FROM domains").fetchall()]
 
 
 def as_json(rows: Sequence[DomainRow]) -> list[dict[str, Any]]:

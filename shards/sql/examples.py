@@ -25,13 +25,13 @@ FROM domains WHERE split = 'train' ORDER BY tokens DESC""",
 SELECT domain, tokens_p05, tokens_p25, tokens_p50, tokens_p75, tokens_p95, tokens_max
 FROM domains WHERE split = 'train'""",
     ),
-    "fates": Example(
+    "statuses": Example(
         "What became of the input records?",
         """\
 SELECT domain, status, count(*) AS records, sum(bytes) AS bytes
 FROM documents GROUP BY ALL ORDER BY ALL""",
     ),
-    "lost": Example(
+    "left_out": Example(
         "About how many tokens did each filter cost? (bytes times the domain's tokens per byte)",
         """\
 WITH ratios AS (

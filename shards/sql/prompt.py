@@ -18,7 +18,8 @@ from pygments.lexers.sql import SqlLexer
 
 from mixscale.contracts.errors import UserError
 from mixscale.shards.sql.examples import EXAMPLES
-from mixscale.shards.sql.views import MACROS, VIEWS
+from mixscale.shards.sql.macros import MACROS
+from mixscale.shards.sql.views import VIEWS
 
 KEYWORDS = (
     "SELECT FROM WHERE GROUP BY ALL ORDER LIMIT JOIN LEFT USING ON AS AND OR NOT NULL IS IN "
@@ -48,7 +49,7 @@ class SqlCompleter(Completer):
                 yield Completion(candidate, -len(word), display_meta=meaning)
 
 
-def converse(answer: Callable[[str], object], name: str) -> None:
+def run_prompt(answer: Callable[[str], object], name: str) -> None:
     """Read statements, each up to its semicolon, and answer each until the end of input.
 
     Args:
@@ -71,7 +72,7 @@ def converse(answer: Callable[[str], object], name: str) -> None:
 
 
 def is_complete(text: str) -> bool:
-    """Tell whether Enter ends the input: at a semicolon, a command, or an empty line."""
+    """Whether Enter ends the input: at a semicolon, a command, or an empty line."""
     stripped = text.strip()
     return not stripped or stripped.endswith(";") or stripped.lower() in COMMANDS
 

@@ -1,1 +1,1 @@
-"""A shard set's files: MDS shards, checksums, copies in object stores."""
+"""Writes the files of a shard set: MDS shards, their index, checksums, copies in object stores."""

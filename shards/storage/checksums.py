@@ -14,7 +14,8 @@ from pathlib import Path
 
 from mixscale.contracts.atomic import TEMPORARY_PREFIX, atomic_write
 from mixscale.contracts.errors import UserError
-from mixscale.shards.storage.mds import INDEX, file_sha256
+from mixscale.shards.storage.hashes import file_sha256
+from mixscale.shards.storage.mds_index import INDEX
 
 FILE_NAME = "files.sha256"
 _FOLDERS = ("documents", "remainders", "signatures", "tokenizer")
@@ -71,10 +72,10 @@ def checksum_problems(root: Path, sha256: str, streams: Iterable[str]) -> Iterat
         if name not in known:
             yield name, f"extra file, not in {FILE_NAME}"
     with ThreadPoolExecutor(_THREADS) as pool:
-        yield from filter(None, pool.map(lambda item: _fault(root, *item), known.items()))
+        yield from filter(None, pool.map(lambda item: _problem(root, *item), known.items()))
 
 
-def _fault(root: Path, name: str, sha256: str) -> tuple[str, str] | None:
+def _problem(root: Path, name: str, sha256: str) -> tuple[str, str] | None:
     try:
         found = file_sha256(root / name)
     except UserError as error:

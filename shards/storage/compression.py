@@ -89,10 +89,10 @@ def parse_compression(name: str) -> tuple[str, int]:
     raise UserError(f"compression: unknown value {name!r}; expected one of {_choices()}")
 
 
-def compress(name: str, parts: Iterable[bytes | memoryview]) -> bytes:
-    """Compress the joined parts as the compression `name` says."""
+def compress(name: str, buffers: Iterable[bytes | memoryview]) -> bytes:
+    """Compress the joined buffers as the compression `name` says."""
     family, level = parse_compression(name)
-    return CODECS[family].compress(b"".join(parts), level)
+    return CODECS[family].compress(b"".join(buffers), level)
 
 
 def decompress(name: str, data: bytes) -> bytes:

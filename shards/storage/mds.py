@@ -7,7 +7,6 @@ no header of their own, so the samples of a shard are one run of bytes of the st
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 
 from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.shards.storage.compression import compress, parse_compression
+from mixscale.shards.storage.hashes import file_digest, hash_names
+from mixscale.shards.storage.mds_index import shard_basename
 
-INDEX = "index.json"
 COLUMN = "tokens"
 _LENGTH_BYTES = _OFFSET_BYTES = 4
-_READ_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +73,6 @@ class ShardRange:
     samples: int
 
 
-def hash_names() -> set[str]:
-    """Name the hashes that Streaming can check when it downloads a shard."""
-    standard = {name for name in hashlib.algorithms_available if hasattr(hashlib, name)}
-    return {n for n in standard if not n.startswith("shake_")} | set(xxhash.algorithms_available)
-
-
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
     """Choose the smallest of uint16 or uint32 that holds every id below `vocab_size`."""
     return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
@@ -123,7 +115,7 @@ def write_shard(
     Args:
         folder: The folder of the stream.
         plan: Which samples, from `shard_plan`.
-        token_files: All files of the stream, in order; only the needed parts are read.
+        token_files: All files of the stream, in order; only what the shard needs is read.
         sequence_length: Tokens of a sample.
         dtype: Of the ids in the files and in the shard, from `token_dtype`.
         options: As given to `shard_plan`.
@@ -135,22 +127,22 @@ def write_shard(
         UserError: A token file does not have the size it should have.
     """
     raw_name = f"shard.{plan.number:05}.mds"
-    parts = [
+    buffers = [
         shard_header(plan.samples, sequence_length, dtype, options),
         *_token_bytes(token_files, plan, sequence_length, dtype),
     ]
     settings = shard_settings(sequence_length, dtype, options)
     entry = {
         "samples": plan.samples,
-        "raw_data": _file_info(raw_name, parts, options.hashes),
+        "raw_data": _file_info(raw_name, buffers, options.hashes),
         "zip_data": None,
     } | settings
     if options.compression is not None:
-        parts = [compress(options.compression, parts)]
+        buffers = [compress(options.compression, buffers)]
         zip_name = f"{raw_name}.{parse_compression(options.compression)[0]}"
-        entry["zip_data"] = _file_info(zip_name, parts, options.hashes)
+        entry["zip_data"] = _file_info(zip_name, buffers, options.hashes)
     with atomic_write(Path(folder) / shard_basename(entry), "wb") as stream:
-        stream.writelines(parts)
+        stream.writelines(buffers)
     return entry
 
 
@@ -163,76 +155,6 @@ def shard_header(
     offsets = np.arange(samples + 1, dtype=np.int64) * (sequence_length * dtype.itemsize)
     head = np.concatenate([[samples], offsets + fixed_bytes]).astype("<u4")
     return head.tobytes() + settings
-
-
-def finish_stream(folder: str | Path, entries: Sequence[dict[str, Any]]) -> Path:
-    """Write index.json, whose presence makes the folder a stream; no entries is an empty stream.
-
-    Args:
-        folder: The folder of the stream.
-        entries: What `write_shard` returned for every shard, in the order of their numbers.
-    """
-    path = Path(folder) / INDEX
-    with atomic_write(path) as stream:
-        stream.write(index_json(entries))
-    return path
-
-
-def index_json(entries: Sequence[dict[str, Any]]) -> str:
-    """Build the text of index.json."""
-    return json.dumps({"version": 2, "shards": list(entries)}, sort_keys=True)
-
-
-def read_entries(folder: str | Path) -> list[dict[str, Any]]:
-    """Read the entries of index.json.
-
-    Raises:
-        UserError: The stream has no index.json that can be read.
-    """
-    path = Path(folder) / INDEX
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["shards"]
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the index of an MDS stream ({error})") from error
-
-
-def shard_basename(entry: dict[str, Any]) -> str:
-    """Name the file on disk that an entry of index.json describes."""
-    return (entry["zip_data"] or entry["raw_data"])["basename"]
-
-
-def stream_sha256(folder: str | Path) -> str:
-    """Hash the shards of a stream: SHA-256 over one line of name and file SHA-256 for each.
-
-    Raises:
-        UserError: index.json or a shard cannot be read.
-    """
-    names = [shard_basename(entry) for entry in read_entries(folder)]
-    return combined_sha256((name, file_sha256(Path(folder) / name)) for name in names)
-
-
-def combined_sha256(shards: Iterable[tuple[str, str]]) -> str:
-    """Hash the names and the SHA-256 of a stream's shards, in order."""
-    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in shards)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Hash the bytes of one file.
-
-    Raises:
-        UserError: It cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(_READ_BYTES):
-                digest.update(block)
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 def shard_settings(
@@ -287,20 +209,11 @@ def _map_tokens(file: TokenFile, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
 
 
 def _file_info(
-    name: str, parts: Iterable[bytes | memoryview], hashes: Sequence[str]
+    name: str, buffers: Iterable[bytes | memoryview], hashes: Sequence[str]
 ) -> dict[str, Any]:
-    parts = list(parts)
+    buffers = list(buffers)
     return {
         "basename": name,
-        "bytes": sum(len(part) for part in parts),
-        "hashes": {algorithm: file_digest(algorithm, parts) for algorithm in hashes},
+        "bytes": sum(len(buffer) for buffer in buffers),
+        "hashes": {algorithm: file_digest(algorithm, buffers) for algorithm in hashes},
     }
-
-
-def file_digest(algorithm: str, parts: Iterable[bytes | memoryview]) -> str:
-    """Hash the joined parts with one of `hash_names`."""
-    module = xxhash if algorithm in xxhash.algorithms_available else hashlib
-    digest = getattr(module, algorithm)()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()

@@ -20,7 +20,7 @@ from mixscale.contracts.shardset import FILE_NAME, UNFINISHED, ShardSet, read_sh
 from mixscale.shards.sql.index import FILE_NAME as INDEX_DATABASE
 from mixscale.shards.storage.checksums import FILE_NAME as CHECKSUMS
 from mixscale.shards.storage.checksums import list_files
-from mixscale.shards.storage.mds import INDEX, read_entries, shard_basename
+from mixscale.shards.storage.mds_index import INDEX, read_entries, shard_basename
 
 JOURNALS = ".uploads"
 _THREADS = 8
@@ -28,9 +28,9 @@ _RETRIES = 4
 
 
 def upload(folder: str | Path, remote: str) -> int:
-    """Copy a shard set to a remote folder; `shardset.json` arrives last and says that it is whole.
+    """Copy a shard set to a remote folder; `shardset.json` arrives last and marks it complete.
 
-    What has arrived is remembered in `.uploads/`, so that an interrupted copy goes on where it
+    What has arrived is remembered in `.uploads/`, so that an interrupted copy continues where it
     stopped, and only what changed is copied again.
 
     Args:
@@ -83,7 +83,7 @@ def check_address(remote: str) -> str:
 
 
 def _mark_unfinished(target: str) -> None:
-    """Say at the address that whatever lies there from before is no longer whole."""
+    """Mark what is already at the address as an unfinished copy."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as scratch:
         uploader = _uploader(scratch, target)
         write_json(Path(folder) / FILE_NAME, {"format": UNFINISHED})
@@ -104,7 +104,7 @@ def _send(uploader: Any, journal: _Journal, name: str) -> None:
 
 
 class _Journal:
-    """Remembers which files have arrived at one address, and as what."""
+    """Records which files have arrived at one address, and in which state."""
 
     def __init__(self, root: Path, remote: str) -> None:
         self._root = root
@@ -124,20 +124,20 @@ class _Journal:
             self.is_under_way = name == ""
 
     def has(self, name: str) -> bool:
-        """Tell whether a file has arrived as it is now."""
+        """Whether a file has arrived as it is now."""
         return self._arrived.get(name) == self.stamp(name)
 
     def stamp(self, name: str) -> list[int]:
-        """Tell one state of a file from another."""
+        """Size and time of a file, by which a changed file is recognised."""
         status = (self._root / name).stat()
         return [status.st_size, status.st_mtime_ns]
 
     def begin(self) -> None:
-        """Note that what is at the address is not whole."""
+        """Record that the copy at the address is unfinished."""
         self.add("", [])
 
     def add(self, name: str, stamp: list[int]) -> None:
-        """Note that a file has arrived."""
+        """Record that a file has arrived."""
         with self._lock:
             self._note(name, stamp)
             self._path.parent.mkdir(exist_ok=True)

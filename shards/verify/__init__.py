@@ -1,1 +1,1 @@
-"""Proof that a shard set is whole."""
+"""Checks a shard set: every byte of its files, every row of its documents table."""

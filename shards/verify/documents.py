@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixscale.contracts.shardset import SPLITS, ShardSet
 from mixscale.shards.sql.documents import STATUSES
-from mixscale.shards.sql.views import literal
+from mixscale.shards.sql.quoting import literal
+from mixscale.shards.verify.problem import Problem
 
 if TYPE_CHECKING:
     import duckdb
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is not as it should be."""
-
-    place: str
-    """File, record or stream, named relative to the shard set."""
-    message: str
 
 
 _NAMES = {
@@ -37,7 +28,7 @@ SELECT domain, split, count(*), sum(tokens)::UBIGINT, sum(bytes)::UBIGINT
 FROM documents WHERE status = 'kept' GROUP BY domain, split ORDER BY ALL"""
 
 _WRONG_ROWS = """
-WITH judged AS (
+WITH checked AS (
     SELECT domain, source_file, source_row, CASE
         WHEN status NOT IN ({statuses}) THEN 'unknown status'
         WHEN status <> 'kept' THEN CASE
@@ -49,10 +40,10 @@ WITH judged AS (
         WHEN tokens = 0 THEN 'kept without tokens'
         WHEN first_sample IS NULL OR first_offset IS NULL THEN 'kept without a place'
         WHEN first_offset >= sequence_length THEN 'first_offset is not inside a sample'
-        END AS fault
+        END AS problem
     FROM documents, shardset)
-SELECT fault, count(*), min((domain, source_file, source_row)) AS example
-FROM judged WHERE fault IS NOT NULL GROUP BY fault ORDER BY fault""".format(**_NAMES)
+SELECT problem, count(*), min((domain, source_file, source_row)) AS example
+FROM checked WHERE problem IS NOT NULL GROUP BY problem ORDER BY problem""".format(**_NAMES)
 
 _MISPLACED = """
 WITH kept AS (
@@ -102,8 +93,8 @@ def document_problems(
 ) -> Iterator[Problem]:
     """Check that the rows add up to the streams and that each document lies where it says."""
     yield from _sum_problems(connection, shardset)
-    for fault, count, example in _fetch(connection, _WRONG_ROWS):
-        yield Problem(_record(*example), f"{fault} ({count} such records)")
+    for problem, count, example in _fetch(connection, _WRONG_ROWS):
+        yield Problem(_record(*example), f"{problem} ({count} such records)")
     for domain, split, count, (file, row, start, expected) in _fetch(connection, _MISPLACED):
         yield Problem(
             _record(domain, file, row),

@@ -1,4 +1,4 @@
-"""Proof that a shard set is whole: its files against their hashes, its documents against them."""
+"""Checks a shard set: its files against their hashes, its documents against its files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mixscale.contracts.shardset import FILE_NAME as SHARDSET
 from mixscale.contracts.shardset import ShardSet, content_sha256, folder_sha256, read_shardset
 from mixscale.shards.sql.index import FILE_NAME, is_current, open_views
 from mixscale.shards.storage.checksums import checksum_problems
-from mixscale.shards.storage.mds import INDEX
-from mixscale.shards.verify.documents import Problem, count_records, document_problems, last_tokens
+from mixscale.shards.storage.mds_index import INDEX
+from mixscale.shards.verify.documents import count_records, document_problems, last_tokens
+from mixscale.shards.verify.problem import Problem
+from mixscale.shards.verify.shards import ShardReport, check_shard
 from mixscale.shards.verify.streams import (
-    ShardReport,
     Stream,
     Tokens,
-    check_shard,
     content_problems,
     list_shards,
 )
@@ -78,7 +78,7 @@ def verify(folder: str | Path, *, progress: bool = True) -> VerifyReport:
     ]
     damaged = list(_parquet_problems(root))
     problems += damaged
-    with open_views(root) as connection, _bar(progress) as bar:
+    with open_views(root) as connection, _progress_bar(enabled=progress) as bar:
         if not damaged:
             problems += _document_problems(connection, shardset)
         streams = _check_streams(root, shardset, None if damaged else connection, bar)
@@ -131,7 +131,7 @@ def _check_stream(
         reports.append(report)
         tick()
     problems += (problem for report in reports for problem in report.problems)
-    problems += content_problems(stream, reports)
+    problems += content_problems(stream, ((report.name, report.sha256) for report in reports))
     return _StreamReport(
         problems=tuple(problems),
         shards=len(reports),
@@ -205,7 +205,7 @@ def _document_problems(
         yield Problem("documents", str(error).splitlines()[0])
 
 
-def _bar(shown: bool) -> Progress:
+def _progress_bar(*, enabled: bool) -> Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -220,6 +220,6 @@ def _bar(shown: bool) -> Progress:
         *columns,
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        disable=not shown,
+        disable=not enabled,
         transient=True,
     )

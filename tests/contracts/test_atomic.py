@@ -46,7 +46,7 @@ def test_a_writer_that_opens_the_file_itself(tmp_path: Path) -> None:
 def test_killed_while_writing_the_file_is_absent(tmp_path: Path) -> None:
     code = (
         "import os, sys, signal\n"
-        "from contracts.atomic import atomic_write\n"
+        "from mixscale.contracts.atomic import atomic_write\n"
         "with atomic_write(sys.argv[1]) as stream:\n"
         "    stream.write('x' * 100_000)\n"
         "    stream.flush()\n"

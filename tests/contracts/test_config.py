@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,9 +57,32 @@ def test_what_is_no_number_of_tokens(text: str) -> None:
 
 @given(st.integers(1, 999), st.sampled_from(["", "k", "M", "B", "T"]))
 def test_what_is_written_for_people_reads_back(number: int, suffix: str) -> None:
-    tokens = parse_tokens(f"{number}{suffix}")
-    assert isinstance(tokens, int)
-    assert parse_tokens(format_tokens(tokens)) == tokens
+    tokens = number * 1000 ** ["", "k", "M", "B", "T"].index(suffix)
+    assert format_tokens(tokens) == f"{number}{suffix}"
+    assert parse_tokens(f"{number}{suffix}") == tokens
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens"),
+    [
+        (0, 0),
+        (10**18 + 1, 10**18 + 1),
+        (3e11, 300_000_000_000),
+        (np.int64(7), 7),
+        (np.uint32(7), 7),
+        (np.float32(1024), 1024),
+    ],
+)
+def test_numbers_are_token_counts(value: object, tokens: int) -> None:
+    found = parse_tokens(value)
+    assert found == tokens
+    assert type(found) is int
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, math.nan, math.inf, True, None, [1], np.bool_(True)])
+def test_other_values_are_refused(value: object) -> None:
+    with pytest.raises(UserError, match=r"is not a whole number of tokens; write for example 300B"):
+        parse_tokens(value)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixscale.contracts.run_record import (
-    DomainLoss,
-    DomainTokens,
-    RunRecord,
-    Sweep,
-    write_record,
-    write_sweep,
-)
+from mixscale.contracts.run_record import DomainLoss, DomainTokens, RunRecord, write_record
+from mixscale.contracts.sweep_record import SweepRecord, write_sweep
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.runs import Runs
 
@@ -102,7 +96,7 @@ def _write_ddo_sweep(
                 )
                 if not skip(run_id):
                     write_record(folder / "runs" / run_id, record)
-    write_sweep(folder, Sweep(name="trial", experiment={}, run_ids=tuple(run_ids)))
+    write_sweep(folder, SweepRecord(name="trial", experiment={}, run_ids=tuple(run_ids)))
     lines = [
         "name: trial",
         "shardset: .",

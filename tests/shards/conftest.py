@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixscale.ingest.build import build
-from tests.shards.making import make_fit, make_runs, make_shardset
+from tests.shards.small_shardsets import make_fit, make_runs, make_shardset
 
 REAL_CORPUS = """
 preset: redpajama-v1

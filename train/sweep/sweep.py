@@ -16,16 +16,9 @@ from rich.table import Table
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.contracts.experiment import Experiment, read_experiment
-from mixscale.contracts.run_record import (
-    RESULT,
-    RunRecord,
-    Sweep,
-    read_record,
-    run_folder,
-    write_record,
-    write_sweep,
-)
+from mixscale.contracts.run_record import RESULT, RunRecord, read_record, run_folder, write_record
 from mixscale.contracts.shardset import read_shardset
+from mixscale.contracts.sweep_record import SweepRecord, write_sweep
 from mixscale.train.executors import local, on_ray
 from mixscale.train.executors.local import Job
 from mixscale.train.run.identity import find_shardset, run_id
@@ -143,7 +136,7 @@ def sweep(
     out = Path(experiment.out or experiment.shardset)
     write_sweep(
         out,
-        Sweep(
+        SweepRecord(
             name=experiment.name,
             experiment=experiment.model_dump(mode="json"),
             run_ids=tuple(runs),

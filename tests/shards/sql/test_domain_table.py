@@ -10,6 +10,7 @@ from rich.console import Console
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import read_shardset
 from mixscale.shards.sql.domain_table import as_json, domain_table, render
+from mixscale.shards.sql.index import open_index
 
 
 def test_rows_are_the_streams_then_what_was_not_kept(made: Path) -> None:
@@ -24,8 +25,12 @@ def test_rows_are_the_streams_then_what_was_not_kept(made: Path) -> None:
 
 
 def test_json_is_the_rows(made: Path) -> None:
-    rows = domain_table(made)
-    assert json.loads(json.dumps(as_json(rows))) == [row._asdict() for row in rows]
+    found = json.loads(json.dumps(as_json(domain_table(made))))
+    with open_index(made) as index:
+        result = index.execute("FROM domains")
+        names = [column[0] for column in result.description or ()]
+        assert found == [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    assert len(found) == 9
 
 
 def test_the_table_shows_shares_and_totals(made: Path) -> None:

@@ -16,16 +16,14 @@ from hypothesis import strategies as st
 from streaming import LocalDataset
 
 from mixscale.contracts.errors import UserError
+from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.shardset import read_shardset
-from mixscale.shards.sql import views
-from mixscale.shards.sql.index import (
-    documents_in_sample,
-    is_current,
-    open_index,
-    rebuild_index,
-    samples_of_document,
-)
-from tests.shards.making import DOMAINS, make_fit, make_runs, make_shardset
+from mixscale.shards.sql.index import is_current, open_index, rebuild_index
+from mixscale.shards.sql.json_types import column_types
+from mixscale.shards.sql.lookup import documents_in_sample, samples_of_document
+from mixscale.shards.sql.macros import MACROS
+from mixscale.shards.sql.views import VIEWS
+from tests.shards.small_shardsets import DOMAINS, make_fit, make_runs, make_shardset
 
 EMPTY_WITHOUT_RUNS = ("runs", "run_domains", "learning_curves", "sweeps", "fits", "mixtures")
 
@@ -35,11 +33,16 @@ def index(made: Path) -> duckdb.DuckDBPyConnection:
     return open_index(made)
 
 
-@pytest.mark.parametrize("name", views.VIEWS)
+@pytest.mark.parametrize("name", VIEWS)
 def test_every_column_is_documented(name: str, index: duckdb.DuckDBPyConnection) -> None:
     described = index.execute(f"DESCRIBE {name}").fetchall()
-    assert [row[0] for row in described] == list(views.VIEWS[name].columns)
+    assert [row[0] for row in described] == list(VIEWS[name].columns)
     assert index.execute(f"FROM {name}").fetchall()
+
+
+def test_every_plain_field_of_a_run_record_is_a_column() -> None:
+    plain = {name for name, kind in column_types(RunRecord).items() if "(" not in kind}
+    assert set(VIEWS["runs"].columns) == plain - {"format", "learning_curve"}
 
 
 def test_every_macro_column_is_documented(index: duckdb.DuckDBPyConnection) -> None:
@@ -47,10 +50,10 @@ def test_every_macro_column_is_documented(index: duckdb.DuckDBPyConnection) -> N
         "documents_in_sample": "documents_in_sample('arxiv', 'train', 0)",
         "samples_of_document": "samples_of_document('none')",
     }
-    assert set(calls) == set(views.MACROS)
+    assert set(calls) == set(MACROS)
     for name, call in calls.items():
         described = index.execute(f"DESCRIBE FROM {call}").fetchall()
-        assert [row[0] for row in described] == list(views.MACROS[name].columns)
+        assert [row[0] for row in described] == list(MACROS[name].columns)
 
 
 def test_views_without_runs_are_empty_and_typed(tmp_path: Path) -> None:
@@ -124,9 +127,16 @@ def test_shards_count_on_from_the_first_sample(
 
 
 def test_duplicates_name_the_kept_document(index: duckdb.DuckDBPyConnection) -> None:
-    rows = index.execute("SELECT detail, kept_file || ':' || kept_row FROM duplicates").fetchall()
+    rows = index.execute(
+        "SELECT d.detail, kept_file || ':' || kept_row, d.doc_id, kept.doc_id FROM duplicates AS d "
+        "JOIN documents AS kept ON kept.source_file = kept_file AND kept.source_row = kept_row"
+    ).fetchall()
+    counted = index.execute("SELECT count(*) FROM documents WHERE status = 'duplicate'").fetchall()
+    assert [(len(rows),)] == counted
     assert rows
-    assert all(detail == found for detail, found in rows)
+    for detail, found, doc_id, kept_doc_id in rows:
+        assert detail == found
+        assert doc_id == kept_doc_id
 
 
 @settings(
@@ -263,7 +273,7 @@ def test_a_missing_stale_or_damaged_index_is_made_again(copied: Path) -> None:
 
 def test_an_index_of_another_version_is_stale(copied: Path) -> None:
     with duckdb.connect(str(copied / "index.duckdb")) as index:
-        index.execute("UPDATE index_info SET schema_version = 0")
+        index.execute("UPDATE index_info SET definitions_sha256 = 'other'")
     assert not is_current(copied)
 
 
@@ -307,11 +317,16 @@ def test_a_damaged_file_breaks_only_what_is_made_of_it(
 ) -> None:
     (copied / damaged).write_text(text)
     with open_index(copied) as index:
-        for name in set(views.VIEWS) - broken:
+        for name in set(VIEWS) - broken:
             assert index.execute(f"FROM {name}").fetchall()
         for name in broken if text else ():
             with pytest.raises(duckdb.Error, match=re.escape(damaged)):
                 index.execute(f"FROM {name}").fetchall()
+        for name in () if text else broken:
+            # DuckDB reads an empty file as no record.
+            result = index.execute(f"FROM {name}")
+            assert [column[0] for column in result.description or ()] == list(VIEWS[name].columns)
+            assert "demo-base" not in str(result.fetchall()) or name == "sweeps"
 
 
 @pytest.mark.parametrize(
@@ -356,11 +371,11 @@ def test_the_index_imports_no_torch() -> None:
 
 def test_the_documentation_lists_every_column() -> None:
     text = (Path(__file__).parents[3] / "docs" / "sql.md").read_text()
-    for name, view in views.VIEWS.items():
+    for name, view in VIEWS.items():
         section = text.split(f"### `{name}`\n")[1].split("\n### ")[0]
         for column, meaning in view.columns.items():
             assert f"| `{column}` | {meaning} |" in section, (name, column)
-    for name, macro in views.MACROS.items():
+    for name, macro in MACROS.items():
         section = text.split(f"### `{name}({', '.join(macro.parameters)})`\n")[1]
         for column, meaning in macro.columns.items():
             assert f"| `{column}` | {meaning} |" in section, (name, column)

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixscale.contracts.errors import UserError
+from mixscale.shards.sql.examples import EXAMPLES
 from mixscale.shards.sql.index import open_index
-from mixscale.shards.sql.query import EXAMPLES, run_sql
+from mixscale.shards.sql.query import query_arrow, run_sql
 
 WRITES = [
     "COPY (SELECT 1) TO '{folder}/x.csv'",
@@ -44,6 +45,12 @@ WRITES = [
 ]
 
 
+REFUSED = (
+    "refused; queries here can only read|Permission Error|PIVOT: list its values"
+    r'|Parser Error: syntax error at or near "\("'
+)
+
+
 def snapshot(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -51,7 +58,7 @@ def snapshot(folder: Path) -> dict[Path, bytes]:
 @pytest.mark.parametrize("query", WRITES)
 def test_nothing_can_be_written(query: str, copied: Path) -> None:
     before = snapshot(copied)
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=REFUSED):
         run_sql(copied, query.format(folder=copied))
     assert snapshot(copied) == before
 
@@ -89,7 +96,7 @@ def test_reading_is_allowed(query: str, made: Path, capsys: pytest.CaptureFixtur
         ("", "expected one SQL statement, found 0"),
         ("SELECT FROM", r"syntax error at or near|SELECT clause without selection list"),
         ("FROM domainz", r'(?s)Did you mean "domains".*LINE 1: FROM domainz.*Tables: .*domains, '),
-        ("FROM nowhere", r"Tables: shardset, streams, documents, shards, domains"),
+        ("FROM nowhere", r"Tables: shardset, streams, shards, documents, domains"),
         (
             "SELECT token FROM domains",
             r"(?s)LINE 1: SELECT token.*Columns of domains: .*tokens, samples",
@@ -160,6 +167,19 @@ def test_parquet(made: Path, tmp_path: Path) -> None:
     table = pq.read_table(output)
     expected = open_index(made).execute("FROM domains").fetchall()
     assert [tuple(row.values()) for row in table.to_pylist()] == expected
+
+
+def test_arrow(made: Path) -> None:
+    table = query_arrow(made, "SELECT domain, tokens FROM domains WHERE split = 'train'")
+    expected = open_index(made).execute("SELECT domain, tokens FROM domains WHERE split = 'train'")
+    assert [tuple(row.values()) for row in table.to_pylist()] == expected.fetchall()
+    assert table.column_names == ["domain", "tokens"]
+
+
+@pytest.mark.parametrize("query", ["COPY (SELECT 1) TO 'x'", "FROM nowhere", "SELECT 1; SELECT 2"])
+def test_arrow_refuses_what_a_query_refuses(query: str, made: Path) -> None:
+    with pytest.raises(UserError, match=r"COPY: refused|Tables: shardset|expected one SQL"):
+        query_arrow(made, query)
 
 
 @pytest.mark.parametrize("format", ["table", "csv", "json"])

@@ -16,19 +16,17 @@ from streaming.base.hashing import get_hashes
 
 from mixscale.contracts.errors import UserError
 from mixscale.shards.storage.compression import CODECS, compress, decompress, parse_compression
+from mixscale.shards.storage.hashes import hash_names
 from mixscale.shards.storage.mds import (
     MdsOptions,
     ShardRange,
     TokenFile,
-    finish_stream,
-    hash_names,
-    read_entries,
     shard_plan,
-    stream_sha256,
     token_dtype,
     write_shard,
 )
-from tests.shards.making import write_stream, write_tokens
+from mixscale.shards.storage.mds_index import finish_stream, read_entries, stream_sha256
+from tests.shards.small_shardsets import write_stream, write_tokens
 
 UINT16 = np.dtype("<u2")
 

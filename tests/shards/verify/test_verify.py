@@ -16,9 +16,10 @@ from mixscale.contracts.shardset import read_shardset
 from mixscale.ingest.build import build
 from mixscale.shards.sql.documents import DOCUMENTS
 from mixscale.shards.sql.index import open_index
-from mixscale.shards.storage.mds import MdsOptions, finish_stream, read_entries
+from mixscale.shards.storage.mds import MdsOptions
+from mixscale.shards.storage.mds_index import finish_stream, read_entries
 from mixscale.shards.verify.verify import verify
-from tests.shards.making import make_shardset, with_checksums
+from tests.shards.small_shardsets import make_shardset, with_checksums
 
 SHARD = "arxiv/train/shard.00001.mds"
 
@@ -363,7 +364,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def what_is_said(folder: Path) -> list[str]:
+def reported(folder: Path) -> list[str]:
     """The problems, or the one message about a shardset.json that cannot be read at all."""
     try:
         return problems(folder)
@@ -387,7 +388,7 @@ def test_a_flipped_bit_in_any_file_is_found_there(grown: Path) -> None:
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         path.write_bytes(data)
         name = path.relative_to(grown).as_posix()
-        assert any(line.startswith(f"{name}: ") for line in what_is_said(grown)), name
+        assert any(line.startswith(f"{name}: ") for line in reported(grown)), name
         path.write_bytes(whole)
     assert problems(grown) == []
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.run_record import RunRecord, sweep_records
+from mixscale.contracts.run_record import RunRecord
+from mixscale.contracts.sweep_record import sweep_records
 from mixscale.train.sweep.sweep import sweep
 from tests.ray_cluster import RayCluster, below
 

@@ -17,7 +17,8 @@ from filelock import FileLock
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import read_experiment
-from mixscale.contracts.run_record import RunRecord, read_sweep, sweep_records
+from mixscale.contracts.run_record import RunRecord
+from mixscale.contracts.sweep_record import read_sweep, sweep_records
 from mixscale.train.sweep.sweep import identified, sweep
 
 EXPERIMENT = """\

@@ -19,9 +19,7 @@ from mixscale.contracts.run_record import (
     DomainLoss,
     DomainTokens,
     RunRecord,
-    Sweep,
     write_record,
-    write_sweep,
 )
 from mixscale.contracts.shardset import (
     SPLITS,
@@ -32,19 +30,12 @@ from mixscale.contracts.shardset import (
     folder_sha256,
     write_shardset,
 )
+from mixscale.contracts.sweep_record import SweepRecord, write_sweep
 from mixscale.shards.sql.documents import DOCUMENTS
 from mixscale.shards.sql.index import rebuild_index
 from mixscale.shards.storage.checksums import write_checksums
-from mixscale.shards.storage.mds import (
-    MdsOptions,
-    TokenFile,
-    finish_stream,
-    shard_basename,
-    shard_plan,
-    stream_sha256,
-    token_dtype,
-    write_shard,
-)
+from mixscale.shards.storage.mds import MdsOptions, TokenFile, shard_plan, token_dtype, write_shard
+from mixscale.shards.storage.mds_index import finish_stream, shard_basename, stream_sha256
 
 DOMAINS = ("arxiv", "github", "wikipedia")
 EOS = 0
@@ -171,7 +162,7 @@ def make_runs(out: Path, domains: Sequence[str] = DOMAINS, sweep: str = "demo") 
     for record in records:
         write_record(out / "runs" / record.run_id, record)
     planned = (*(record.run_id for record in records), f"{sweep}-next")
-    write_sweep(out, Sweep(name=sweep, experiment={"name": sweep}, run_ids=planned))
+    write_sweep(out, SweepRecord(name=sweep, experiment={"name": sweep}, run_ids=planned))
     return records
 
 

@@ -1,0 +1,119 @@
+"""The answer to a query as a table for people, CSV, JSON or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import duckdb
+
+from mixscale.contracts.atomic import atomic_path
+from mixscale.contracts.errors import UserError
+
+Format = Literal["table", "csv", "json", "parquet"]
+FORMATS: tuple[Format, ...] = ("table", "csv", "json", "parquet")
+_BATCH_ROWS = 2048
+
+
+def write_parquet(result: duckdb.DuckDBPyRelation, path: Path) -> int:
+    """Write a result as a Parquet file, atomically, and count its rows."""
+    import pyarrow.parquet as pq
+
+    reader = result.to_arrow_reader()
+    _distinct(reader.schema.names)
+    count = 0
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            count += batch.num_rows
+    return count
+
+
+def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := result.fetchmany(_BATCH_ROWS):
+        yield from rows
+
+
+def _columns(result: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    return [(column[0], str(column[1])) for column in result.description or ()]
+
+
+def _write_table(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    columns, rows = _columns(result), list(_rows(result))
+    table = Table(header_style="bold")
+    for index, (name, _) in enumerate(columns):
+        numbers = all(isinstance(row[index], int | float | None) for row in rows)
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    console = Console(file=stream, markup=False, highlight=False)
+    if not console.is_terminal:
+        # Nothing wraps in a file or a pipe: every row is one line.
+        natural = Measurement.get(console, console.options.update(max_width=1 << 20), table)
+        console = Console(file=stream, markup=False, highlight=False, width=natural.maximum)
+    console.print(table)
+    console.print(f"{len(rows)} row{'s' * (len(rows) != 1)}")
+    return len(rows)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else escape(str(value))
+
+
+def _write_csv(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(name for name, _ in _columns(result))
+    count = 0
+    for row in _rows(result):
+        writer.writerow(json.dumps(v) if isinstance(v, list | dict) else v for v in row)
+        count += 1
+    return count
+
+
+def _write_json(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
+    columns = _columns(result)
+    names = _distinct(name for name, _ in columns)
+    are_json = [kind == "JSON" for _, kind in columns]
+    count = 0
+    stream.write("[")
+    for count, row in enumerate(_rows(result), 1):
+        values = (json.loads(v) if j and v else v for v, j in zip(row, are_json, strict=True))
+        record = dict(zip(names, map(_json_value, values), strict=True))
+        stream.write("\n" if count == 1 else ",\n")
+        stream.write(json.dumps(record, ensure_ascii=False, default=str))
+    stream.write("\n]\n" if count else "]\n")
+    return count
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_value(item) for item in value]
+    return value
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    listed = list(names)
+    twice = sorted({name for name in listed if listed.count(name) > 1})
+    if twice:
+        raise UserError(f"columns named twice: {', '.join(twice)}; give each its own AS name")
+    return listed
+
+
+WRITERS = {"table": _write_table, "csv": _write_csv, "json": _write_json}
+"""Writes a result as text and counts its rows, by format."""
