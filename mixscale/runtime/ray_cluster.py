@@ -1,4 +1,4 @@
-"""What tasks on a Ray cluster need from its machines."""
+"""Tasks on a Ray cluster, and what they need from its machines."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mixscale.contracts.errors import UserError
 _LOCAL = "local"
 _STORE_BYTES = 100 << 20
 """Of Ray's object store when it is started here: results are small, data goes through files."""
-MOST_LOSSES = 5
-_LOOK_SECONDS = 5.0
-"""How often to look which machines are gone."""
+MAX_LOSSES = 5
+_CHECK_SECONDS = 5.0
+"""How often to check which machines are gone."""
 _LOSSES = {
     "NodeDiedError": "its machine is gone",
     "LocalRayletDiedError": "Ray on its machine is gone",
@@ -104,28 +104,28 @@ def _address() -> str:
             "the cluster with its address as HOST:PORT"
         )
     if given not in ("", "auto"):
-        deafness = _deafness(given)
-        if deafness is not None:
+        error = _connection_error(given)
+        if error is not None:
             raise UserError(
-                f"RAY_ADDRESS: cannot connect to Ray at {given}: {deafness}; `ray status` on a "
+                f"RAY_ADDRESS: cannot connect to Ray at {given}: {error}; `ray status` on a "
                 "machine of the cluster tells whether it is up"
             )
         return given
     with suppress(OSError):
         # The file stays behind when a cluster is killed.
-        noted = _note().read_text(encoding="utf-8").strip()
-        if noted and _deafness(noted) is None:
-            return noted
+        address = _address_file().read_text(encoding="utf-8").strip()
+        if address and _connection_error(address) is None:
+            return address
     return _LOCAL
 
 
-def _note() -> Path:
+def _address_file() -> Path:
     """Tell where `ray start` notes the address of its cluster."""
     folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     return Path(folder, "ray", "ray_current_cluster")
 
 
-def _deafness(address: str) -> OSError | None:
+def _connection_error(address: str) -> OSError | None:
     """Tell why nothing answers at HOST:PORT; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
@@ -138,10 +138,10 @@ def _deafness(address: str) -> OSError | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Requirements:
     """What all machines must have in common with the one that gives out the work."""
 
-    witness: Path
+    marker: Path
     """A file that is there for as long as the work is wanted."""
     versions: dict[str, str]
 
@@ -152,9 +152,9 @@ class Common:
             UserError: Names the machine and what it lacks.
         """
         host = platform.node()
-        if not self.witness.exists():
+        if not self.marker.exists():
             raise UserError(
-                f"{host} does not see {self.witness.parent}; with Ray, inputs and outputs must lie "
+                f"{host} does not see {self.marker.parent}; with Ray, inputs and outputs must lie "
                 "in folders that all machines share under the same path"
             )
         for package, expected in self.versions.items():
@@ -167,20 +167,20 @@ class Common:
 
 
 @contextmanager
-def in_common(folder: Path, packages: Sequence[str]) -> Iterator[Common]:
+def machine_requirements(folder: Path, packages: Sequence[str]) -> Iterator[Requirements]:
     """Describe this machine to the others.
 
     Args:
         folder: All machines must share it.
         packages: Their versions must be the same everywhere, for equal results.
     """
-    witness = temporary_beside(folder / "ray")
-    witness.parent.mkdir(parents=True, exist_ok=True)
-    witness.touch()
+    marker = temporary_beside(folder / "ray")
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
     try:
-        yield Common(witness=witness, versions={name: _version(name) for name in packages})
+        yield Requirements(marker=marker, versions={name: _version(name) for name in packages})
     finally:
-        witness.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
 
 
 @functools.cache
@@ -191,12 +191,14 @@ def _version(package: str) -> str:
         return "(not installed)"
 
 
-def _placed(common: Common, work: Callable[[Any], Iterator[Any]], task: Any) -> Iterator[Any]:
-    """Do a task on some machine; says first on which."""
+def _run_task(
+    requirements: Requirements, work: Callable[[Any], Iterator[Any]], task: Any
+) -> Iterator[Any]:
+    """Do a task on some machine; reports first on which."""
     import ray
 
     yield ray.get_runtime_context().get_node_id()
-    common.check()
+    requirements.check()
     yield from work(task)
 
 
@@ -210,12 +212,12 @@ class _Sent:
     """Where it runs, once that is known."""
 
 
-class Crew:
-    """Gives tasks to the machines of a cluster, hears what they say, notices when they are lost."""
+class TaskPool:
+    """Gives tasks to the machines of a cluster, yields what they report, notices lost ones."""
 
     def __init__(
         self,
-        common: Common,
+        requirements: Requirements,
         work: Callable[[Any], Iterator[Any]],
         workers: int | None,
         gpus: float = 0.0,
@@ -223,26 +225,26 @@ class Crew:
         """Take no task yet.
 
         Args:
-            common: What the machines must share.
-            work: Gets a task, yields what there is to say about it.
-            workers: How many tasks are with the cluster at once. By default twice as many as have
-                room there: it stays busy, and an autoscaler sees that more machines are wanted.
+            requirements: What the machines must have in common.
+            work: Gets a task, yields what it reports.
+            workers: How many tasks are with the cluster at once. By default twice as many as fit
+                there: it stays busy, and an autoscaler sees that more machines are wanted.
             gpus: Share of a GPU that each task needs, besides one core.
         """
         import ray
 
-        self._common, self._work, self._workers = common, work, workers
+        self._requirements, self._work, self._workers = requirements, work, workers
         self._share = ("GPU", gpus) if gpus else ("CPU", 1.0)
         # Ray's own retries would be silent, and without end for a task that eats all memory.
         self._remote = ray.remote(
             num_cpus=1, num_gpus=gpus, max_retries=0, scheduling_strategy="SPREAD"
-        )(_placed)
+        )(_run_task)
         self._sent: dict[Any, _Sent] = {}
         self._losses: Counter[Any] = Counter()
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         self._dead = _dead_machines()
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> TaskPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -257,7 +259,7 @@ class Crew:
         return not self._sent
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         """Whether the cluster can take one more task."""
         import ray
 
@@ -272,12 +274,12 @@ class Crew:
         """How often a task was lost."""
         return self._losses.total()
 
-    def send(self, key: Any, task: Any) -> None:
-        """Give a task to the cluster; what it says comes under `key`."""
-        self._sent[self._remote.remote(self._common, self._work, task)] = _Sent(key, task)
+    def submit(self, key: Any, task: Any) -> None:
+        """Give a task to the cluster; what it reports comes under `key`."""
+        self._sent[self._remote.remote(self._requirements, self._work, task)] = _Sent(key, task)
 
-    def hear(self) -> Iterator[tuple[Any, Any]]:
-        """Wait a little; yield keys with what the tasks say, or with `Lost` for one that is gone.
+    def reports(self) -> Iterator[tuple[Any, Any]]:
+        """Wait a little; yield keys with what tasks report, or with `Lost` for one that is gone.
 
         Raises:
             UserError: The same task was lost too often: the task itself may be the cause.
@@ -286,50 +288,50 @@ class Crew:
         import ray
 
         streams: list[Any] = list(self._sent)
-        for stream in ray.wait(streams, timeout=_LOOK_SECONDS)[0]:
+        for stream in ray.wait(streams, timeout=_CHECK_SECONDS)[0]:
             sent = self._sent[stream]
             generator: Any = stream
             try:
-                word = _fetch(next(generator))
+                message = _receive(next(generator))
             except StopIteration:
                 del self._sent[stream]
             except Lost as loss:
-                yield self._lose(stream, loss)
+                yield self._record_loss(stream, loss)
             else:
                 if sent.node is None:
-                    sent.node = word
+                    sent.node = message
                 else:
-                    yield sent.key, word
+                    yield sent.key, message
         for node in self._newly_dead():
             for stream, sent in list(self._sent.items()):
                 if sent.node not in (node, None):
                     continue
                 ray.cancel(stream, force=True)
                 if sent.node == node:
-                    yield self._lose(stream, Lost(_LOSSES["NodeDiedError"]))
+                    yield self._record_loss(stream, Lost(_LOSSES["NodeDiedError"]))
                 else:
                     # It waits, or was on its way there.
                     del self._sent[stream]
-                    self.send(sent.key, sent.task)
+                    self.submit(sent.key, sent.task)
 
     def _newly_dead(self) -> set[str]:
-        """Find machines that the cluster has given up since the last look.
+        """Find machines that the cluster has given up since the last check.
 
         Ray itself tells only after seven minutes that a task is lost when its machine fell silent
         without closing its connections, as one without power does.
         """
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
+        if time.monotonic() - self._checked < _CHECK_SECONDS:
             return set()
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         known, self._dead = self._dead, _dead_machines()
         return self._dead - known
 
-    def _lose(self, stream: Any, loss: Lost) -> tuple[Any, Lost]:
+    def _record_loss(self, stream: Any, loss: Lost) -> tuple[Any, Lost]:
         key = self._sent.pop(stream).key
         self._losses[key] += 1
-        if self._losses[key] >= MOST_LOSSES:
+        if self._losses[key] >= MAX_LOSSES:
             raise UserError(
-                f"the same task was lost {MOST_LOSSES} times, the last time because {loss}; "
+                f"the same task was lost {MAX_LOSSES} times, the last time because {loss}; "
                 "nothing that was done is lost: the same command goes on where it stopped"
             ) from loss
         return key, loss
@@ -341,8 +343,8 @@ def _dead_machines() -> set[str]:
     return {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
 
 
-def _fetch(reference: Any) -> Any:
-    """Get what a task says.
+def _receive(reference: Any) -> Any:
+    """Get what a task reports.
 
     Raises:
         Lost: The task did not end; the message says why.
@@ -363,7 +365,7 @@ def _fetch(reference: Any) -> Any:
         raise Lost(reasons[0]) from error
 
 
-def look_again(folder: Path) -> None:
+def refresh_folder(folder: Path) -> None:
     """Make a network file system notice what another machine has just written to a folder."""
     # It may remember for half a minute that a file was missing; opening the folder ends that.
     for place in (folder.parent, folder):

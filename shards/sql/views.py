@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from mixscale.shards.sql.documents import DOCUMENT_COLUMNS, DOCUMENTS, REJECTED
+from mixscale.shards.sql.documents import DOCUMENT_COLUMNS, DOCUMENTS, DOCUMENTS_SELECT, REJECTED
 
 VERSION = 2
 """Changes when a column or a view does; an index of another version is made again."""
@@ -154,9 +154,8 @@ SELECT domain, split.key AS split, position, unnest(split.value) FROM splits""",
 _DOCUMENTS = View(
     row="an input record, whatever became of it",
     columns=DOCUMENT_COLUMNS,
-    sql="""
-SELECT domain, split, source_file, source_row, doc_id, chars, bytes, tokens, status, detail,
-       first_sample, first_offset, meta::JSON AS meta
+    sql=f"""
+SELECT {DOCUMENTS_SELECT}
 FROM $documents""",
 )
 

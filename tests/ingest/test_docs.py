@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mixscale.ingest.corpus import domain_names, read_corpus
-from mixscale.ingest.stages.read import STATUS
+from mixscale.ingest.unit_rows import STATUS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "corpus.md"
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
