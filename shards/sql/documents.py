@@ -52,13 +52,6 @@ class Column:
     (`ingest/stages/write_documents.py`), because it depends on settings or on other records."""
     without_text: Any = None
     """The value where there is no text, of a column that has `of_record`."""
-    sql_type: str | None = None
-    """What the view `documents` makes of it, where that is not the type of the Parquet files."""
-
-    @property
-    def sql(self) -> str:
-        """The expression of the view `documents`."""
-        return f"{self.name}::{self.sql_type} AS {self.name}" if self.sql_type else self.name
 
 
 COLUMNS = (
@@ -139,7 +132,6 @@ COLUMNS = (
         name="meta",
         type=pa.string(),
         meaning="the record's other fields, JSON",
-        sql_type="JSON",
     ),
 )
 """All columns, in their order."""
@@ -153,6 +145,3 @@ DOCUMENTS = pa.schema(
     [pa.field(column.name, column.type, nullable=column.nullable) for column in COLUMNS]
 )
 """`documents/<domain>/*.parquet`: one row for every input record, kept or not."""
-
-DOCUMENTS_SELECT = ", ".join(column.sql for column in COLUMNS)
-"""The columns of the view `documents`, in SQL."""

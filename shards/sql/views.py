@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from mixscale.shards.sql.documents import DOCUMENT_COLUMNS, DOCUMENTS, DOCUMENTS_SELECT, REJECTED
+from mixscale.shards.sql.documents import DOCUMENT_COLUMNS, DOCUMENTS, REJECTED
 
 VERSION = 2
 """Changes when a column or a view does; an index of another version is made again."""
@@ -151,12 +151,13 @@ splits AS (
 SELECT domain, split.key AS split, position, unnest(split.value) FROM splits""",
 )
 
+# Parquet holds `meta` as text.
+_SELECTED = ["meta::JSON AS meta" if name == "meta" else name for name in DOCUMENT_COLUMNS]
+
 _DOCUMENTS = View(
     row="an input record, whatever became of it",
     columns=DOCUMENT_COLUMNS,
-    sql=f"""
-SELECT {DOCUMENTS_SELECT}
-FROM $documents""",
+    sql=f"SELECT {', '.join(_SELECTED)} FROM $documents",
 )
 
 _SHARDS = View(
