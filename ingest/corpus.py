@@ -95,7 +95,7 @@ class Domain(Config):
 
 
 class Route(Config):
-    """Files whose records say themselves which domain they belong to."""
+    """Files whose records name the domain they belong to."""
 
     paths: Strings
     field: str = Field(min_length=1)
@@ -113,7 +113,7 @@ class Near(Config):
     words: int = Field(default=5, ge=1, le=64)
     """Words in a run."""
     permutations: int = Field(default=128, ge=16, le=1024)
-    """Numbers in a signature: more of them estimate the similarity better, and take more room."""
+    """Numbers in a signature: more of them estimate the similarity better, and take more space."""
 
     def bands(self) -> tuple[int, int]:
         """Choose how many bands of how many numbers find pairs at the threshold almost surely.

@@ -25,7 +25,7 @@ class Decisions:
         return int(self.starts[-1])
 
     def status(self) -> NDArray[np.uint8]:
-        """(rows,) numbers of `unit_rows.STATUS`; a row without text has what its unit said."""
+        """(rows,) numbers of `unit_rows.STATUS`; a row without text has that of its unit."""
         return self._map("status", np.uint8)
 
     def copy_of(self) -> NDArray[np.int64]:
@@ -42,7 +42,7 @@ class Decisions:
         return np.memmap(self.folder / name, dtype, mode="r+", shape=(self.rows,))
 
     def unit(self, number: int) -> slice:
-        """Tell which rows are those of a unit."""
+        """Return which rows are those of a unit."""
         return slice(int(self.starts[number]), int(self.starts[number + 1]))
 
     def flush(self) -> None:

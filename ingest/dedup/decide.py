@@ -1,4 +1,4 @@
-"""Which copy of a text stays, which only all units together can tell; and which split it is in."""
+"""Which copy of a text stays, decided over all units together."""
 
 from __future__ import annotations
 

@@ -183,16 +183,16 @@ def _are_alike(candidates: Candidates, ones: Ints, others: Ints) -> NDArray[np.b
     wanted = np.ceil(near.threshold * near.permutations - 1e-9)
     alike = np.empty(len(ones), np.bool_)
     for start in range(0, len(ones), _PAIRS):
-        part = slice(start, start + _PAIRS)
+        pairs = slice(start, start + _PAIRS)
         # Mapped anew, so that the pages of the last pairs do not stay in memory.
         signatures = candidates.signatures()
-        equal = signatures[ones[part]] == signatures[others[part]]
-        alike[part] = equal.sum(axis=1) >= wanted
+        equal = signatures[ones[pairs]] == signatures[others[pairs]]
+        alike[pairs] = equal.sum(axis=1) >= wanted
     return alike
 
 
 def _is_shared(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Tell which of the sorted keys occur more than once."""
+    """Return which of the sorted keys occur more than once."""
     shared = np.zeros(len(keys), np.bool_)
     same = keys[1:] == keys[:-1]
     shared[1:] |= same
@@ -207,9 +207,9 @@ def resolve_chains(copy_of: Ints) -> None:
         copy_of: (records,) the record in whose favour each went, or -1; changed in place.
     """
     for start in range(0, len(copy_of), BUCKET_ROWS):
-        part = copy_of[start : start + BUCKET_ROWS]
-        gone = np.flatnonzero(part >= 0)
-        found = part[gone]
+        some = copy_of[start : start + BUCKET_ROWS]
+        gone = np.flatnonzero(some >= 0)
+        found = some[gone]
         while (further := copy_of[found]).max(initial=-1) >= 0:
             found = np.where(further < 0, found, further)
-        part[gone] = found
+        some[gone] = found

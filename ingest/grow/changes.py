@@ -40,7 +40,7 @@ class Changes:
         return bool(self.added) and not (self.settings or self.gone or self.changed)
 
     def refusal(self, work: Workspace) -> UserError:
-        """Make the error that tells what differs and what can be done."""
+        """Build the error that lists what differs and what can be done."""
         lines = [
             *self.settings,
             *(f"input gone: {name}" for name in self.gone),

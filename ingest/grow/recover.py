@@ -151,7 +151,7 @@ def recover_unit(task: RecoverTask) -> None:
 
 
 def lacks_tokens(task: ReadTask, number: int, decisions: Decisions) -> bool:
-    """Tell whether a unit's results miss the tokens of a record that is kept.
+    """Return whether a unit's results miss the tokens of a record that is kept.
 
     Args:
         task: The unit.

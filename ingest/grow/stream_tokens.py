@@ -97,7 +97,7 @@ class _Cursor:
         while count:
             start, tokens = self._file_at(self._place)
             taken = tokens[self._place - start :][:count]
-            assert len(taken), "the stream ends before the documents say"
+            assert len(taken), "the stream is shorter than its documents"
             found.append(taken)
             self._place += len(taken)
             count -= len(taken)

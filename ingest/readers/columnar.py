@@ -49,7 +49,7 @@ def _row(batch: pa.RecordBatch) -> Any:
 
 
 def not_readable(format_name: str, error: Exception) -> Exception:
-    """Tell damaged bytes from a file that cannot be read, which has a number from the system."""
+    """Choose the error to raise: `DamagedFile`, or the system's own for a file it cannot read."""
     if getattr(error, "errno", None) is not None:
         return error
     return DamagedFile(f"not readable as {format_name}: {_first_line(error)}")

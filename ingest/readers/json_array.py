@@ -61,14 +61,14 @@ class _Text:
 
     def grow(self) -> None:
         """Read on, about as much again as is waiting."""
-        parts = [self.rest]
-        wanted = len(parts[0]) + 1
+        pieces = [self.rest]
+        wanted = len(pieces[0]) + 1
         while wanted > 0 and not self.at_end:
             chunk = next(self._chunks, None)
             self.at_end = chunk is None
-            parts.append(self._decode(chunk or b"", final=self.at_end))
-            wanted -= len(parts[-1])
-        self._text, self.place = "".join(parts), 0
+            pieces.append(self._decode(chunk or b"", final=self.at_end))
+            wanted -= len(pieces[-1])
+        self._text, self.place = "".join(pieces), 0
 
     def read_all(self) -> None:
         """Read to the end."""
@@ -161,7 +161,7 @@ def _refuse_more(text: _Text) -> None:
 
 
 def _may_be_cut(error: Exception, length: int) -> bool:
-    """Tell whether more text could mend the error."""
+    """Return whether more text could resolve the error."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.msg.startswith("Unterminated string") or error.pos >= length - _NEAR_END

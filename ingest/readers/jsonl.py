@@ -24,7 +24,7 @@ def _parsed(lines: list[Line] | Malformed) -> list[Any]:
 
 
 def parse_lines(lines: Sequence[Line]) -> list[Any]:
-    """Parse each line into its JSON value, or into what says why it has none."""
+    """Parse each line into its JSON value, or into `Malformed` or `Empty`."""
     return [parse_line(line) for line in lines]
 
 

@@ -84,7 +84,7 @@ class _Cutter:
         self._is_first = True
 
     def add(self, chunk: bytes) -> bool:
-        """Take in the next bytes; tells whether there are lines now."""
+        """Take in the next bytes; returns whether there are lines now."""
         head, newline, tail = chunk.rpartition(b"\n")
         if not newline:
             self._waiting += chunk
@@ -96,7 +96,7 @@ class _Cutter:
         return True
 
     def end(self) -> bool:
-        """Take what is left for a line; tells whether there is something."""
+        """Take what is left for a line; returns whether there is something."""
         self._lines = [self._waiting]
         return bool(self._waiting)
 

@@ -12,7 +12,7 @@ class Malformed:
 
     detail: str
     status: ClassVar[str] = "malformed"
-    """What the documents table says of it."""
+    """Its status in the documents table."""
 
 
 @dataclass(frozen=True)

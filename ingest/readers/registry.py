@@ -21,7 +21,7 @@ from mixscale.ingest.readers.text import TEXT
 
 BUILT_IN = (JSONL, JSON, PARQUET, ARROW, TEXT)
 AUTO = "auto"
-"""What `format:` says when the ending decides; no format may have this name."""
+"""The value of `format:` that lets the ending decide; no format may have this name."""
 ENTRY_POINTS = "mixscale.readers"
 
 
@@ -90,7 +90,7 @@ def _load(entry: metadata.EntryPoint) -> Registered:
     except Exception as error:  # whatever the other package raises while it is imported
         raise UserError(
             f"{where}: cannot be loaded: {type(error).__name__}: {error}; "
-            f"mend or uninstall {package}"
+            f"fix or uninstall {package}"
         ) from error
     if not isinstance(reader, Reader) or reader.name != entry.name:
         found = f"one named {reader.name!r}" if isinstance(reader, Reader) else repr(reader)

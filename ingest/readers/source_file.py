@@ -25,9 +25,9 @@ class SourceFile:
     compression: str | None
     size: int
     version: str
-    """Changes when the file does: modification time, or what the object store says."""
+    """Changes when the file does: modification time, or what the object store reports."""
     domain: str | None
-    """Nothing when each record says its own."""
+    """Nothing when each record names its own."""
 
     @property
     def is_remote(self) -> bool:
@@ -78,5 +78,5 @@ class Unit:
 
 
 def is_address(path: str) -> bool:
-    """Tell an fsspec address from a local path."""
+    """Return whether this is an fsspec address, not a local path."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)", path))

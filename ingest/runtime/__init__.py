@@ -1,1 +1,1 @@
-"""How the tasks of a build run, where they write, and what is said meanwhile."""
+"""How the tasks of a build run, where they write, and what is printed meanwhile."""

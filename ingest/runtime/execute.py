@@ -12,7 +12,7 @@ from mixscale.ingest.runtime.on_ray import ray_runner
 from mixscale.ingest.runtime.runner import Runner
 
 EXECUTORS = {"local": local_runner, "ray": ray_runner}
-"""What `--executor` may say."""
+"""By the names that `--executor` takes."""
 
 
 @contextmanager

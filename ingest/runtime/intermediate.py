@@ -20,7 +20,8 @@ def intermediate_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends well.
 
     Unlike `contracts.atomic.atomic_path` this does not wait for the disk, which would take
-    longer than the work. After a power failure the file may be damaged: `read_completion` tells.
+    longer than the work. After a power failure the file may be damaged, which
+    `read_completion` notices.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(path)

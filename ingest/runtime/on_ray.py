@@ -13,13 +13,9 @@ from mixscale.contracts.atomic import TEMPORARY_PREFIX
 from mixscale.ingest.readers.registry import outside_packages
 from mixscale.ingest.runtime.failures import machine_failures_explained
 from mixscale.ingest.runtime.runner import Result, Task
-from mixscale.runtime.ray_cluster import (
-    Lost,
-    Requirements,
-    TaskPool,
-    connected,
-    machine_requirements,
-)
+from mixscale.runtime.ray_connection import connected
+from mixscale.runtime.ray_machines import Requirements, machine_requirements
+from mixscale.runtime.ray_tasks import Lost, TaskPool
 
 _PACKAGES = "mixscale", "gigatoken", "numpy", "orjson", "pyarrow", "tokenizers", "zstandard", "zstd"
 """Another version of these might write other bytes."""

@@ -54,7 +54,7 @@ class Workspace:
         return self.out / domain / split
 
     def is_whole(self) -> bool:
-        """Tell whether a finished shard set is here."""
+        """Return whether a finished shard set is here."""
         return (self.out / FILE_NAME).is_file()
 
     @contextmanager

@@ -21,7 +21,7 @@ def choose_validation(
 
     Args:
         unit_rows: The Arrow file of every unit, in order.
-        decisions: Says what is kept; gets the choice.
+        decisions: About all rows; the choice is added to them.
         share: Share of the texts held out, or nothing when `documents` counts.
         documents: Documents of each domain held out.
     """

@@ -37,5 +37,5 @@ def refuse_malformed(tasks: Sequence[ReadTask], first_rows: Sequence[int]) -> No
         more = f"\n  and {count - len(places)} more" if count > len(places) else ""
         raise UserError(
             f"{count} records cannot be read:\n  {listed}{more}\n"
-            "mend them, or build without --strict: they are then left out and listed"
+            "fix them, or build without --strict: they are then left out and listed"
         )

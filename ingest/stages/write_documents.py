@@ -133,7 +133,7 @@ def _token_places(
 
 
 def _details(task: WriteTask, rows: pa.Table, here: slice) -> pa.Array:
-    """Tell of duplicates where the copy is that stays; of other rows what the unit told."""
+    """Name for duplicates the record that stays; other rows keep the detail from their unit."""
     detail = rows.column("detail").combine_chunks()
     copy_of = np.asarray(task.decisions.copy_of()[here])
     losers = np.flatnonzero(copy_of >= 0)

@@ -121,7 +121,7 @@ class _MemoryGrowth:
         self._text_bytes = 0
 
     def exceeds_limit(self, text_bytes: int) -> bool:
-        """Tell whether the limit is passed, with so much text to come."""
+        """Return whether the limit is passed, with so much text to come."""
         self._text_bytes += text_bytes
         if self._start is None:
             return self._text_bytes * _CACHE_PER_BYTE > self._limit

@@ -43,7 +43,7 @@ def prepare_tokenizer(
         work: The output folder.
         units: The input, to train from.
         settings: How to read it.
-        progress: Whether to say what is being done.
+        progress: Whether to print what is being done.
 
     Raises:
         UserError: There is no such tokenizer, or the corpus has too little text to train one.
@@ -66,7 +66,7 @@ def prepare_tokenizer(
 
 
 def _is_made(target: Path, record: Path, wanted: dict[str, Any]) -> bool:
-    """Tell whether the tokenizer in the folder is the one that is wanted, and undamaged."""
+    """Return whether the tokenizer in the folder is the one that is wanted, and undamaged."""
     found = read_completion(record)
     if found is None or found["wanted"] != wanted or not target.is_dir():
         return False

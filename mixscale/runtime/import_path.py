@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 _VARIABLES = ("PYTHONPATH", "PYTHONSAFEPATH")
 HELPERS_CAN_PRELOAD = sys.version_info >= (3, 11)
-"""Whether what a helper loads at its start is found as `same_import_path` says.
+"""Whether `same_import_path` holds for what a helper loads at its start.
 
 Python 3.10 ignores PYTHONSAFEPATH. There a helper must load nothing of its own before its parent
 has told it where to look.

@@ -1,7 +1,8 @@
 """The documents table: one row for every input record, whatever became of it.
 
 This is the one place where its columns are defined. What `mixscale build` writes, the view
-`documents` and its comments follow; a column that is computed from a record alone says here how.
+`documents` and its comments follow; a column that is computed from a record alone has its function
+here too.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ READER = "from mixscale.ingest.readers.base import Reader\n"
             "import no_such_module",
             {"mine": "clash:R"},
             r"reader 'mine' of clash 1\.0 \(clash:R\): cannot be loaded: ModuleNotFoundError: No "
-            "module named 'no_such_module'; mend or uninstall clash",
+            "module named 'no_such_module'; fix or uninstall clash",
         ),
     ],
 )

@@ -8,13 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mixscale.contracts.errors import UserError
-from mixscale.runtime.ray_cluster import (
-    Lost,
-    TaskPool,
-    connected,
-    machine_requirements,
-    refresh_folder,
-)
+from mixscale.runtime.ray_connection import connected
+from mixscale.runtime.ray_machines import machine_requirements, refresh_folder
+from mixscale.runtime.ray_tasks import Lost, TaskPool
 from mixscale.train.executors.local import Job, check_gpus_per_run, fork_server, reason, start
 from mixscale.train.sweep.progress import SweepProgress
 

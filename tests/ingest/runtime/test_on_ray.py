@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 import mixscale.ingest.readers.cut_units
-import mixscale.runtime.ray_cluster
+import mixscale.runtime.ray_tasks
 from mixscale.contracts.errors import UserError
 from mixscale.ingest.build import build
 from mixscale.ingest.runtime.execute import open_runner
-from mixscale.runtime.ray_cluster import machine_requirements
+from mixscale.runtime.ray_machines import machine_requirements
 from tests.ray_cluster import RayCluster, stop_at_work
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
@@ -99,7 +99,7 @@ def die(task: Any) -> None:
 def test_a_task_that_always_kills_its_process_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mixscale.runtime.ray_cluster, "MAX_LOSSES", 2)
+    monkeypatch.setattr(mixscale.runtime.ray_tasks, "MAX_LOSSES", 2)
     with (
         open_runner("ray", 1, tmp_path) as run,
         pytest.warns(UserWarning, match="a task runs again: its process died"),

@@ -1,29 +1,16 @@
-"""Tasks on a Ray cluster, and what they need from its machines."""
+"""Tasks on the machines of a Ray cluster, with those noticed that are lost."""
 
 from __future__ import annotations
 
-import functools
-import logging
-import os
-import platform
-import socket
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from mixscale.contracts.atomic import temporary_beside
 from mixscale.contracts.errors import UserError
+from mixscale.runtime.ray_machines import Requirements
 
-_LOCAL = "local"
-_STORE_BYTES = 100 << 20
-"""Of Ray's object store when it is started here: results are small, data goes through files."""
 MAX_LOSSES = 5
 _CHECK_SECONDS = 5.0
 """How often to check which machines are gone."""
@@ -38,157 +25,6 @@ _LOSSES = {
 
 class Lost(Exception):
     """A task ended without a result, and not by an error of its own."""
-
-
-@contextmanager
-def connected(cores: int | None = None) -> Iterator[None]:
-    """Connect to the Ray cluster of RAY_ADDRESS or of `ray start`; without one, start Ray here.
-
-    A connection that this process has already is used and left open.
-
-    Args:
-        cores: How many Ray may use when it is started here; all when not given.
-
-    Raises:
-        UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise UserError(
-            "executor 'ray' needs Ray; install it: pip install 'mixscale[ray]'"
-        ) from None
-    if ray.is_initialized():
-        yield
-        return
-    # Ray prints what happens to its machines to standard output, which holds our results.
-    with redirect_stdout(sys.stderr):
-        _connect(cores)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
-def _connect(cores: int | None) -> None:
-    import ray
-    from ray.exceptions import RayError
-
-    address = _address()
-    here: dict[str, Any] = {
-        "num_cpus": cores,
-        "object_store_memory": _STORE_BYTES,
-        "include_dashboard": False,
-    }
-    try:
-        ray.init(
-            address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **(here if address == _LOCAL else {}),
-        )
-    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
-        raise UserError(f"cannot connect to Ray at {address}: {error}") from error
-
-
-def _address() -> str:
-    """Find the cluster to connect to.
-
-    Raises:
-        UserError: RAY_ADDRESS is of no use.
-    """
-    given = os.environ.get("RAY_ADDRESS", "")
-    if "://" in given:
-        raise UserError(
-            f"RAY_ADDRESS: {given}: Ray Client is not supported; run the command on a machine of "
-            "the cluster with its address as HOST:PORT"
-        )
-    if given not in ("", "auto"):
-        error = _connection_error(given)
-        if error is not None:
-            raise UserError(
-                f"RAY_ADDRESS: cannot connect to Ray at {given}: {error}; `ray status` on a "
-                "machine of the cluster tells whether it is up"
-            )
-        return given
-    with suppress(OSError):
-        # The file stays behind when a cluster is killed.
-        address = _address_file().read_text(encoding="utf-8").strip()
-        if address and _connection_error(address) is None:
-            return address
-    return _LOCAL
-
-
-def _address_file() -> Path:
-    """Tell where `ray start` notes the address of its cluster."""
-    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    return Path(folder, "ray", "ray_current_cluster")
-
-
-def _connection_error(address: str) -> OSError | None:
-    """Tell why nothing answers at HOST:PORT; Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        return None
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except OSError as error:
-        return error
-    return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Requirements:
-    """What all machines must have in common with the one that gives out the work."""
-
-    marker: Path
-    """A file that is there for as long as the work is wanted."""
-    versions: dict[str, str]
-
-    def check(self) -> None:
-        """Refuse to work on a machine where results would go astray or differ.
-
-        Raises:
-            UserError: Names the machine and what it lacks.
-        """
-        host = platform.node()
-        if not self.marker.exists():
-            raise UserError(
-                f"{host} does not see {self.marker.parent}; with Ray, inputs and outputs must lie "
-                "in folders that all machines share under the same path"
-            )
-        for package, expected in self.versions.items():
-            found = _version(package)
-            if found != expected:
-                raise UserError(
-                    f"{host} has {package} {found}, this machine {expected}; install the same "
-                    "packages on all machines of the cluster"
-                )
-
-
-@contextmanager
-def machine_requirements(folder: Path, packages: Sequence[str]) -> Iterator[Requirements]:
-    """Describe this machine to the others.
-
-    Args:
-        folder: All machines must share it.
-        packages: Their versions must be the same everywhere, for equal results.
-    """
-    marker = temporary_beside(folder / "ray")
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
-    try:
-        yield Requirements(marker=marker, versions={name: _version(name) for name in packages})
-    finally:
-        marker.unlink(missing_ok=True)
-
-
-@functools.cache
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _run_task(
@@ -317,8 +153,8 @@ class TaskPool:
     def _newly_dead(self) -> set[str]:
         """Find machines that the cluster has given up since the last check.
 
-        Ray itself tells only after seven minutes that a task is lost when its machine fell silent
-        without closing its connections, as one without power does.
+        Ray itself reports only after seven minutes that a task is lost when its machine stopped
+        answering without closing its connections, as one without power does.
         """
         if time.monotonic() - self._checked < _CHECK_SECONDS:
             return set()
@@ -363,10 +199,3 @@ def _receive(reference: Any) -> Any:
         if not reasons:
             raise
         raise Lost(reasons[0]) from error
-
-
-def refresh_folder(folder: Path) -> None:
-    """Make a network file system notice what another machine has just written to a folder."""
-    # It may remember for half a minute that a file was missing; opening the folder ends that.
-    for place in (folder.parent, folder):
-        os.listdir(place)
