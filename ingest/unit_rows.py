@@ -40,7 +40,8 @@ ROWS = pa.schema(
     [*_IDENTITY, *(pa.field(column.name, column.type) for column in RECORD_COLUMNS), *_OTHERS]
 )
 """One row for every record; `high` and `low` are the halves of the text's hash."""
-WITHOUT_TEXT = tuple(column.without_text for column in RECORD_COLUMNS)
+_COMPUTE = tuple(column.of_record for column in RECORD_COLUMNS if column.of_record)
+_WITHOUT_TEXT = tuple(column.without_text for column in RECORD_COLUMNS)
 
 
 class Row(NamedTuple):
@@ -51,13 +52,13 @@ class Row(NamedTuple):
     detail: str | None = None
     meta: bytes | None = None
     digest: bytes = bytes(16)
-    computed: tuple[Any, ...] = WITHOUT_TEXT
+    computed: tuple[Any, ...] = _WITHOUT_TEXT
     """The values of `RECORD_COLUMNS`."""
 
 
 def compute_columns(record: TextRecord) -> tuple[Any, ...]:
     """Compute the values of `RECORD_COLUMNS`."""
-    return tuple([column.of_record(record) for column in RECORD_COLUMNS])  # pyright: ignore[reportOptionalCall]  # they all have it
+    return tuple([compute(record) for compute in _COMPUTE])
 
 
 def record_batch(rows: Sequence[Row], kept_tokens: NDArray[np.int64]) -> pa.RecordBatch:

@@ -25,6 +25,7 @@ from mixscale.ingest.unit_rows import (
 )
 from mixscale.shards.sql.documents import TextRecord
 
+_NO_RECORD = (Malformed, Empty)
 _BLOCK_BYTES = 1 << 22
 _BLOCK_ROWS = 1 << 13
 _MAX_REMEMBERED = 1 << 18
@@ -86,7 +87,7 @@ class _Classifier:
         return block
 
     def add(self, record: Any) -> None:
-        if isinstance(record, Malformed | Empty):
+        if isinstance(record, _NO_RECORD):
             self._reject(self._rank, record.status, record.detail)
             return
         rank = self._rank_of(record)
