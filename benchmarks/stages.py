@@ -3,7 +3,7 @@
 python -m benchmarks.stages CORPUS_ROOT [--megabytes 250] [--repeats 3]
 
 The text is that of `benchmarks.build`. Reading is timed once as a whole and then in layers, each
-with all that come before it: bytes, lines, JSON, judged texts, ids.
+with all that come before it: bytes, lines, JSON, classified texts, ids.
 """
 
 from __future__ import annotations
