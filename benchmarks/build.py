@@ -39,7 +39,7 @@ gigatoken.Tokenizer(tokenizer).encode_files(gigatoken.JsonlFileSource(files))
 """
 MIXSCALE = """
 import sys
-from mixscale.ingest.runtime.execute import warm_up
+from mixscale.ingest.runtime.local import warm_up
 if __name__ == "__main__":
     warm_up("local", int(sys.argv[3]))
     from mixscale.ingest.build import build

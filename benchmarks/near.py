@@ -14,6 +14,7 @@ import itertools
 import random
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,17 @@ import numpy as np
 
 from mixscale.ingest.corpus import Near, read_corpus
 from mixscale.ingest.dedup.minhash import sign
-from mixscale.ingest.dedup.near_duplicates import find_near, follow, gather
+from mixscale.ingest.dedup.near_duplicates import (
+    Texts,
+    collect_candidates,
+    find_near_duplicates,
+    resolve_chains,
+)
 from mixscale.ingest.dedup.shingles import shingle_hashes
-from mixscale.ingest.readers.sources import cut_units, find_sources
+from mixscale.ingest.readers.cut_units import cut_units
+from mixscale.ingest.readers.find_files import find_files
+from mixscale.ingest.select.classify import ReadSettings, classified_blocks
 from mixscale.ingest.select.rules import make_rules
-from mixscale.ingest.stages.read import Reading, judged_blocks
 
 BINS = [0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.01]
 
@@ -63,9 +70,9 @@ def read_texts(root: Path, count: int) -> list[str]:
         lines = ["preset: redpajama-v1", f"root: {root.resolve()}", "tokenizer: t"]
         path.write_text("\n".join([*lines, "sequence_length: 8"]))
         corpus = read_corpus(path)
-        units = cut_units(find_sources(corpus, Path(folder)))
-    reading = Reading(rules=make_rules(corpus), routing=None, skip_repeats=False)
-    blocks = (block for unit in units for block in judged_blocks(unit, reading))
+        units = cut_units(find_files(corpus, Path(folder)))
+    settings = ReadSettings(rules=make_rules(corpus), routing=None, skip_repeats=False)
+    blocks = (block for unit in units for block in classified_blocks(unit, settings))
     texts = list(dict.fromkeys(text.decode() for block in blocks for text in block.texts))
     return texts[:: max(1, len(texts) // count)]
 
@@ -82,15 +89,15 @@ def compare(texts: list[bytes], near: Near) -> dict[int, int]:
     """Find the texts that go, with the text that stays in the place of each."""
     rows = np.arange(len(texts))
 
-    def parts() -> Any:
-        yield rows, rows, np.zeros_like(rows), sign(texts, near)
+    def all_texts() -> Iterator[Texts]:
+        yield Texts(rows, rows, np.zeros_like(rows), sign(texts, near))
 
     copy_of = np.full(len(texts), -1)
     with tempfile.TemporaryDirectory() as folder:
-        candidates = gather(Path(folder) / "near", near, len(texts), parts())
-        for losers, winners in find_near(candidates):
+        candidates = collect_candidates(Path(folder) / "near", near, len(texts), all_texts())
+        for losers, winners in find_near_duplicates(candidates):
             copy_of[losers] = winners
-    follow(copy_of)
+    resolve_chains(copy_of)
     return {row: int(other) for row, other in enumerate(copy_of.tolist()) if other >= 0}
 
 

@@ -3,7 +3,7 @@
 python -m benchmarks.stages CORPUS_ROOT [--megabytes 250] [--repeats 3]
 
 The text is that of `benchmarks.build`. Reading is timed once as a whole and then in layers, each
-with all that come before it: bytes, lines, JSON, judged texts, ids.
+with all that come before it: bytes, lines, JSON, classified texts, ids.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ STAGES = (
     "choose_encoder",
     "_read",
     "_decide",
-    "tally",
-    "_finish_units",
-    "_pack",
+    "count_rows",
+    "_write_documents",
+    "_write_shards",
     "write_checksums",
     "_complete",
 )
@@ -68,7 +68,7 @@ def train_tokenizer(folder: Path) -> Path:
 
 def time_imports(seconds: Seconds) -> None:
     """Time a Python that does nothing but load the module of the build."""
-    code = "import time, ingest.build; print(time.process_time())"
+    code = "import time, mixscale.ingest.build; print(time.process_time())"
     printed = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     seconds.setdefault("imports", []).append(float(printed.stdout))
 
@@ -105,16 +105,19 @@ def clocked(function: Callable[..., Any], seconds: list[float]) -> Callable[...,
 def time_layers(corpus_yaml: Path, model: Path, seconds: Seconds) -> None:
     """Read all units once for each layer of reading."""
     from mixscale.ingest.corpus import read_corpus
-    from mixscale.ingest.readers.jsonl import line_blocks
+    from mixscale.ingest.readers.cut_units import cut_units
+    from mixscale.ingest.readers.find_files import find_files
+    from mixscale.ingest.readers.lines import line_blocks
     from mixscale.ingest.readers.records import record_blocks
-    from mixscale.ingest.readers.sources import cut_units, find_sources
+    from mixscale.ingest.select.classify import ReadSettings, classified_blocks
     from mixscale.ingest.select.rules import make_routing, make_rules
-    from mixscale.ingest.stages.read import Reading, judged_blocks
     from mixscale.ingest.tokenize.encoder import FAST, Encoder, EncoderSpec
 
     corpus = read_corpus(corpus_yaml)
-    units = cut_units(find_sources(corpus, corpus_yaml.parent))
-    reading = Reading(rules=make_rules(corpus), routing=make_routing(corpus), skip_repeats=True)
+    units = cut_units(find_files(corpus, corpus_yaml.parent))
+    settings = ReadSettings(
+        rules=make_rules(corpus), routing=make_routing(corpus), skip_repeats=True
+    )
     encode = Encoder(EncoderSpec(name=FAST, model_path=model, eos_token_id=0, dtype="<u2"))
 
     def chunks() -> Iterable[bytes]:
@@ -127,8 +130,12 @@ def time_layers(corpus_yaml: Path, model: Path, seconds: Seconds) -> None:
         "reading: bytes": chunks,
         "reading: lines": lambda: line_blocks(iter(chunks())),
         "reading: JSON": lambda: (b for u in units for b in record_blocks(u)),
-        "reading: judged texts": lambda: (b for u in units for b in judged_blocks(u, reading)),
-        "reading: ids": lambda: (encode(b.texts) for u in units for b in judged_blocks(u, reading)),
+        "reading: classified texts": lambda: (
+            b for u in units for b in classified_blocks(u, settings)
+        ),
+        "reading: ids": lambda: (
+            encode(b.texts) for u in units for b in classified_blocks(u, settings)
+        ),
     }
     for label, layer in layers.items():
         start = time.process_time()

@@ -11,8 +11,9 @@ from pathlib import Path
 import orjson
 
 from mixscale.ingest.corpus import read_corpus
+from mixscale.ingest.readers.cut_units import cut_units
+from mixscale.ingest.readers.find_files import find_files
 from mixscale.ingest.readers.records import record_blocks
-from mixscale.ingest.readers.sources import cut_units, find_sources
 
 DOMAINS = ("arxiv", "book", "c4", "common_crawl", "github", "stackexchange", "wikipedia")
 _FOLDER = "text"
@@ -86,7 +87,7 @@ def _read_records(root: Path) -> Iterator[tuple[str, list[dict]]]:
             root=str(root.resolve()),
         )
         corpus = read_corpus(path)
-    for unit in cut_units(find_sources(corpus, Path())):
+    for unit in cut_units(find_files(corpus, Path())):
         yield unit.file.name, [record for block in record_blocks(unit) for record in block]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from mixscale.contracts.config import Config, TokenCount, load_config
 from mixscale.contracts.errors import UserError, unknown_name
-from mixscale.ingest.readers.layouts import LAYOUTS, Layout
+from mixscale.ingest.presets import LAYOUTS, Layout
+from mixscale.ingest.readers.registry import AUTO, all_readers
 from mixscale.ingest.select.filters import parse_filter
 
-Format = Literal["auto", "jsonl", "json", "parquet", "arrow", "text"]
 DOMAIN_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 UNROUTED = "unrouted"
 """Where the rows of records go that belong to no domain."""
@@ -27,6 +27,17 @@ RESERVED = (
     "fits",
 )
 """Other things in a shard set have these names."""
+
+
+def _known_format(name: str) -> str:
+    known = (AUTO, *all_readers())
+    if name not in known:
+        raise ValueError(f"unknown format {name!r}; expected one of {list(known)}")
+    return name
+
+
+FormatName = Annotated[str, AfterValidator(_known_format)]
+"""A format of `readers/registry.py`, or `auto`."""
 
 
 def _as_tuple(value: Any) -> Any:
@@ -58,7 +69,7 @@ class Domain(Config):
 
     paths: Strings = ()
     """Globs, relative to the YAML file, or addresses that fsspec knows."""
-    format: Format = "auto"
+    format: FormatName = AUTO
     """`auto` goes by the ending; the compression always does."""
     text: str = Field(default="text", min_length=1)
     """Dotted path of the text in a record."""
@@ -84,14 +95,14 @@ class Domain(Config):
 
 
 class Route(Config):
-    """Files whose records say themselves which domain they belong to."""
+    """Files whose records name the domain they belong to."""
 
     paths: Strings
     field: str = Field(min_length=1)
     """Dotted path of the field that names the domain."""
     domains: dict[str, str] = Field(min_length=1)
     """From the value of the field to the name of the domain."""
-    format: Format = "auto"
+    format: FormatName = AUTO
 
 
 class Near(Config):
@@ -102,7 +113,7 @@ class Near(Config):
     words: int = Field(default=5, ge=1, le=64)
     """Words in a run."""
     permutations: int = Field(default=128, ge=16, le=1024)
-    """Numbers in a signature: more of them estimate the similarity better, and take more room."""
+    """Numbers in a signature: more of them estimate the similarity better, and take more space."""
 
     def bands(self) -> tuple[int, int]:
         """Choose how many bands of how many numbers find pairs at the threshold almost surely.

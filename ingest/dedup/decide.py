@@ -1,8 +1,7 @@
-"""What only all units together can tell: which copy of a text stays, which split it goes to."""
+"""Which copy of a text stays, decided over all units together."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,25 +9,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from mixscale.ingest.corpus import Near
-from mixscale.ingest.dedup.minhash import Signatures
-from mixscale.ingest.dedup.near_duplicates import find_near, follow, gather, rank_of
-from mixscale.ingest.stages.read import (
-    DUPLICATE,
-    HAS_TEXT,
-    KEPT,
-    NEAR_DUPLICATE,
-    map_signatures,
-    read_rows,
+from mixscale.ingest.decisions import Decisions
+from mixscale.ingest.dedup.minhash import read_signatures
+from mixscale.ingest.dedup.near_duplicates import (
+    Texts,
+    collect_candidates,
+    find_near_duplicates,
+    rank_of,
+    resolve_chains,
 )
+from mixscale.ingest.select.validation import choose_validation
+from mixscale.ingest.unit_rows import DUPLICATE, HAS_TEXT, KEPT, NEAR_DUPLICATE, read_columns
 
 Scope = Literal["corpus", "domain", "none"]
 BUCKET_ROWS = 1 << 21
 """Rows compared at once; bounds the memory, whatever the size of the corpus."""
-_HASHES = 1 << 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,50 +42,6 @@ class Policy:
     """Documents of each domain held out for validation."""
     near: Near | None = None
     """When two texts count as nearly the same; nothing when they may be."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decisions:
-    """What became of all rows: arrays of (rows,) on disk, the units one after the other."""
-
-    folder: Path
-    starts: NDArray[np.int64]
-    """(units + 1,) the first row of every unit, then the number of rows."""
-
-    @property
-    def rows(self) -> int:
-        """Rows of all units together."""
-        return int(self.starts[-1])
-
-    def status(self) -> NDArray[np.uint8]:
-        """Whether a row with text is kept or a copy; other rows keep their unit's word."""
-        return self._map("status", np.uint8)
-
-    def copy_of(self) -> NDArray[np.int64]:
-        """The row with the same text, or nearly the same, that stays; or -1."""
-        return self._map("copy_of", np.int64)
-
-    def validation(self) -> NDArray[np.bool_]:
-        """Whether a kept row is held out."""
-        return self._map("validation", np.bool_)
-
-    def _map(self, name: str, dtype: Any) -> NDArray[Any]:
-        if self.rows == 0:
-            return np.empty(0, dtype)
-        return np.memmap(self.folder / name, dtype, mode="r+", shape=(self.rows,))
-
-    def flush(self) -> None:
-        """Write out what is mapped: other machines read it through a network file system."""
-        for name in ("status", "copy_of", "validation"):
-            with (self.folder / name).open("rb") as stream:
-                os.fsync(stream.fileno())
-
-    def reserve(self) -> None:
-        """Make the files at full size, because a full disk kills who writes to a mapped file."""
-        for name, width in (("status", 1), ("copy_of", 8), ("validation", 1)):
-            with (self.folder / name).open("wb") as stream:
-                if self.rows:
-                    os.posix_fallocate(stream.fileno(), 0, self.rows * width)
 
 
 def decide(
@@ -111,43 +65,34 @@ def decide(
     decisions.reserve()
     status, copy_of = decisions.status(), decisions.copy_of()
     copy_of[:] = -1
-    for first, table in _tables(unit_rows, starts):
-        status[first : first + len(table)] = _numpy(table, "status")
+    for unit, path in enumerate(unit_rows):
+        (status[decisions.unit(unit)],) = read_columns(path, "status")
     if policy.scope != "none":
         buckets = max(1, -(-decisions.rows // BUCKET_ROWS))
         for bucket in range(buckets):
-            _find_copies(unit_rows, decisions, policy, bucket, buckets)
+            _mark_duplicates(unit_rows, decisions, policy, bucket, buckets)
     if policy.near is not None:
-        _find_near_copies(unit_rows, unit_signatures, decisions, policy, policy.near)
-    _choose_validation(unit_rows, decisions, policy)
+        _mark_near_duplicates(unit_rows, unit_signatures, decisions, policy, policy.near)
+    choose_validation(unit_rows, decisions, policy.share, policy.documents)
     decisions.flush()
     return decisions
 
 
-def _tables(unit_rows: Sequence[Path], starts: NDArray[np.int64]) -> Iterator[tuple[int, pa.Table]]:
-    for path, first in zip(unit_rows, starts[:-1].tolist(), strict=True):
-        yield first, read_rows(path)
-
-
-def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
-    return table.column(name).to_numpy()
-
-
-def _find_copies(
+def _mark_duplicates(
     unit_rows: Sequence[Path], decisions: Decisions, policy: Policy, bucket: int, buckets: int
 ) -> None:
     """Mark the copies among the texts whose hash falls into one bucket."""
     priority = np.asarray(policy.priority, np.int64)
-    parts: list[tuple[NDArray[Any], ...]] = []
-    for first, table in _tables(unit_rows, decisions.starts):
-        high = _numpy(table, "high")
-        chosen = np.isin(_numpy(table, "status"), HAS_TEXT)
+    found: list[tuple[NDArray[Any], ...]] = []
+    for unit, path in enumerate(unit_rows):
+        high, low, rank, unit_status = read_columns(path, "high", "low", "domain", "status")
+        chosen = np.isin(unit_status, HAS_TEXT)
         if buckets > 1:
             chosen &= high % np.uint64(buckets) == bucket
         index = np.flatnonzero(chosen)
-        low, rank = _numpy(table, "low")[index], _numpy(table, "domain")[index]
-        parts.append((high[index], low, priority[rank], index + first))
-    high, low, rank, index = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        first = decisions.unit(unit).start
+        found.append((high[index], low[index], priority[rank[index]], index + first))
+    high, low, rank, index = (np.concatenate(columns) for columns in zip(*found, strict=True))
     some = _repeated(high)
     high, low, rank, index = high[some], low[some], rank[some], index[some]
     # The first of a group wins: the best domain, then the first in the order of the files.
@@ -173,7 +118,7 @@ def _repeated(values: NDArray[np.uint64]) -> NDArray[np.intp]:
     return order[repeated]
 
 
-def _find_near_copies(
+def _mark_near_duplicates(
     unit_rows: Sequence[Path],
     unit_signatures: Sequence[Path],
     decisions: Decisions,
@@ -183,53 +128,27 @@ def _find_near_copies(
     """Mark the near duplicates among the texts that no exact copy has taken out."""
     status, copy_of = decisions.status(), decisions.copy_of()
 
-    def parts() -> Iterator[tuple[Any, Any, Any, Signatures]]:
+    def texts() -> Iterator[Texts]:
         priority = np.asarray(policy.priority, np.int64)
-        tables = _tables(unit_rows, decisions.starts)
-        for (first, table), path in zip(tables, unit_signatures, strict=True):
-            signed = np.flatnonzero(_numpy(table, "status") == KEPT)
-            chosen = status[first : first + len(table)][signed] == KEPT
-            rows = signed[chosen]
-            domain = _numpy(table, "domain").astype(np.int64)[rows]
-            scopes = domain + 1 if policy.scope == "domain" else np.zeros_like(domain)
-            signatures = map_signatures(path, near)[chosen]
-            yield rows + first, rank_of(priority[domain], rows + first), scopes, signatures
+        for unit, (rows_path, path) in enumerate(zip(unit_rows, unit_signatures, strict=True)):
+            unit_status, ranks = read_columns(rows_path, "status", "domain")
+            here = decisions.unit(unit)
+            signed = np.flatnonzero(unit_status == KEPT)
+            chosen = status[here][signed] == KEPT
+            rows = signed[chosen] + here.start
+            domain = ranks.astype(np.int64)[signed[chosen]]
+            yield Texts(
+                rows=rows,
+                ranks=rank_of(priority[domain], rows),
+                scopes=domain + 1 if policy.scope == "domain" else np.zeros_like(domain),
+                signatures=read_signatures(path, near)[chosen],
+            )
 
     count = int(np.count_nonzero(status == KEPT))
-    scratch = decisions.folder / "near"
-    candidates = gather(scratch, near, count, parts())
-    for losers, winners in find_near(candidates):
+    folder = decisions.folder / "near"
+    candidates = collect_candidates(folder, near, count, texts())
+    for losers, winners in find_near_duplicates(candidates):
         status[losers] = NEAR_DUPLICATE
         copy_of[losers] = winners
-    follow(copy_of)
-    shutil.rmtree(scratch)
-
-
-def _choose_validation(unit_rows: Sequence[Path], decisions: Decisions, policy: Policy) -> None:
-    validation, status = decisions.validation(), decisions.status()
-    limit = np.uint64(min(int((policy.share or 0) * _HASHES), _HASHES - 1))
-    lowest = (
-        None if policy.share is not None else _lowest_hashes(unit_rows, decisions, policy.documents)
-    )
-    for first, table in _tables(unit_rows, decisions.starts):
-        # By hash alone: a copy of a text that stays elsewhere is always in the same split.
-        low = _numpy(table, "low")
-        chosen = low < limit if lowest is None else np.isin(low, lowest)
-        rows = slice(first, first + len(table))
-        validation[rows] = chosen & (status[rows] == KEPT)
-
-
-def _lowest_hashes(
-    unit_rows: Sequence[Path], decisions: Decisions, documents: int
-) -> NDArray[np.uint64]:
-    """Take the hashes of the texts with the lowest ones, so many for each domain."""
-    lowest: dict[int, NDArray[np.uint64]] = {}
-    status = decisions.status()
-    for first, table in _tables(unit_rows, decisions.starts):
-        low, rank = _numpy(table, "low"), _numpy(table, "domain")
-        kept = status[first : first + len(table)] == KEPT
-        for domain in np.unique(rank[kept]).tolist():
-            found = low[kept & (rank == domain)]
-            known = lowest.get(domain, np.empty(0, np.uint64))
-            lowest[domain] = np.unique(np.concatenate([known, found]))[:documents]
-    return np.concatenate([*lowest.values(), np.empty(0, np.uint64)])
+    resolve_chains(copy_of)
+    shutil.rmtree(folder)

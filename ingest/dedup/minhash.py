@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from mixscale.ingest.dedup.shingles import shingle_hashes
 
 Signatures = NDArray[np.uint32]
 DTYPE = np.dtype("<u4")
-MOST_CHARACTERS = 1 << 21
+MAX_CHARACTERS = 1 << 21
 """Longer texts are compared by so many characters, which bounds the memory."""
 _CHUNK_CHARACTERS, _CHUNK_TEXTS = 1 << 17, 1024
 _SEED = 17
-_NOTHING = np.uint32(0xFFFFFFFF)
+_NO_WORDS = np.uint32(0xFFFFFFFF)
 
 
 def sign(texts: Sequence[bytes], near: Near) -> Signatures:
@@ -33,13 +34,20 @@ def sign(texts: Sequence[bytes], near: Near) -> Signatures:
     Returns:
         (texts, permutations); a text without words is signed with the largest number throughout.
     """
-    parts = [_sign(chunk, near) for chunk in _chunks(texts)]
-    return np.concatenate([np.empty((0, near.permutations), DTYPE), *parts])
+    signed = [_sign(chunk, near) for chunk in _chunks(texts)]
+    return np.concatenate([np.empty((0, near.permutations), DTYPE), *signed])
+
+
+def read_signatures(path: Path, near: Near) -> Signatures:
+    """Map the signatures of a unit into memory, (texts, permutations)."""
+    if path.stat().st_size == 0:
+        return np.empty((0, near.permutations), DTYPE)
+    return np.memmap(path, DTYPE, mode="r").reshape(-1, near.permutations)
 
 
 def have_words(signatures: Signatures) -> NDArray[np.bool_]:
-    """Tell the signatures of texts with words, (texts,), from those that say nothing."""
-    return (signatures != _NOTHING).any(axis=1)
+    """Tell the signatures of texts with words, (texts,), from those without."""
+    return (signatures != _NO_WORDS).any(axis=1)
 
 
 def _sign(texts: Sequence[str], near: Near) -> Signatures:
@@ -58,7 +66,7 @@ def _chunks(texts: Sequence[bytes]) -> Iterator[list[str]]:
     size = 0
     for data in texts:
         # At most four bytes a character.
-        text = data[: 4 * MOST_CHARACTERS].decode("utf-8", "ignore")[:MOST_CHARACTERS]
+        text = data[: 4 * MAX_CHARACTERS].decode("utf-8", "ignore")[:MAX_CHARACTERS]
         if chunk and (size + len(text) > _CHUNK_CHARACTERS or len(chunk) == _CHUNK_TEXTS):
             yield chunk
             chunk, size = [], 0

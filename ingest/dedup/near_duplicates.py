@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Candidates:
         return self._map("signatures", DTYPE, (self.count, self.near.permutations))
 
     def keys(self) -> NDArray[np.uint64]:
-        """Give the hash of each band, (bands, texts): 0 where the text says nothing."""
+        """Give the hash of each band, (bands, texts): 0 where the text has no words."""
         return self._map("keys", np.uint64, (self.near.bands()[0], self.count))
 
     def _map(self, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -54,7 +54,7 @@ class Candidates:
         return np.memmap(self.folder / name, dtype, mode="r+", shape=shape)
 
     def reserve(self) -> None:
-        """Make the files at full size, because a full disk kills who writes to a mapped file."""
+        """Make the files at full size: a full disk kills a process that writes to a mapped one."""
         self.folder.mkdir(exist_ok=True)
         bands, _ = self.near.bands()
         widths = {
@@ -69,25 +69,32 @@ class Candidates:
                     os.posix_fallocate(stream.fileno(), 0, self.count * width)
 
 
-def gather(
-    folder: Path,
-    near: Near,
-    count: int,
-    parts: Iterator[tuple[Ints, Ints, Ints, Signatures]],
-) -> Candidates:
-    """Lay the texts out for the comparison.
+class Texts(NamedTuple):
+    """Some of the texts to compare; each array has one row for each text."""
+
+    rows: Ints
+    """(texts,) number of the record among all records."""
+    ranks: Ints
+    """(texts,) of two that are nearly the same, the one of lower rank stays."""
+    scopes: Ints
+    """(texts,) small numbers; only texts of the same scope are compared."""
+    signatures: Signatures
+    """(texts, permutations)."""
+
+
+def collect_candidates(folder: Path, near: Near, count: int, texts: Iterator[Texts]) -> Candidates:
+    """Write the texts to disk in the form in which they are compared.
 
     Args:
         folder: Where the arrays go.
         near: When two texts count as nearly the same.
         count: How many texts there are.
-        parts: Rows, ranks, scopes and signatures of some texts at a time. Only texts of the same
-            scope, a small number, are compared.
+        texts: All of them, some at a time.
     """
     candidates = Candidates(folder=folder, count=count, near=near)
     candidates.reserve()
     first = 0
-    for rows, ranks, scopes, signatures in parts:
+    for rows, ranks, scopes, signatures in texts:
         here = slice(first, first + len(rows))
         candidates.rows()[here] = rows
         candidates.ranks()[here] = ranks
@@ -106,7 +113,7 @@ def rank_of(priority: Ints, rows: Ints) -> Ints:
 def _band_keys(signatures: Signatures, scopes: Ints, near: Near) -> NDArray[np.uint64]:
     bands, rows = near.bands()
     keys = np.empty((bands, len(signatures)), np.uint64)
-    says_something = have_words(signatures)
+    has_words = have_words(signatures)
     for band in range(bands):
         # Multiplied, because the numbers below change the low half only.
         key = scopes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -114,17 +121,18 @@ def _band_keys(signatures: Signatures, scopes: Ints, near: Near) -> NDArray[np.u
             # FNV-1a, a number at a time.
             key = (key ^ signatures[:, column]) * np.uint64(0x100000001B3)
         key ^= key >> np.uint64(32)
-        keys[band] = np.where(says_something, np.maximum(key, 1), 0)
+        keys[band] = np.where(has_words, np.maximum(key, 1), 0)
     return keys
 
 
-def find_near(candidates: Candidates) -> Iterator[tuple[Ints, Ints]]:
+def find_near_duplicates(candidates: Candidates) -> Iterator[tuple[Ints, Ints]]:
     """Yield records that go and, for each, the record that is nearly the same and of lower rank.
 
     Texts with the same numbers in a band are compared by their whole signatures: the one of the
     lowest rank with all others, then the lowest of those that are not like it with the rest, and
-    so on. Who goes takes no part from then on, so that of the texts that stay no two are alike
-    that a band brings together. A text may have gone because of one that went itself later on.
+    so on. A text that goes takes no part from then on, so that of the texts that stay no two are
+    alike that a band brings together. A text may have gone because of one that
+    went itself later on.
     """
     alive = np.ones(candidates.count, np.bool_)
     rows = candidates.rows()
@@ -141,14 +149,14 @@ def _sharing(
     candidates: Candidates, alive: NDArray[np.bool_], band: int, bucket: int, buckets: int
 ) -> Ints:
     """Find the texts of a bucket that share a band with another, ordered by band, then rank."""
-    parts = [np.empty(0, np.int64)]
+    found = [np.empty(0, np.int64)]
     for start in range(0, candidates.count, BUCKET_ROWS):
         keys = candidates.keys()[band, start : start + BUCKET_ROWS]
         chosen = alive[start : start + BUCKET_ROWS] & (keys != 0)
         if buckets > 1:
             chosen &= keys % np.uint64(buckets) == bucket
-        parts.append(np.flatnonzero(chosen) + start)
-    members = np.concatenate(parts)
+        found.append(np.flatnonzero(chosen) + start)
+    members = np.concatenate(found)
     keys = candidates.keys()[band][members]
     order = np.lexsort([candidates.ranks()[members], keys])
     return members[order][_is_shared(keys[order])]
@@ -175,16 +183,16 @@ def _are_alike(candidates: Candidates, ones: Ints, others: Ints) -> NDArray[np.b
     wanted = np.ceil(near.threshold * near.permutations - 1e-9)
     alike = np.empty(len(ones), np.bool_)
     for start in range(0, len(ones), _PAIRS):
-        part = slice(start, start + _PAIRS)
+        pairs = slice(start, start + _PAIRS)
         # Mapped anew, so that the pages of the last pairs do not stay in memory.
         signatures = candidates.signatures()
-        equal = signatures[ones[part]] == signatures[others[part]]
-        alike[part] = equal.sum(axis=1) >= wanted
+        equal = signatures[ones[pairs]] == signatures[others[pairs]]
+        alike[pairs] = equal.sum(axis=1) >= wanted
     return alike
 
 
 def _is_shared(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Tell which of the sorted keys occur more than once."""
+    """Return which of the sorted keys occur more than once."""
     shared = np.zeros(len(keys), np.bool_)
     same = keys[1:] == keys[:-1]
     shared[1:] |= same
@@ -192,16 +200,16 @@ def _is_shared(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
     return shared
 
 
-def follow(copy_of: Ints) -> None:
+def resolve_chains(copy_of: Ints) -> None:
     """Lead each record that went to the one that stays in its place in the end.
 
     Args:
         copy_of: (records,) the record in whose favour each went, or -1; changed in place.
     """
     for start in range(0, len(copy_of), BUCKET_ROWS):
-        part = copy_of[start : start + BUCKET_ROWS]
-        gone = np.flatnonzero(part >= 0)
-        found = part[gone]
+        some = copy_of[start : start + BUCKET_ROWS]
+        gone = np.flatnonzero(some >= 0)
+        found = some[gone]
         while (further := copy_of[found]).max(initial=-1) >= 0:
             found = np.where(further < 0, found, further)
-        part[gone] = found
+        some[gone] = found

@@ -1,1 +1,1 @@
-"""Raw files in, records out: one module for each format."""
+"""Raw files in, records out: a module for each format, and `registry`, which lists them."""

@@ -1,76 +1,35 @@
-"""Records in columns: Parquet and Arrow files."""
+"""Records held in columns, as the readers of Parquet and Arrow files meet them."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from typing import IO, Any
 
 import pyarrow as pa
 
-from mixscale.ingest.readers.decompress import read_chunks
-from mixscale.ingest.readers.faults import BrokenStream, Fault
-from mixscale.ingest.readers.sources import SourceFile
+from mixscale.ingest.readers.malformed import DamagedFile, Malformed
+from mixscale.ingest.readers.source_file import SourceFile
 
-_BLOCK_ROWS = 512
-
-
-def parquet_blocks(file: SourceFile) -> Iterator[list[Any]]:
-    """Yield the rows of a Parquet file."""
-    import pyarrow.parquet as pq
-
-    with _seekable(file) as stream:
-        try:
-            # Without read-ahead, because a row group of long documents is large.
-            parquet = pq.ParquetFile(stream, pre_buffer=False)
-            for batch in parquet.iter_batches(_BLOCK_ROWS, use_threads=False):
-                yield _rows(batch)
-        except (pa.ArrowException, OSError) as error:
-            raise _broken("Parquet", error) from error
+BLOCK_ROWS = 512
 
 
-def arrow_blocks(file: SourceFile) -> Iterator[list[Any]]:
-    """Yield the rows of an Arrow file: Feather, the file format or the stream format."""
-    with _seekable(file) as stream:
-        try:
-            for batch in _arrow_batches(stream):
-                for start in range(0, batch.num_rows, _BLOCK_ROWS):
-                    yield _rows(batch.slice(start, _BLOCK_ROWS))
-        except (pa.ArrowException, OSError) as error:
-            raise _broken("Arrow", error) from error
+def seekable(file: SourceFile) -> IO[bytes]:
+    """Open a file so that it can be read in any order; of a compressed one, a plain copy.
 
-
-def _broken(name: str, error: Exception) -> Exception:
-    """Tell damaged bytes from a file that cannot be read, which has a number from the system."""
-    if getattr(error, "errno", None) is not None:
-        return error
-    return BrokenStream(f"not readable as {name}: {_first_line(error)}")
-
-
-def _arrow_batches(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
-    try:
-        reader = pa.ipc.open_file(stream)
-    except pa.ArrowInvalid:
-        # Hugging Face datasets keep their `.arrow` files in the stream format.
-        stream.seek(0)
-        yield from pa.ipc.open_stream(stream)
-        return
-    for number in range(reader.num_record_batches):
-        yield reader.get_batch(number)
-
-
-def _seekable(file: SourceFile) -> IO[bytes]:
+    Raises:
+        DamagedFile: The compressed data is damaged or ends early.
+    """
     if file.compression is None:
         return file.open()
     copy = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
-    with file.open() as stream:
-        for chunk in read_chunks(stream, file.compression):
-            copy.write(chunk)
+    for chunk in file.chunks():
+        copy.write(chunk)
     copy.seek(0)
     return copy
 
 
-def _rows(batch: pa.RecordBatch) -> list[Any]:
+def batch_records(batch: pa.RecordBatch) -> list[Any]:
+    """Turn the rows of a batch into records; a damaged row spoils no other."""
     try:
         # Damaged offsets would lead the conversion out of the memory of the batch.
         batch.validate(full=True)
@@ -85,8 +44,15 @@ def _row(batch: pa.RecordBatch) -> Any:
         return batch.to_pylist()[0]
     except (ValueError, OverflowError) as error:
         if "Invalid UTF8" in str(error):
-            return Fault("not UTF-8 in a field")
-        return Fault(f"a value that cannot be read: {_first_line(error)}")
+            return Malformed("not UTF-8 in a field")
+        return Malformed(f"a value that cannot be read: {_first_line(error)}")
+
+
+def not_readable(format_name: str, error: Exception) -> Exception:
+    """Choose the error to raise: `DamagedFile`, or the system's own for a file it cannot read."""
+    if getattr(error, "errno", None) is not None:
+        return error
+    return DamagedFile(f"not readable as {format_name}: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from mixscale.ingest.readers.faults import BrokenStream
+from mixscale.ingest.readers.malformed import DamagedFile
 
 # Small, because a chunk's decompressed bytes are all in memory at once.
 _READ_BYTES = 1 << 17
@@ -28,14 +28,16 @@ DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     "bz2": bz2.BZ2Decompressor,
     "xz": lzma.LZMADecompressor,
 }
-"""By file ending: makes an object with `decompress`, `eof` and `unused_data` for one frame."""
+"""By name: makes an object with `decompress`, `eof` and `unused_data` for one frame."""
+COMPRESSIONS = {**{name: name for name in DECOMPRESSORS}, "zstd": "zst", "gzip": "gz"}
+"""From the file ending to the name."""
 
 
 def read_chunks(stream: IO[bytes], compression: str | None) -> Iterator[bytes]:
     """Yield the plain bytes of a stream.
 
     Raises:
-        BrokenStream: The compressed data is damaged or ends early.
+        DamagedFile: The compressed data is damaged or ends early.
     """
     if compression is None:
         yield from _plain_chunks(stream, _PLAIN_READ_BYTES)
@@ -64,7 +66,7 @@ def _decompressed(chunks: Iterator[bytes], compression: str) -> Iterator[bytes]:
                 break
             chunk, frame, frames = frame.unused_data, None, frames + 1
     if frame is not None:
-        raise BrokenStream(
+        raise DamagedFile(
             f"the {compression} data ends inside a frame: the file was cut short, "
             "and what followed is lost"
         )
@@ -77,4 +79,4 @@ def _decompress(frame: Any, chunk: bytes, compression: str, frames: int) -> byte
         if isinstance(error, MemoryError):
             raise
         place = f" after {frames} whole frames" if frames else ""
-        raise BrokenStream(f"not valid {compression} data{place} ({error})") from error
+        raise DamagedFile(f"not valid {compression} data{place} ({error})") from error

@@ -7,12 +7,20 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from mixscale.ingest.readers.faults import BrokenStream, Fault
-from mixscale.ingest.readers.jsonl import line_blocks, parse_line
+from mixscale.ingest.readers.base import Blocks, Reader
+from mixscale.ingest.readers.jsonl import parse_line
+from mixscale.ingest.readers.lines import line_blocks
+from mixscale.ingest.readers.malformed import DamagedFile, Empty, Malformed
+from mixscale.ingest.readers.source_file import Unit
 
 _BLOCK_RECORDS = 256
 _NEAR_END = 32
 _SPACE = " \t\r\n"
+
+
+def read_json(unit: Unit) -> Blocks:
+    """Yield the records of a `.json` file."""
+    yield from json_blocks(unit.file.chunks())
 
 
 def json_blocks(chunks: Iterator[bytes]) -> Iterator[list[Any]]:
@@ -25,9 +33,9 @@ def json_blocks(chunks: Iterator[bytes]) -> Iterator[list[Any]]:
     while "\n" not in text.rest and not text.at_end:
         text.grow()
     first_line, newline, _ = text.rest.partition("\n")
-    if newline and not isinstance(parse_line(_encode(first_line)), Fault):
+    if newline and not isinstance(parse_line(_encode(first_line)), Malformed | Empty):
         for lines in line_blocks(text.chunks()):
-            yield [lines] if isinstance(lines, Fault) else [parse_line(line) for line in lines]
+            yield [lines] if isinstance(lines, Malformed) else [parse_line(line) for line in lines]
         return
     text.read_all()
     if text.rest.strip(_SPACE):
@@ -53,14 +61,14 @@ class _Text:
 
     def grow(self) -> None:
         """Read on, about as much again as is waiting."""
-        parts = [self.rest]
-        wanted = len(parts[0]) + 1
+        pieces = [self.rest]
+        wanted = len(pieces[0]) + 1
         while wanted > 0 and not self.at_end:
             chunk = next(self._chunks, None)
             self.at_end = chunk is None
-            parts.append(self._decode(chunk or b"", final=self.at_end))
-            wanted -= len(parts[-1])
-        self._text, self.place = "".join(parts), 0
+            pieces.append(self._decode(chunk or b"", final=self.at_end))
+            wanted -= len(pieces[-1])
+        self._text, self.place = "".join(pieces), 0
 
     def read_all(self) -> None:
         """Read to the end."""
@@ -82,14 +90,14 @@ class _Text:
             self.grow()
 
     def next(self) -> str:
-        """Show the next character, or nothing at the end."""
+        """Give the next character, or nothing at the end."""
         return self._text[self.place : self.place + 1]
 
     def take_value(self) -> bytes:
         """Take the next JSON value, whose inside may still be wrong.
 
         Raises:
-            BrokenStream: Its end cannot be found.
+            DamagedFile: Its end cannot be found.
         """
         decoder = json.JSONDecoder(strict=False)
         while True:
@@ -97,7 +105,7 @@ class _Text:
                 end = decoder.raw_decode(self._text, self.place)[1]
             except (json.JSONDecodeError, RecursionError) as error:
                 if self.at_end or not _may_be_cut(error, len(self._text)):
-                    raise BrokenStream(_lost(error)) from error
+                    raise DamagedFile(_lost(error)) from error
             else:
                 # A number may go on in the next chunk.
                 if end < len(self._text) or self.at_end:
@@ -126,8 +134,8 @@ def _array_blocks(text: _Text) -> Iterator[list[Any]]:
                 yield records
                 records = []
         _refuse_more(text)
-    except BrokenStream as error:
-        records.append(Fault(error.detail))
+    except DamagedFile as error:
+        records.append(Malformed(error.detail))
     yield records
 
 
@@ -139,21 +147,21 @@ def _next_item(text: _Text) -> None:
         text.skip_space()
         if text.next() != "]":
             return
-        raise BrokenStream("not JSON: a comma before the end of the array")
+        raise DamagedFile("not JSON: a comma before the end of the array")
     if text.next() != "]":
         found = repr(text.next()) if text.next() else "the end of the file"
-        raise BrokenStream(f"not JSON: expected ',' or ']', found {found}; what follows is lost")
+        raise DamagedFile(f"not JSON: expected ',' or ']', found {found}; what follows is lost")
 
 
 def _refuse_more(text: _Text) -> None:
     text.place += 1
     text.skip_space()
     if text.next():
-        raise BrokenStream("text after the end of the JSON array; it is lost")
+        raise DamagedFile("text after the end of the JSON array; it is lost")
 
 
 def _may_be_cut(error: Exception, length: int) -> bool:
-    """Tell whether more text could mend the error."""
+    """Return whether more text could resolve the error."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.msg.startswith("Unterminated string") or error.pos >= length - _NEAR_END
@@ -166,3 +174,6 @@ def _lost(error: Exception) -> str:
 
 def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
+
+
+JSON = Reader(name="json", endings=("json",), read=read_json)

@@ -2,93 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from mixscale.ingest.readers.faults import BrokenStream, Fault
-
-Line = bytes | bytearray
-_BOM = b"\xef\xbb\xbf"
-_BLANK = Fault("")
-"""A line of white space; it is no damage, but it is a line."""
+from mixscale.ingest.readers.base import Blocks, Reader
+from mixscale.ingest.readers.lines import Line, line_blocks, unit_chunks
+from mixscale.ingest.readers.malformed import Empty, Malformed
+from mixscale.ingest.readers.source_file import Unit
 
 
-def is_blank(record: object) -> bool:
-    """Tell a blank line from a record that cannot be read."""
-    return record is _BLANK
+def read_jsonl(unit: Unit) -> Blocks:
+    """Yield the records of a JSON Lines file, or those whose lines start in a range of it."""
+    # Not a loop, whose variable would keep the lines alive beside the records.
+    yield from map(_parsed, line_blocks(unit_chunks(unit)))
 
 
-def line_blocks(chunks: Iterator[bytes]) -> Iterator[list[Line] | Fault]:
-    """Cut chunks into lines at LF alone; what a broken stream leaves over comes as one fault.
-
-    A line comes in one piece however many chunks it spans.
-    """
-    cutter = _Cutter()
-    try:
-        for chunk in chunks:
-            if cutter.add(chunk):
-                yield cutter.take()
-    except BrokenStream as error:
-        yield Fault(error.detail)
-        return
-    if cutter.end():
-        yield cutter.take()
-
-
-class _Cutter:
-    """Gathers lines; holds on to none that was taken, because one may be as large as memory."""
-
-    def __init__(self) -> None:
-        self._lines: list[Line] = []
-        self._waiting = bytearray()
-        self._is_first = True
-
-    def add(self, chunk: bytes) -> bool:
-        """Take in the next bytes; tells whether there are lines now."""
-        head, newline, tail = chunk.rpartition(b"\n")
-        if not newline:
-            self._waiting += chunk
-            return False
-        self._lines = list[Line](head.split(b"\n"))
-        self._waiting += self._lines[0]
-        self._lines[0] = self._waiting
-        self._waiting = bytearray(tail)
-        return True
-
-    def end(self) -> bool:
-        """Take what is left for a line; tells whether there is something."""
-        self._lines = [self._waiting]
-        return bool(self._waiting)
-
-    def take(self) -> list[Line]:
-        """Give the lines away."""
-        lines, self._lines = self._lines, []
-        if self._is_first:
-            lines[0] = lines[0].removeprefix(_BOM)
-            self._is_first = False
-        return lines
+def _parsed(lines: list[Line] | Malformed) -> list[Any]:
+    return [lines] if isinstance(lines, Malformed) else parse_lines(lines)
 
 
 def parse_lines(lines: Sequence[Line]) -> list[Any]:
-    """Parse each line into its JSON value, or a `Fault` that says why it has none."""
+    """Parse each line into its JSON value, or into `Malformed` or `Empty`."""
     return [parse_line(line) for line in lines]
 
 
 def parse_line(line: Line) -> Any:
-    """Parse one JSON value."""
+    """Parse one JSON value; a line without one gives `Malformed`, a blank line `Empty`."""
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         return _diagnose(line, error)
 
 
-def _diagnose(line: Line, error: orjson.JSONDecodeError) -> Fault:
+def _diagnose(line: Line, error: orjson.JSONDecodeError) -> Malformed | Empty:
     if not line.strip():
-        return _BLANK
+        return Empty("a blank line")
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as unicode_error:
-        return Fault(f"not UTF-8 at byte {unicode_error.start + 1} of the line")
-    return Fault(f"not JSON: {error.msg} (column {error.colno})")
+        return Malformed(f"not UTF-8 at byte {unicode_error.start + 1} of the line")
+    return Malformed(f"not JSON: {error.msg} (column {error.colno})")
+
+
+JSONL = Reader(name="jsonl", endings=("jsonl", "ndjson"), read=read_jsonl, splittable=True)

@@ -1,1 +1,1 @@
-"""How a build runs: tasks, progress, the folder it works in."""
+"""How the tasks of a build run, where they write, and what is printed meanwhile."""

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from mixscale.contracts.atomic import TEMPORARY_PREFIX
-from mixscale.ingest.runtime.execute import explained
-from mixscale.runtime.ray_cluster import Common, Crew, Lost, connected, in_common
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+from mixscale.ingest.readers.registry import outside_packages
+from mixscale.ingest.runtime.failures import machine_failures_explained
+from mixscale.ingest.runtime.runner import Result, Task
+from mixscale.runtime.ray_connection import connected
+from mixscale.runtime.ray_machines import Requirements, machine_requirements
+from mixscale.runtime.ray_tasks import Lost, TaskPool
 
 _PACKAGES = "mixscale", "gigatoken", "numpy", "orjson", "pyarrow", "tokenizers", "zstandard", "zstd"
 """Another version of these might write other bytes."""
@@ -32,15 +32,16 @@ def ray_runner(workers: int | None, folder: Path) -> Iterator[RayRunner]:
     Raises:
         UserError: There is no Ray to connect to.
     """
-    with connected(workers), in_common(folder, _PACKAGES) as common:
-        yield RayRunner(common, workers)
+    packages = (*_PACKAGES, *outside_packages())
+    with connected(workers), machine_requirements(folder, packages) as requirements:
+        yield RayRunner(requirements, workers)
 
 
 class RayRunner:
     """Runs tasks on a Ray cluster; those that are lost with a machine run again."""
 
-    def __init__(self, common: Common, workers: int | None) -> None:
-        self._common = common
+    def __init__(self, requirements: Requirements, workers: int | None) -> None:
+        self._requirements = requirements
         self._workers = workers
 
     def __call__(
@@ -49,30 +50,31 @@ class RayRunner:
         tasks: Sequence[Task],
         on_done: Callable[[Task, Result], None],
     ) -> list[Result]:
-        """Run `function` on every task; `on_done` hears of each end, in any order."""
+        """Run `function` on every task; `on_done` gets each as it ends, in any order."""
         waiting = deque(range(len(tasks)))
         results: dict[int, Result] = {}
-        with explained(), Crew(self._common, partial(_once, function), self._workers) as crew:
-            while waiting or not crew.is_idle:
-                while waiting and crew.has_room:
+        pool = TaskPool(self._requirements, partial(_once, function), self._workers)
+        with machine_failures_explained(), pool:
+            while waiting or not pool.is_idle:
+                while waiting and pool.has_capacity:
                     number = waiting.popleft()
-                    crew.send(number, tasks[number])
-                for number, result in crew.hear():
+                    pool.submit(number, tasks[number])
+                for number, result in pool.reports():
                     if isinstance(result, Lost):
                         warnings.warn(f"a task runs again: {result}", stacklevel=2)
                         waiting.appendleft(number)
                     else:
                         results[number] = result
                         on_done(tasks[number], result)
-            if crew.losses:
-                self._sweep()
+            if pool.losses:
+                self._remove_unfinished()
         return [results[number] for number in range(len(tasks))]
 
-    def _sweep(self) -> None:
+    def _remove_unfinished(self) -> None:
         """Remove what lost tasks were writing."""
-        witness = self._common.witness
-        for path in witness.parent.rglob(f"{TEMPORARY_PREFIX}*"):
-            if path != witness:
+        marker = self._requirements.marker
+        for path in marker.parent.rglob(f"{TEMPORARY_PREFIX}*"):
+            if path != marker:
                 path.unlink(missing_ok=True)
 
 

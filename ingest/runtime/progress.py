@@ -15,16 +15,16 @@ Advance = Callable[[float], None]
 
 
 @contextmanager
-def stage(name: str, total: float, unit: str, *, shown: bool) -> Iterator[Advance]:
-    """Show one stage of the build on standard error: a bar, or plain lines without a terminal.
+def stage(name: str, total: float, unit: str, *, progress: bool) -> Iterator[Advance]:
+    """Show one stage of the build on standard error: a bar on a terminal, else plain lines.
 
     Args:
         name: What is being done.
         total: How much there is to do.
         unit: What `total` counts; `bytes` are shown in megabytes.
-        shown: Whether to say anything.
+        progress: Whether to show anything.
     """
-    if not shown:
+    if not progress:
         yield _ignore
     elif sys.stderr.isatty():
         with _bar(name, total, unit) as advance:
@@ -33,9 +33,9 @@ def stage(name: str, total: float, unit: str, *, shown: bool) -> Iterator[Advanc
         yield _PlainLines(name, total, unit)
 
 
-def say(message: str, *, shown: bool) -> None:
+def print_status(message: str, *, progress: bool) -> None:
     """Print one line about the build to standard error."""
-    if shown:
+    if progress:
         print(message, file=sys.stderr, flush=True)
 
 
@@ -55,24 +55,24 @@ def _bar(name: str, total: float, unit: str) -> Iterator[Advance]:
         TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {label}"),
         TimeRemainingColumn(elapsed_when_finished=True),
     ]
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(name, total=total / scale)
-        yield lambda amount: progress.advance(bar, amount / scale)
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        bar = bars.add_task(name, total=total / scale)
+        yield lambda amount: bars.advance(bar, amount / scale)
 
 
 class _PlainLines:
-    """Says now and then how far the stage is."""
+    """Prints now and then how far the stage is."""
 
     def __init__(self, name: str, total: float, unit: str) -> None:
         self._name, self._total = name, total
         self._scale, self._label = _scaled(unit)
         self._done = 0.0
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
 
     def __call__(self, amount: float) -> None:
         self._done += amount
-        if time.monotonic() - self._said >= _PLAIN_SECONDS:
-            self._said = time.monotonic()
+        if time.monotonic() - self._printed >= _PLAIN_SECONDS:
+            self._printed = time.monotonic()
             done, total = self._done / self._scale, self._total / self._scale
             print(f"{self._name}: {done:,.0f}/{total:,.0f} {self._label}", file=sys.stderr)
 

@@ -21,13 +21,13 @@ _KEY_FILE = "key"
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """Where a build writes."""
+    """The folder that a build writes to."""
 
     out: Path
 
     @property
     def build(self) -> Path:
-        """Results of units and other things that go when the build is whole."""
+        """Results of units and other things that are removed when the build is whole."""
         return self.out / BUILD_FOLDER
 
     @property
@@ -37,8 +37,12 @@ class Workspace:
 
     @property
     def final(self) -> Path:
-        """Marks and files of the last stages, which depend on all inputs together."""
+        """Files of the last stages, which depend on all inputs together."""
         return self.build / "final"
+
+    def documents(self, domain: str, number: int) -> Path:
+        """Name one of the Parquet files with the documents of a domain."""
+        return self.out / DOCUMENTS / domain / f"part-{number:05}.parquet"
 
     @property
     def inputs(self) -> Path:
@@ -50,12 +54,12 @@ class Workspace:
         return self.out / domain / split
 
     def is_whole(self) -> bool:
-        """Tell whether a finished shard set is here."""
+        """Return whether a finished shard set is here."""
         return (self.out / FILE_NAME).is_file()
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Keep the folder to this process, rid of what a killed one was writing.
+    def locked(self) -> Iterator[None]:
+        """Keep other builds out of the folder, and remove what a killed one was writing.
 
         Raises:
             UserError: Something that no build made is in it, or another build is at work there.
@@ -63,7 +67,7 @@ class Workspace:
         self._make()
         with (self.build / "lock").open("w") as lock:
             try:
-                # The system lets go of it however this process ends.
+                # The system releases it however this process ends.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise UserError(
@@ -76,31 +80,31 @@ class Workspace:
     def _make(self) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise UserError(f"{self.out}: is a file; choose a folder for the shard set")
-        ours = self.build.is_dir() or self.is_whole()
-        if not ours and self.out.is_dir() and any(self.out.iterdir()):
+        is_ours = self.build.is_dir() or self.is_whole()
+        if not is_ours and self.out.is_dir() and any(self.out.iterdir()):
             raise UserError(
                 f"{self.out}: holds something that is not a shard set; choose a new folder"
             )
         self.units.mkdir(parents=True, exist_ok=True)
 
     def begin_final(self, key: str) -> None:
-        """Prepare the last stages; what they left for other inputs or settings goes."""
-        marker = self.final / _KEY_FILE
-        if marker.is_file() and marker.read_text() == key:
+        """Prepare the last stages; what they left for other inputs or settings is removed."""
+        key_file = self.final / _KEY_FILE
+        if key_file.is_file() and key_file.read_text() == key:
             return
         shutil.rmtree(self.final, ignore_errors=True)
         self.final.mkdir(parents=True)
-        marker.write_text(key)
+        key_file.write_text(key)
 
     def clear_output(self) -> None:
-        """Take away the shard set of other inputs or settings, from here on nothing is whole."""
+        """Remove the shard set of other inputs or settings; from here on nothing is whole."""
         cleared = self.final / "cleared"
         if cleared.exists():
             return
         (self.out / FILE_NAME).unlink(missing_ok=True)
         for path in self.out.iterdir():
-            ours = path.name in (DOCUMENTS, REMAINDERS, SIGNATURES)
-            if path.is_dir() and (ours or _is_domain(path)):
+            is_ours = path.name in (DOCUMENTS, REMAINDERS, SIGNATURES)
+            if path.is_dir() and (is_ours or _is_domain(path)):
                 shutil.rmtree(path)
         cleared.touch()
 

@@ -45,7 +45,7 @@ class Filter:
     value: Any
 
     def accepts(self, record: Mapping[str, Any]) -> bool:
-        """Tell whether the record meets the condition."""
+        """Return whether the record meets the condition."""
         return _OPERATORS[self.operator](lookup(record, self.path, _MISSING), self.value)
 
 

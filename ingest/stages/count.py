@@ -5,47 +5,59 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixscale.ingest.dedup.decide import Decisions
-from mixscale.ingest.stages.read import KEPT, read_rows
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.shardset import SPLITS
+from mixscale.ingest.corpus import UNROUTED, Corpus, domain_names
+from mixscale.ingest.decisions import Decisions
+from mixscale.ingest.unit_rows import KEPT, read_columns
 
-Counts = NDArray[np.int64]
+Ints = NDArray[np.int64]
 Stream = tuple[int, bool]
 """Number of the domain, and whether it is the validation split."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class Counts:
     """Sums by unit, domain and split; the last axis is train, validation."""
 
-    rows: Counts
+    rows: Ints
     """(units, domains + 1) records, kept or not; the last column is those without a domain."""
-    documents: Counts
+    documents: Ints
     """(units, domains, 2) kept records."""
-    text_bytes: Counts
+    text_bytes: Ints
     """(units, domains, 2) UTF-8 bytes of the kept texts."""
-    tokens: Counts
+    tokens: Ints
     """(units, domains, 2) tokens of the kept texts."""
 
     def streams(self) -> list[Stream]:
         """List all streams, the empty ones too."""
         return [(rank, split) for rank in range(self.tokens.shape[1]) for split in (False, True)]
 
-    def first_tokens(self) -> Counts:
+    def first_tokens(self) -> Ints:
         """Find (units, domains, 2): where in each stream a unit's tokens begin."""
         return np.cumsum(self.tokens, axis=0) - self.tokens
 
-    def parts(self) -> Counts:
-        """Number (units, domains + 1) the Parquet files of each domain; -1 where there is none."""
+    def document_files(self, domains: Sequence[str]) -> list[dict[str, int]]:
+        """Number the Parquet files of each unit's documents, by domain; `UNROUTED` may be one.
+
+        Args:
+            domains: Names of the domains in order.
+        """
         has_rows = self.rows > 0
-        return np.where(has_rows, np.cumsum(has_rows, axis=0) - 1, -1)
+        # Units without rows in a domain leave no gap in its numbers.
+        numbers = np.where(has_rows, np.cumsum(has_rows, axis=0) - 1, -1)
+        names = [*domains, UNROUTED]
+        return [
+            {name: number for name, number in zip(names, unit, strict=True) if number >= 0}
+            for unit in numbers.tolist()
+        ]
 
 
-def tally(unit_rows: Sequence[Path], decisions: Decisions, domains: int) -> Tally:
+def count_rows(unit_rows: Sequence[Path], decisions: Decisions, domains: int) -> Counts:
     """Add up what was decided.
 
     Args:
@@ -54,26 +66,51 @@ def tally(unit_rows: Sequence[Path], decisions: Decisions, domains: int) -> Tall
         domains: The number of domains.
     """
     units = len(unit_rows)
-    result = Tally(
+    counts = Counts(
         rows=np.zeros((units, domains + 1), np.int64),
         documents=np.zeros((units, domains, 2), np.int64),
         text_bytes=np.zeros((units, domains, 2), np.int64),
         tokens=np.zeros((units, domains, 2), np.int64),
     )
     for unit, path in enumerate(unit_rows):
-        _add_unit(result, unit, read_rows(path), decisions)
-    return result
+        _add_unit(counts, unit, path, decisions)
+    return counts
 
 
-def _add_unit(result: Tally, unit: int, rows: Any, decisions: Decisions) -> None:
-    domains = result.tokens.shape[1]
-    here = slice(int(decisions.starts[unit]), int(decisions.starts[unit + 1]))
-    ranks = rows.column("domain").to_numpy().astype(np.int64)
-    result.rows[unit] = np.bincount(np.where(ranks < 0, domains, ranks), minlength=domains + 1)
+def _add_unit(counts: Counts, unit: int, path: Path, decisions: Decisions) -> None:
+    domains = counts.tokens.shape[1]
+    here = decisions.unit(unit)
+    rank, text_bytes, tokens = read_columns(path, "domain", "bytes", "tokens")
+    rank = rank.astype(np.int64)
+    counts.rows[unit] = np.bincount(np.where(rank < 0, domains, rank), minlength=domains + 1)
     kept = decisions.status()[here] == KEPT
-    stream = (ranks * 2 + decisions.validation()[here])[kept]
-    result.documents[unit] = np.bincount(stream, minlength=domains * 2).reshape(domains, 2)
-    for name, sums in (("bytes", result.text_bytes), ("tokens", result.tokens)):
-        values = rows.column(name).to_numpy()[kept].astype(np.int64)
+    stream = (rank * 2 + decisions.validation()[here])[kept]
+    counts.documents[unit] = np.bincount(stream, minlength=domains * 2).reshape(domains, 2)
+    for values, sums in ((text_bytes, counts.text_bytes), (tokens, counts.tokens)):
         # np.bincount would add up in floating point.
-        np.add.at(sums[unit].reshape(-1), stream, values)
+        np.add.at(sums[unit].reshape(-1), stream, values[kept].astype(np.int64))
+
+
+def refuse_too_little_text(corpus: Corpus, counts: Counts) -> None:
+    """Stop when a stream that was asked for could not hold one sample.
+
+    Raises:
+        UserError: Names all such streams.
+    """
+    length = corpus.sequence_length
+    lines: list[str] = []
+    for rank, name in enumerate(domain_names(corpus)):
+        for number, split in enumerate(SPLITS):
+            tokens = int(counts.tokens[:, rank, number].sum())
+            documents = int(counts.documents[:, rank, number].sum())
+            if tokens < length and (number == 0 or corpus.split.holds_out):
+                lines.append(
+                    f"  {name}/{split}: {documents} documents with {tokens} tokens "
+                    f"of {int(counts.rows[:, rank].sum())} records read"
+                )
+    if lines:
+        listed = "\n".join(lines)
+        raise UserError(
+            f"too little text for one sample of {length} tokens:\n{listed}\n"
+            "give these domains more text, lower `sequence_length`, or change `split`"
+        )

@@ -1,13 +1,8 @@
-"""One unit's rows and tokens in their final form, once all decisions are made."""
+"""The documents of a unit in their final form, once all decisions are made."""
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,95 +11,34 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mixscale.contracts.atomic import atomic_path, atomic_write
-from mixscale.ingest.corpus import UNROUTED, Near
-from mixscale.ingest.dedup.decide import Decisions
-from mixscale.ingest.runtime.scratch import read_mark, scratch_path, write_mark
-from mixscale.ingest.stages.read import (
-    KEPT,
-    NEAR_DUPLICATE,
-    STATUS,
-    map_signatures,
-    map_tokens,
-    read_rows,
-)
-from mixscale.shards.sql.documents import DOCUMENTS
+from mixscale.contracts.atomic import atomic_path
+from mixscale.ingest.corpus import UNROUTED
+from mixscale.ingest.runtime.intermediate import read_completion, write_completion
+from mixscale.ingest.stages.count import Stream
+from mixscale.ingest.stages.write_task import WriteTask
+from mixscale.ingest.stages.write_tokens import write_signatures, write_tokens
+from mixscale.ingest.unit_rows import KEPT, STATUS, read_rows
+from mixscale.shards.sql.documents import DOCUMENTS, RECORD_COLUMNS
 
 pc: Any = pyarrow.compute  # makes its functions at run time, where no type checker sees them
 _SLICE_ROWS = 1 << 15
-_SLICE_TOKENS = 1 << 22
 _HEX = np.array([f"{value:02x}".encode() for value in range(256)], "S2")
 
 
-@dataclass(frozen=True, kw_only=True)
-class UnitPlaces:
-    """Where the rows of every unit come from; on disk, because every task needs all of it."""
-
-    path: Path
-
-    def write(self, files: Sequence[str], first_rows: Sequence[int]) -> None:
-        """Save by unit the source file and the number of its first row."""
-        with scratch_path(self.path) as temporary:
-            places = {"files": list(files), "first_rows": list(first_rows)}
-            temporary.write_text(json.dumps(places), encoding="utf-8")
-
-    def read(self) -> tuple[pa.Array, NDArray[np.int64]]:
-        """Load (units,) files and (units,) first rows."""
-        return _read_places(self.path, self.path.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_places(path: Path, _version: int) -> tuple[pa.Array, NDArray[np.int64]]:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return pa.array(values["files"], pa.string()), np.asarray(values["first_rows"], np.int64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinishTask:
-    """All that a worker needs to finish one unit."""
-
-    number: int
-    rows_path: Path
-    tokens_path: Path
-    dtype: str
-    decisions: Decisions
-    places: UnitPlaces
-    domains: tuple[str, ...]
-    sequence_length: int
-    documents: Mapping[int, Path]
-    """Parquet file by domain number."""
-    token_files: Mapping[tuple[int, bool], Path]
-    """By domain number and whether it is validation: where those tokens go."""
-    first_tokens: Mapping[tuple[int, bool], int]
-    """Where in its stream the unit's first token of that kind lies."""
-    near: Near | None
-    """How texts are signed, when they are."""
-    signatures_path: Path
-    signatures: Path
-    """Gets the signatures of the texts that no exact copy has taken out."""
-    mark: Path
-    """Appears when all is written."""
-
-
-def finish_unit(task: FinishTask) -> None:
+def write_unit(task: WriteTask) -> None:
     """Write the documents and the token files of a unit, unless that is done."""
-    if read_mark(task.mark) is not None:
+    if read_completion(task.completion) is not None:
         return
     rows = read_rows(task.rows_path)
     _write_documents(task, rows)
-    _write_tokens(task, rows)
+    write_tokens(task, rows)
     if task.near is not None:
-        _write_signatures(task, rows, task.near)
-    write_mark(task.mark, {}, list(task.token_files.values()))
+        write_signatures(task, rows, task.near)
+    write_completion(task.completion, {}, list(task.token_files.values()))
 
 
-def _row_range(task: FinishTask) -> slice:
-    starts = task.decisions.starts
-    return slice(int(starts[task.number]), int(starts[task.number + 1]))
-
-
-def _write_documents(task: FinishTask, rows: pa.Table) -> None:
-    first = _row_range(task).start
+def _write_documents(task: WriteTask, rows: pa.Table) -> None:
+    first = task.rows.start
     next_token = dict(task.first_tokens)
     with ExitStack() as stack:
         writers = {
@@ -119,16 +53,16 @@ def _write_documents(task: FinishTask, rows: pa.Table) -> None:
             for rank, path in task.documents.items()
         }
         for start in range(0, rows.num_rows, _SLICE_ROWS):
-            part = rows.slice(start, _SLICE_ROWS)
-            table = _documents(task, part, first + start, next_token)
-            ranks = part.column("domain").to_numpy()
+            some_rows = rows.slice(start, _SLICE_ROWS)
+            table = _documents(task, some_rows, first + start, next_token)
+            ranks = some_rows.column("domain").to_numpy()
             for rank, writer in writers.items():
                 chosen = table if len(writers) == 1 else table.filter(pa.array(ranks == rank))
                 writer.write_table(chosen)
 
 
 def _documents(
-    task: FinishTask, rows: pa.Table, first: int, next_token: dict[tuple[int, bool], int]
+    task: WriteTask, rows: pa.Table, first: int, next_token: dict[Stream, int]
 ) -> pa.Table:
     """Build the final rows; `next_token` moves on past their tokens."""
     here = slice(first, first + rows.num_rows)
@@ -142,6 +76,7 @@ def _documents(
     row_base = first_rows[task.number] - task.decisions.starts[task.number]
     names = pa.array([*task.domains, UNROUTED], pa.string())
     columns = {
+        **{column.name: rows.column(column.name) for column in RECORD_COLUMNS},
         "domain": names.take(pa.array(np.where(ranks < 0, len(task.domains), ranks))),
         "split": _masked(
             pc.if_else(pa.array(validation), pa.scalar("validation"), pa.scalar("train")), kept
@@ -150,8 +85,6 @@ def _documents(
         "source_row": np.arange(here.start, here.stop) + row_base,
         # A text has characters, and only a text has a hash.
         "doc_id": _masked(_hex_ids(rows), rows.column("chars").to_numpy() > 0),
-        "chars": rows.column("chars"),
-        "bytes": rows.column("bytes"),
         "tokens": tokens,
         "status": pa.array(STATUS, pa.string()).take(pa.array(status)),
         "detail": _details(task, rows, here),
@@ -186,7 +119,7 @@ def _token_places(
     validation: NDArray[np.bool_],
     kept: NDArray[np.bool_],
     tokens: NDArray[np.uint64],
-    next_token: dict[tuple[int, bool], int],
+    next_token: dict[Stream, int],
 ) -> NDArray[np.int64]:
     """Find for each kept row where in its stream its first token lies."""
     places = np.zeros(len(ranks), np.int64)
@@ -199,8 +132,8 @@ def _token_places(
     return places
 
 
-def _details(task: FinishTask, rows: pa.Table, here: slice) -> pa.Array:
-    """Say for duplicates where the copy is that stays; else what the unit said."""
+def _details(task: WriteTask, rows: pa.Table, here: slice) -> pa.Array:
+    """Name for duplicates the record that stays; other rows keep the detail from their unit."""
     detail = rows.column("detail").combine_chunks()
     copy_of = np.asarray(task.decisions.copy_of()[here])
     losers = np.flatnonzero(copy_of >= 0)
@@ -214,49 +147,3 @@ def _details(task: FinishTask, rows: pa.Table, here: slice) -> pa.Array:
         files.take(pa.array(units)), pa.array(numbers).cast(pa.string()), ":"
     )
     return pc.replace_with_mask(detail, pa.array(copy_of >= 0), places)
-
-
-def _write_tokens(task: FinishTask, rows: pa.Table) -> None:
-    if not task.token_files:
-        return
-    with ExitStack() as stack:
-        outputs = {
-            stream: stack.enter_context(stack.enter_context(scratch_path(path)).open("wb"))
-            for stream, path in task.token_files.items()
-        }
-        for chosen, ids, counts in _token_slices(task, rows):
-            for stream, output in outputs.items():
-                mask = np.repeat(np.asarray(chosen == stream[0] * 2 + stream[1]), counts)
-                output.write(ids[mask].data)
-
-
-def _write_signatures(task: FinishTask, rows: pa.Table, near: Near) -> None:
-    signed = np.flatnonzero(rows.column("status").to_numpy() == KEPT)
-    status = np.asarray(task.decisions.status()[_row_range(task)])[signed]
-    chosen = np.flatnonzero((status == KEPT) | (status == NEAR_DUPLICATE))
-    signatures = map_signatures(task.signatures_path, near)
-    with atomic_write(task.signatures, "wb") as output:
-        for start in range(0, len(chosen), _SLICE_ROWS):
-            output.write(signatures[chosen[start : start + _SLICE_ROWS]].data)
-
-
-def _token_slices(
-    task: FinishTask, rows: pa.Table
-) -> Iterator[tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]]:
-    """Yield (texts,) streams, ids and (texts,) counts of some texts at a time."""
-    here = _row_range(task)
-    has_tokens = rows.column("status").to_numpy() == KEPT
-    counts = rows.column("tokens").to_numpy()[has_tokens].astype(np.int64)
-    kept = np.asarray(task.decisions.status()[here])[has_tokens] == KEPT
-    validation = np.asarray(task.decisions.validation()[here])[has_tokens]
-    ranks = rows.column("domain").to_numpy()[has_tokens].astype(np.int64)
-    streams = np.where(kept, ranks * 2 + validation, -1)
-    ends = np.cumsum(counts)
-    ids = map_tokens(task.tokens_path, task.dtype)
-    start = 0
-    while start < len(counts):
-        begin = int(ends[start] - counts[start])
-        stop = max(start + 1, int(np.searchsorted(ends, begin + _SLICE_TOKENS, side="right")))
-        part = slice(start, stop)
-        yield streams[part], ids[begin : int(ends[stop - 1])], counts[part]
-        start = stop

@@ -11,9 +11,9 @@ import numpy as np
 
 from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.shardset import SplitSummary
-from mixscale.ingest.runtime.execute import Runner
+from mixscale.ingest.runtime.intermediate import read_completion, write_completion
 from mixscale.ingest.runtime.progress import stage
-from mixscale.ingest.runtime.scratch import read_mark, write_mark
+from mixscale.ingest.runtime.runner import Runner
 from mixscale.shards.storage.mds import MdsOptions, ShardRange, TokenFile, shard_plan, write_shard
 from mixscale.shards.storage.mds_index import finish_stream, shard_basename, stream_sha256
 
@@ -25,7 +25,7 @@ class StreamTask:
     folder: Path
     remainder: Path
     """Gets the tokens after the last whole sample."""
-    marks: Path
+    completions: Path
     """Folder with the index entries of the shards that are done."""
     documents: int
     text_bytes: int
@@ -50,18 +50,20 @@ class _ShardTask:
     shard: ShardRange
 
     @property
-    def mark(self) -> Path:
-        return self.stream.marks / f"{self.shard.number}.json"
+    def completion(self) -> Path:
+        return self.stream.completions / f"{self.shard.number}.json"
 
 
-def pack_streams(streams: Sequence[StreamTask], run: Runner, *, shown: bool) -> list[SplitSummary]:
+def write_shards(
+    streams: Sequence[StreamTask], run: Runner, *, progress: bool
+) -> list[SplitSummary]:
     """Write the shards of all streams, and describe each stream."""
     tasks = [_ShardTask(stream=s, shard=shard) for s in streams for shard in s.shards()]
-    with stage("shards", len(tasks), "shards", shown=shown) as advance:
+    with stage("shards", len(tasks), "shards", progress=progress) as advance:
         entries = iter(run(_write_shard, tasks, lambda *_: advance(1)))
     by_stream = [[next(entries) for _ in stream.shards()] for stream in streams]
     finished = [
-        _FinishStream(stream=stream, entries=tuple(entries))
+        _FinishTask(stream=stream, entries=tuple(entries))
         for stream, entries in zip(streams, by_stream, strict=True)
     ]
     return run(_finish_stream, finished, lambda *_: None)
@@ -69,7 +71,7 @@ def pack_streams(streams: Sequence[StreamTask], run: Runner, *, shown: bool) -> 
 
 def _write_shard(task: _ShardTask) -> dict[str, Any]:
     """Write one shard, unless that is done."""
-    done = read_mark(task.mark)
+    done = read_completion(task.completion)
     if done is not None:
         return done
     stream = task.stream
@@ -81,17 +83,17 @@ def _write_shard(task: _ShardTask) -> dict[str, Any]:
         stream.dtype,
         stream.options,
     )
-    write_mark(task.mark, entry)
+    write_completion(task.completion, entry)
     return entry
 
 
 @dataclass(frozen=True, kw_only=True)
-class _FinishStream:
+class _FinishTask:
     stream: StreamTask
     entries: tuple[dict[str, Any], ...]
 
 
-def _finish_stream(task: _FinishStream) -> SplitSummary:
+def _finish_stream(task: _FinishTask) -> SplitSummary:
     stream = task.stream
     finish_stream(stream.folder, task.entries)
     samples, remainder = divmod(stream.tokens, stream.sequence_length)
@@ -112,13 +114,13 @@ def _finish_stream(task: _FinishStream) -> SplitSummary:
 
 def _last_tokens(stream: StreamTask, count: int) -> bytes:
     """Read the last tokens of a stream."""
-    parts: list[bytes] = []
+    found: list[bytes] = []
     for file in reversed(stream.token_files):
         if count == 0:
             break
         taken = min(count, file.tokens)
         with file.path.open("rb") as source:
             source.seek((file.tokens - taken) * stream.dtype.itemsize)
-            parts.append(source.read())
+            found.append(source.read())
         count -= taken
-    return b"".join(reversed(parts))
+    return b"".join(reversed(found))

@@ -14,9 +14,9 @@ import orjson
 from numpy.typing import NDArray
 
 _CACHE_BYTES = 192 << 20
-"""Memory that the fast encoder may gather before it is made anew."""
+"""Memory that the fast encoder may take before it is made anew."""
 _CACHE_PER_BYTE = 10
-"""What it was seen to gather for each byte of text without any repeated word, at the worst."""
+"""What it takes for each byte of text without any repeated word, as measured, at the worst."""
 EncoderName = Literal["gigatoken", "tokenizers"]
 FAST: EncoderName = "gigatoken"
 REFERENCE: EncoderName = "tokenizers"
@@ -55,11 +55,11 @@ class Encoder:
             The ids of all texts in one run, and (texts,) how many belong to each, the one
             end-of-text token at its end included.
         """
-        parts = self._encode(texts)
-        counts = np.fromiter(map(len, parts), np.int64, len(parts)) + 1
+        encoded = self._encode(texts)
+        counts = np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1
         joined = np.empty(counts.sum(), self._dtype)
-        if parts:
-            ended = [run for part in parts for run in (part, self._eos)]
+        if encoded:
+            ended = [run for ids in encoded for run in (ids, self._eos)]
             np.concatenate(ended, out=joined, casting="same_kind")
         return joined, counts
 
@@ -70,16 +70,16 @@ def load_encoder(spec: EncoderSpec) -> Encoder:
     return Encoder(spec)
 
 
-def differs(spec: EncoderSpec, texts: Sequence[bytes]) -> int | None:
+def first_difference(spec: EncoderSpec, texts: Sequence[bytes]) -> int | None:
     """Compare the fast encoder with the reference.
 
     Returns:
         The number of the first text whose ids differ; nothing when all are equal.
     """
     fast, slow = (load_encoder(replace(spec, name=name))(texts) for name in (FAST, REFERENCE))
-    fast_parts, slow_parts = (np.split(ids, np.cumsum(counts)) for ids, counts in (fast, slow))
+    fast_ids, slow_ids = (np.split(ids, np.cumsum(counts)) for ids, counts in (fast, slow))
     for number in range(len(texts)):
-        if not np.array_equal(fast_parts[number], slow_parts[number]):
+        if not np.array_equal(fast_ids[number], slow_ids[number]):
             return number
     return None
 
@@ -92,11 +92,11 @@ def _fast_encoder(model: str) -> EncodeTexts:
     settings["added_tokens"] = [t for t in settings["added_tokens"] if not t["special"]]
     plain_model = orjson.dumps(settings)
     tokenizer = gigatoken.Tokenizer.from_json(plain_model)
-    memory = _Growth(_CACHE_BYTES)
+    memory = _MemoryGrowth(_CACHE_BYTES)
 
     def encode(texts: Sequence[bytes]) -> list[NDArray[np.uint32]]:
         nonlocal tokenizer
-        if memory.is_over(sum(map(len, texts))):
+        if memory.exceeds_limit(sum(map(len, texts))):
             # gigatoken remembers every word it meets and never forgets one.
             tokenizer = gigatoken.Tokenizer.from_json(plain_model)
             memory.restart()
@@ -106,7 +106,7 @@ def _fast_encoder(model: str) -> EncodeTexts:
     return encode
 
 
-class _Growth:
+class _MemoryGrowth:
     """Watches how much memory this process has taken since the start."""
 
     _STATISTICS = Path("/proc/self/statm")
@@ -120,8 +120,8 @@ class _Growth:
         self._start = self._resident()
         self._text_bytes = 0
 
-    def is_over(self, text_bytes: int) -> bool:
-        """Tell whether the limit is passed, with so much text to come."""
+    def exceeds_limit(self, text_bytes: int) -> bool:
+        """Return whether the limit is passed, with so much text to come."""
         self._text_bytes += text_bytes
         if self._start is None:
             return self._text_bytes * _CACHE_PER_BYTE > self._limit

@@ -81,7 +81,7 @@ def install_tokenizer(name: str, base: Path, folder: Path, eos_token: str | None
     """Copy a tokenizer from a hub name, a folder or a tokenizer.json into `folder`.
 
     Args:
-        name: What the corpus config says.
+        name: As in the corpus config.
         base: The folder that local names are relative to.
         folder: Where the files go; what is there is replaced.
         eos_token: The end-of-text token, when the files do not name it.

@@ -155,7 +155,7 @@ def build(
       mixscale build corpus.yaml --out shardset --upload s3://bucket/shardset
       RAY_ADDRESS=head:6379 mixscale build corpus.yaml --out /shared/shardset --executor ray
     """
-    from mixscale.ingest.runtime.execute import warm_up
+    from mixscale.ingest.runtime.local import warm_up
 
     warm_up(executor, workers)
     from mixscale.ingest.build import build as build_shardset

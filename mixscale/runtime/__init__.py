@@ -1,1 +1,1 @@
-"""What several packages need to run tasks on other machines."""
+"""What several packages need to run tasks in other processes and on other machines."""

@@ -120,7 +120,7 @@ def test_bytes_do_not_depend_on_workers_or_folder(
     two_domains: Callable, tmp_path: Path, read_tree: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = two_domains(split={"validation": 0.2})
-    monkeypatch.setattr("mixscale.ingest.readers.sources.UNIT_BYTES", 1000)
+    monkeypatch.setattr("mixscale.ingest.readers.cut_units.UNIT_BYTES", 1000)
     quiet(corpus, tmp_path / "one")
     one = read_tree(tmp_path / "one")
     assert len([name for name in one if name.startswith("documents/a/")]) > 5
@@ -139,7 +139,7 @@ def test_units_do_not_show_in_the_shards(
 ) -> None:
     corpus = two_domains()
     whole = quiet(corpus, tmp_path / "whole")
-    monkeypatch.setattr("mixscale.ingest.readers.sources.UNIT_BYTES", 700)
+    monkeypatch.setattr("mixscale.ingest.readers.cut_units.UNIT_BYTES", 700)
     cut = quiet(corpus, tmp_path / "cut")
     assert cut.content_sha256 == whole.content_sha256
     both = (read_built(tmp_path / name).all_documents() for name in ("whole", "cut"))
@@ -377,7 +377,7 @@ def test_one_build_at_a_time(two_domains: Callable, tmp_path: Path) -> None:
 
     corpus = two_domains()
     with (
-        Workspace(out=tmp_path / "out").claimed(),
+        Workspace(out=tmp_path / "out").locked(),
         pytest.raises(UserError, match="another build is writing here"),
     ):
         quiet(corpus, tmp_path / "out")

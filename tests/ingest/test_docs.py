@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from mixscale.ingest.corpus import domain_names, read_corpus
-from mixscale.ingest.stages.read import STATUS
+from mixscale.ingest.corpus import RESERVED, domain_names, read_corpus
+from mixscale.ingest.presets import LAYOUTS
+from mixscale.ingest.readers.decompress import COMPRESSIONS
+from mixscale.ingest.readers.registry import AUTO, BUILT_IN
+from mixscale.ingest.unit_rows import STATUS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "corpus.md"
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -20,3 +23,16 @@ def test_examples_are_read(tmp_path: Path, example: str) -> None:
 def test_every_status_is_explained() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert all(f"| `{status}` |" in text for status in STATUS)
+
+
+def test_every_format_ending_and_preset_is_named() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith("| `format` |"))
+    endings = {ending for reader in BUILT_IN for ending in reader.endings} | set(COMPRESSIONS)
+    assert set(re.findall(r"`\.(\w+)`", row)) == endings
+    choices = re.search(r"format: auto +# or (.*)\n", text)
+    assert choices is not None
+    assert choices[1].split(", ") == [reader.name for reader in BUILT_IN]
+    assert f"| `format` | `{AUTO}` |" in text
+    assert all(f"| `{name}` |" in text for name in LAYOUTS)
+    assert all(f"`{name}`" in text for name in RESERVED)

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mixscale.contracts.errors import UserError
-from mixscale.runtime.ray_cluster import Crew, Lost, connected, in_common, look_again
+from mixscale.runtime.ray_connection import connected
+from mixscale.runtime.ray_machines import machine_requirements, refresh_folder
+from mixscale.runtime.ray_tasks import Lost, TaskPool
 from mixscale.train.executors.local import Job, check_gpus_per_run, fork_server, reason, start
 from mixscale.train.sweep.progress import SweepProgress
 
@@ -49,10 +51,10 @@ def run_jobs(
         return {}
     if workers is not None and workers < 1:
         raise UserError(f"workers: {workers}; expected at least 1")
-    with connected(), in_common(jobs[0].folder.parent, _PACKAGES) as common:
+    with connected(), machine_requirements(jobs[0].folder.parent, _PACKAGES) as requirements:
         gpus = _gpus_per_run(gpus_per_run, workers)
-        with Crew(common, _attempt, workers, gpus) as crew:
-            return _Sweep(retries=retries, progress=progress, waiting=deque(jobs)).run(crew)
+        with TaskPool(requirements, _attempt, workers, gpus) as pool:
+            return _Sweep(retries=retries, progress=progress, waiting=deque(jobs)).run(pool)
 
 
 def _gpus_per_run(wanted: float | None, workers: int | None) -> float:
@@ -92,14 +94,14 @@ class _Sweep:
     tries: Counter[str] = field(default_factory=Counter)
     died: dict[str, str] = field(default_factory=dict)
 
-    def run(self, crew: Crew) -> dict[str, str]:
+    def run(self, pool: TaskPool) -> dict[str, str]:
         """Run all jobs; return those that left no record, with the reason."""
         jobs = {job.name: job for job in self.waiting}
-        while self.waiting or not crew.is_idle:
-            while self.waiting and crew.has_room:
+        while self.waiting or not pool.is_idle:
+            while self.waiting and pool.has_capacity:
                 job = self.waiting.popleft()
-                crew.send(job.name, job)
-            for name, word in crew.hear():
+                pool.submit(job.name, job)
+            for name, word in pool.reports():
                 self._take_in(jobs[name], word)
         return self.died
 
@@ -119,7 +121,7 @@ class _Sweep:
 
     def _end(self, job: Job, reason: str | None) -> None:
         if reason is None:
-            look_again(job.folder)
+            refresh_folder(job.folder)
         else:
             self.died[job.name] = reason
         self.progress.end(job.name, reason)

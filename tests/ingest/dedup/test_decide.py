@@ -1,34 +1,12 @@
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixscale.ingest.dedup.decide
 from mixscale.ingest.dedup.decide import Policy, Scope, decide
-from mixscale.ingest.stages.read import DUPLICATE, KEPT, ROWS
-
-TOO_SHORT = 2
-
-
-def write_unit(path: Path, rows: list[tuple[int, int, int]]) -> Path:
-    """Write rows of domain, text and status; equal texts have equal hashes."""
-    columns = {name: [None] * len(rows) for name in ROWS.names}
-    columns |= {
-        "domain": [domain for domain, _, _ in rows],
-        "high": [text % 3 for _, text, _ in rows],
-        "low": [text << 60 for _, text, _ in rows],
-        "status": [status for _, _, status in rows],
-    }
-    with pa.ipc.new_file(str(path), ROWS) as writer:
-        # Two batches, as a unit of several blocks has.
-        table = pa.table(columns, schema=ROWS)
-        writer.write_table(table.slice(0, len(rows) // 2))
-        writer.write_table(table.slice(len(rows) // 2))
-    return path
-
+from mixscale.ingest.unit_rows import DUPLICATE, KEPT, TOO_SHORT
+from tests.ingest.dedup.unit_files import write_unit
 
 ROW = st.tuples(st.integers(0, 2), st.integers(0, 9), st.sampled_from([KEPT, KEPT, TOO_SHORT]))
 

@@ -18,9 +18,9 @@ from mixscale.ingest.corpus import Near, read_corpus
 from mixscale.ingest.dedup.decide import Policy, decide
 from mixscale.ingest.dedup.minhash import DTYPE, sign
 from mixscale.ingest.dedup.near_duplicates import BUCKET_ROWS
-from mixscale.ingest.stages.read import DUPLICATE, KEPT, NEAR_DUPLICATE
+from mixscale.ingest.unit_rows import DUPLICATE, KEPT, NEAR_DUPLICATE
 from mixscale.shards.sql.query import run_sql
-from tests.ingest.dedup.test_decide import write_unit
+from tests.ingest.dedup.unit_files import write_unit
 
 WORDS = [f"{first}{second}" for first in "bcdfghjklm" for second in ("ane", "ire", "olo", "ut")]
 
@@ -103,7 +103,7 @@ def test_bytes_do_not_depend_on_workers_or_units(
     perturbed_corpus: Callable, tmp_path: Path, read_tree: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = perturbed_corpus()
-    monkeypatch.setattr("mixscale.ingest.readers.sources.UNIT_BYTES", 4000)
+    monkeypatch.setattr("mixscale.ingest.readers.cut_units.UNIT_BYTES", 4000)
     quiet(corpus, tmp_path / "one")
     quiet(corpus, tmp_path / "two", workers=2)
     assert read_tree(tmp_path / "one") == read_tree(tmp_path / "two")
@@ -116,7 +116,7 @@ def test_growing_is_building_from_all(
     read_tree: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mixscale.ingest.readers.sources.UNIT_BYTES", 4000)
+    monkeypatch.setattr("mixscale.ingest.readers.cut_units.UNIT_BYTES", 4000)
     corpus = perturbed_corpus()
     quiet(corpus, tmp_path / "out")
     # The new first file takes texts out that others had lost to: some of those come back.

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-import mixscale.ingest.stages.read
+import mixscale.ingest.select.classify
 from mixscale.contracts.errors import UserError
 from mixscale.ingest.build import build
 from mixscale.ingest.readers.records import record_blocks
-from mixscale.ingest.readers.sources import Unit
+from mixscale.ingest.readers.source_file import Unit
 
 
 def sentence(number: int) -> str:
@@ -31,7 +31,7 @@ def read_files(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         names.add(unit.file.name)
         return record_blocks(unit)
 
-    monkeypatch.setattr(mixscale.ingest.stages.read, "record_blocks", watched)
+    monkeypatch.setattr(mixscale.ingest.select.classify, "record_blocks", watched)
     return names
 
 
@@ -51,7 +51,7 @@ def test_growing_is_building_from_all(
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr("mixscale.ingest.readers.sources.UNIT_BYTES", 3000)
+    monkeypatch.setattr("mixscale.ingest.readers.cut_units.UNIT_BYTES", 3000)
     settings = {"split": {"validation": 0.2}, **settings}
     write_lines("a/2.jsonl", [{"text": sentence(n), "meta": {"n": n}} for n in range(100)])
     write_lines("b/1.jsonl", [*({"text": sentence(n)} for n in range(80, 200)), "broken", ""])

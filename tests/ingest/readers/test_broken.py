@@ -86,9 +86,9 @@ def test_each_file_alone_under_strict(
     rejects: list[Any],
 ) -> None:
     corpus = write_corpus(domains={"d": {"paths": f"{shared}/corpus/broken/{name}"}})
-    fault = next((r for r in rejects if r[1] == "malformed"), None)
-    if fault is not None:
-        message = f"1 records cannot be read:\n  .*{name}:{fault[0]}: {fault[2]}"
+    malformed = next((r for r in rejects if r[1] == "malformed"), None)
+    if malformed is not None:
+        message = f"1 records cannot be read:\n  .*{name}:{malformed[0]}: {malformed[2]}"
     elif rows == 0:
         message = "too little text(?s:.*)d/train: 0 documents with 0 tokens of 0 records read"
     else:

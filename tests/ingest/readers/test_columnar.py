@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from mixscale.ingest.readers.columnar import arrow_blocks, parquet_blocks
-from mixscale.ingest.readers.faults import Fault
-from mixscale.ingest.readers.sources import SourceFile
+from mixscale.ingest.readers.arrow import read_arrow
+from mixscale.ingest.readers.malformed import Malformed
+from mixscale.ingest.readers.parquet import read_parquet
+from mixscale.ingest.readers.source_file import SourceFile, Unit
 
 TABLE = pa.table(
     {
@@ -21,8 +22,8 @@ TABLE = pa.table(
 )
 
 
-def source(path: Path, compression: str | None = None) -> SourceFile:
-    return SourceFile(
+def source(path: Path, compression: str | None = None) -> Unit:
+    file = SourceFile(
         address=str(path),
         name=path.name,
         format="",
@@ -31,6 +32,7 @@ def source(path: Path, compression: str | None = None) -> SourceFile:
         version="",
         domain="d",
     )
+    return Unit(file=file, start=0, end=None)
 
 
 def write_stream(table: pa.Table, path: Path) -> None:
@@ -46,10 +48,10 @@ def write_file(table: pa.Table, path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "read"),
     [
-        (lambda table, path: pq.write_table(table, path, row_group_size=200), parquet_blocks),
-        (write_stream, arrow_blocks),
-        (write_file, arrow_blocks),
-        (lambda table, path: pyarrow.feather.write_feather(table, str(path)), arrow_blocks),
+        (lambda table, path: pq.write_table(table, path, row_group_size=200), read_parquet),
+        (write_stream, read_arrow),
+        (write_file, read_arrow),
+        (lambda table, path: pyarrow.feather.write_feather(table, str(path)), read_arrow),
     ],
     ids=["parquet", "stream", "file", "feather"],
 )
@@ -68,6 +70,6 @@ def test_text_that_is_not_utf8_does_not_spoil_its_neighbours(tmp_path: Path) -> 
     data = pa.array([b"good", b"\xff\xfe", b"fine"], pa.binary())
     column = pa.StringArray.from_buffers(3, *data.buffers()[1:])
     write_file(pa.table({"text": column}), tmp_path / "a.arrow")
-    (first, second, third) = next(iter(arrow_blocks(source(tmp_path / "a.arrow"))))
+    (first, second, third) = next(iter(read_arrow(source(tmp_path / "a.arrow"))))
     assert (first, third) == ({"text": "good"}, {"text": "fine"})
-    assert second == Fault("not UTF-8 in a field")
+    assert second == Malformed("not UTF-8 in a field")

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixscale.ingest.corpus import Corpus
-from mixscale.ingest.readers.sources import SourceFile, Unit
+from mixscale.ingest.readers.source_file import SourceFile, Unit
+from mixscale.ingest.select.classify import ReadSettings, classified_blocks
 from mixscale.ingest.select.rules import make_rules
-from mixscale.ingest.stages.read import STATUS, Reading, judged_blocks
+from mixscale.ingest.unit_rows import STATUS
 
 TEXTS = [f"text {n} with “quotes”, a \\ and \u0000 and \U0001f600" for n in range(30)]
 RECORDS = [{"text": text, "meta": {"n": n, "list": [n, None]}} for n, text in enumerate(TEXTS)]
@@ -58,7 +59,7 @@ EDITS = st.lists(
 CORPUS = Corpus.model_validate(
     {"domains": {"d": {"paths": "x"}}, "tokenizer": "t", "sequence_length": 8}
 )
-READING = Reading(rules=make_rules(CORPUS), routing=None, skip_repeats=False)
+SETTINGS = ReadSettings(rules=make_rules(CORPUS), routing=None, skip_repeats=False)
 
 
 def damaged(data: bytes, edits: list[tuple[str, float, int]]) -> bytes:
@@ -92,7 +93,7 @@ def read(path: Path, format_name: str, compression: str | None) -> list[tuple[st
         domain="d",
     )
     found: list[tuple[str, str]] = []
-    for block in judged_blocks(Unit(file=file, start=0, end=None), READING):
+    for block in classified_blocks(Unit(file=file, start=0, end=None), SETTINGS):
         texts = iter(block.texts)
         for row in block.rows:
             status = STATUS[row.status]

@@ -25,11 +25,11 @@ from mixscale.shards.storage.checksums import checksum_problems
 REPOSITORY = Path(__file__).resolve().parents[3]
 KILLS = int(os.environ.get("MIXSCALE_KILLS", "32"))
 BUILD = """
-import mixscale.ingest.readers.sources
+import mixscale.ingest.readers.cut_units
 from mixscale.ingest.build import build
 
 def run(corpus, out, workers):
-    mixscale.ingest.readers.sources.UNIT_BYTES = 20_000
+    mixscale.ingest.readers.cut_units.UNIT_BYTES = 20_000
     build(corpus, out, workers=int(workers), progress=False)
 """
 # Imports once, then starts every build as a fork of itself: most of a small build is imports.

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-import mixscale.ingest.readers.sources
-import mixscale.runtime.ray_cluster
+import mixscale.ingest.readers.cut_units
+import mixscale.runtime.ray_tasks
 from mixscale.contracts.errors import UserError
 from mixscale.ingest.build import build
 from mixscale.ingest.runtime.execute import open_runner
-from mixscale.runtime.ray_cluster import in_common
+from mixscale.runtime.ray_machines import machine_requirements
 from tests.ray_cluster import RayCluster, stop_at_work
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("connected")
 @pytest.fixture
 def corpus(write_corpus: Callable, write_lines: Callable, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A corpus of about 40 units with duplicates, a broken record, filters."""
-    monkeypatch.setattr(mixscale.ingest.readers.sources, "UNIT_BYTES", 5_000)
+    monkeypatch.setattr(mixscale.ingest.readers.cut_units, "UNIT_BYTES", 5_000)
     rng = random.Random(3)
     for name in ("a", "b"):
         texts = [" ".join(rng.choices(WORDS, k=120)) for _ in range(120)]
@@ -56,7 +56,7 @@ def test_a_build_that_loses_a_node_gives_the_same_bytes(
 
     def kill() -> None:
         # Its connections stay open, as those of a machine without power.
-        held.append(stop_at_work(node, "ray::_placed"))
+        held.append(stop_at_work(node, "ray::_run_task"))
         done_before.append(len(list(units.glob("*.json"))))
         cluster.kill(node)
 
@@ -99,7 +99,7 @@ def die(task: Any) -> None:
 def test_a_task_that_always_kills_its_process_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mixscale.runtime.ray_cluster, "MOST_LOSSES", 2)
+    monkeypatch.setattr(mixscale.runtime.ray_tasks, "MAX_LOSSES", 2)
     with (
         open_runner("ray", 1, tmp_path) as run,
         pytest.warns(UserWarning, match="a task runs again: its process died"),
@@ -117,9 +117,9 @@ def test_machines_must_share_the_folder(tmp_path: Path) -> None:
 
 
 def test_machines_must_have_the_same_packages(tmp_path: Path) -> None:
-    with in_common(tmp_path, ["pyarrow", "no-such-package"]) as common:
-        common.check()
-        other = dataclasses.replace(common, versions={"pyarrow": "1.0"})
+    with machine_requirements(tmp_path, ["pyarrow", "no-such-package"]) as requirements:
+        requirements.check()
+        other = dataclasses.replace(requirements, versions={"pyarrow": "1.0"})
         with pytest.raises(UserError, match=r"has pyarrow [\d.]+, this machine 1.0; install"):
             other.check()
 

@@ -1,4 +1,4 @@
-"""Refuses input with records that cannot be read."""
+"""`--strict`: input with records that cannot be read is refused."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixscale.contracts.errors import UserError
-from mixscale.ingest.stages.read import STATUS, ReadTask, read_rows
+from mixscale.ingest.stages.read import ReadTask
+from mixscale.ingest.unit_rows import MALFORMED, read_rows
 
-_SHOWN = 10
-_MALFORMED = STATUS.index("malformed")
+_MAX_LISTED = 10
 
 
-def refuse_faults(tasks: Sequence[ReadTask], first_rows: Sequence[int]) -> None:
+def refuse_malformed(tasks: Sequence[ReadTask], first_rows: Sequence[int]) -> None:
     """Stop at malformed records.
 
     Args:
@@ -27,15 +27,15 @@ def refuse_faults(tasks: Sequence[ReadTask], first_rows: Sequence[int]) -> None:
     count = 0
     for task, first in zip(tasks, first_rows, strict=True):
         rows = read_rows(task.rows_path)
-        faults = np.flatnonzero(rows.column("status").to_numpy() == _MALFORMED)
-        count += len(faults)
-        for row in faults[: max(0, _SHOWN - len(places))].tolist():
+        malformed = np.flatnonzero(rows.column("status").to_numpy() == MALFORMED)
+        count += len(malformed)
+        for row in malformed[: max(0, _MAX_LISTED - len(places))].tolist():
             detail = rows.column("detail")[row].as_py()
             places.append(f"{task.unit.file.name}:{first + row}: {detail}")
     if count:
-        shown = "\n  ".join(places)
+        listed = "\n  ".join(places)
         more = f"\n  and {count - len(places)} more" if count > len(places) else ""
         raise UserError(
-            f"{count} records cannot be read:\n  {shown}{more}\n"
-            "mend them, or build without --strict: they are then left out and listed"
+            f"{count} records cannot be read:\n  {listed}{more}\n"
+            "fix them, or build without --strict: they are then left out and listed"
         )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mixscale.contracts.errors import UserError
 from mixscale.ingest.readers.records import record_blocks
-from mixscale.ingest.readers.sources import SourceFile, Unit
+from mixscale.ingest.readers.source_file import SourceFile, Unit
 
 
 def source(path: Path, kind: str = "jsonl", compression: str | None = None) -> SourceFile:
@@ -65,5 +65,5 @@ def test_vanished_file_is_no_damaged_record(tmp_path: Path, kind: str) -> None:
 def test_other_bytes_are_no_table(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.bin"
     path.write_text(json.dumps({"text": "a"}) * 100)
-    (fault,) = records(source(path, kind))
-    assert "not readable as" in fault.detail  # type: ignore[attr-defined]
+    (malformed,) = records(source(path, kind))
+    assert "not readable as" in malformed.detail  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Files that only the build itself reads: checked when they are taken up, not flushed to disk."""
+"""Intermediate files of a build: checked when they are read again, not flushed to disk."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ _READ_BYTES = 1 << 22
 
 
 @contextlib.contextmanager
-def scratch_path(path: Path) -> Iterator[Path]:
+def intermediate_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends well.
 
     Unlike `contracts.atomic.atomic_path` this does not wait for the disk, which would take
-    longer than the work. After a power failure the file may be damaged: its mark tells.
+    longer than the work. After a power failure the file may be damaged, which
+    `read_completion` notices.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(path)
@@ -31,17 +32,17 @@ def scratch_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_mark(mark: Path, value: dict[str, Any], files: Sequence[Path] = ()) -> None:
-    """Say that a task is done: what it found, and the hashes of the scratch files it left."""
-    hashes = {str(path): _file_hash(path) for path in files}
-    with scratch_path(mark) as temporary:
+def write_completion(path: Path, value: dict[str, Any], files: Sequence[Path] = ()) -> None:
+    """Record that a task is done: what it found, and the hashes of the files it left."""
+    hashes = {str(file): _file_hash(file) for file in files}
+    with intermediate_path(path) as temporary:
         temporary.write_text(json.dumps({"value": value, "files": hashes}), encoding="utf-8")
 
 
-def read_mark(mark: Path) -> dict[str, Any] | None:
+def read_completion(path: Path) -> dict[str, Any] | None:
     """Read what a task found, or nothing when it is not done or its files are damaged."""
     try:
-        found = json.loads(mark.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
         whole = all(_file_hash(Path(name)) == known for name, known in found["files"].items())
         return found["value"] if whole else None
     except (OSError, ValueError, KeyError, TypeError):

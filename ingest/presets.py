@@ -1,4 +1,4 @@
-"""How published corpora lie on disk."""
+"""Presets of corpus.yaml: how published corpora lie on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Layout:
     default: tuple[str, ...] = ()
     """The domains that are read when none are named; all when there are none here."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """Settings of every domain that differ from the usual ones."""
+    """Settings of every domain that differ from the defaults."""
     route_paths: tuple[str, ...] = ()
     """Globs below the root of the files that hold all domains."""
     route_field: str = ""

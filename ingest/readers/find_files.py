@@ -1,4 +1,4 @@
-"""The input files of a build, found and cut into units of work."""
+"""The input files of a build, found by the patterns of corpus.yaml."""
 
 from __future__ import annotations
 
@@ -8,91 +8,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mixscale.contracts.errors import UserError
 from mixscale.ingest.corpus import Corpus, Domain, Route, domain_names
-from mixscale.ingest.readers.decompress import DECOMPRESSORS
-
-UNIT_BYTES = 1 << 25
-"""Plain JSON Lines files are cut here, so that one large file keeps all workers busy."""
-
-_FORMATS = {
-    "jsonl": "jsonl",
-    "ndjson": "jsonl",
-    "json": "json",
-    "parquet": "parquet",
-    "arrow": "arrow",
-    "feather": "arrow",
-    "ipc": "arrow",
-    "txt": "text",
-    "text": "text",
-    "md": "text",
-}
-_COMPRESSIONS = {**{name: name for name in DECOMPRESSORS}, "zstd": "zst", "gzip": "gz"}
+from mixscale.ingest.readers.decompress import COMPRESSIONS
+from mixscale.ingest.readers.registry import AUTO, all_readers, format_by_ending
+from mixscale.ingest.readers.source_file import SourceFile, is_address
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceFile:
-    """One input file."""
-
-    address: str
-    """Local path or fsspec address."""
-    name: str
-    """As `documents` shows it: relative to the root or the YAML file's folder if it lies below."""
-    format: str
-    compression: str | None
-    size: int
-    version: str
-    """Changes when the file does: modification time, or what the object store says."""
-    domain: str | None
-    """Nothing when each record says its own."""
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether fsspec opens it."""
-        return is_address(self.address)
-
-    def open(self) -> IO[bytes]:
-        """Open the raw bytes for reading."""
-        if self.is_remote:
-            import fsspec
-
-            filesystem, path = fsspec.core.url_to_fs(self.address)
-            return filesystem.open(path, "rb")
-        return open(self.address, "rb")
-
-    def refuse_change(self) -> None:
-        """Make sure that a local file is still the one that was found.
-
-        Raises:
-            UserError: It is not.
-        """
-        if self.is_remote:
-            return
-        status = os.stat(self.address)
-        if (status.st_size, str(status.st_mtime_ns)) != (self.size, self.version):
-            raise UserError(
-                f"{self.address}: changed while it was being read; run the same command again"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unit:
-    """An independent piece of reading: a file, or the lines that start in a range of bytes."""
-
-    file: SourceFile
-    start: int
-    end: int | None
-    """Nothing when the unit is the whole file."""
-
-
-def is_address(path: str) -> bool:
-    """Tell an fsspec address from a local path."""
-    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)", path))
-
-
-def find_sources(corpus: Corpus, folder: Path) -> list[SourceFile]:
+def find_files(corpus: Corpus, folder: Path) -> list[SourceFile]:
     """Find the input files in the order of their text: by domain, pattern and name.
 
     Args:
@@ -115,21 +40,6 @@ def find_sources(corpus: Corpus, folder: Path) -> list[SourceFile]:
     return sources
 
 
-def cut_units(sources: Sequence[SourceFile]) -> list[Unit]:
-    """Cut files into units; the cuts depend on the files alone."""
-    return [
-        Unit(file=file, start=start, end=end) for file in sources for start, end in _ranges(file)
-    ]
-
-
-def _ranges(file: SourceFile) -> Iterator[tuple[int, int | None]]:
-    if file.format != "jsonl" or file.compression is not None or file.size <= UNIT_BYTES:
-        yield 0, None
-        return
-    for start in range(0, file.size, UNIT_BYTES):
-        yield start, min(start + UNIT_BYTES, file.size)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Finder:
     """Looks for files from the folder of the YAML file."""
@@ -144,22 +54,24 @@ class _Finder:
         for pattern in group.paths:
             expand = _expand_remote if is_address(pattern) else _expand_local
             for address, size, version in expand(pattern, self.folder):
-                kind, compression = _by_ending(address)
+                format_name, compression = _by_ending(address)
                 files[address] = SourceFile(
                     address=address,
-                    name=self.shown(address),
-                    format=_format(group.format, kind, f"{key}.paths: {address}"),
+                    name=self.portable_name(address),
+                    format=_format(group.format, format_name, f"{key}.paths: {address}"),
                     compression=compression,
                     size=size,
                     version=version,
                     domain=domain,
                 )
         if not files:
-            shown = ", ".join(group.paths)
-            raise UserError(f"{key}.paths: no file matches {shown} (searched from {self.folder})")
+            patterns = ", ".join(group.paths)
+            raise UserError(
+                f"{key}.paths: no file matches {patterns} (searched from {self.folder})"
+            )
         return list(files.values())
 
-    def shown(self, address: str) -> str:
+    def portable_name(self, address: str) -> str:
         """Name a file without what differs from machine to machine, where that can be."""
         for base in self.bases:
             if address.startswith(base + os.sep):
@@ -205,22 +117,24 @@ def _full_address(pattern: str, filesystem: Any, path: str) -> str:
 
 
 def _format(chosen: str, by_ending: str | None, where: str) -> str:
-    if chosen != "auto":
+    if chosen != AUTO:
         return chosen
     if by_ending is None:
+        *names, last = all_readers()
         raise UserError(
             f"{where}: cannot tell the format from the ending; "
-            "set `format:` to jsonl, json, parquet, arrow or text"
+            f"set `format:` to {', '.join(names)} or {last}"
         )
     return by_ending
 
 
 def _by_ending(address: str) -> tuple[str | None, str | None]:
+    """Find format and compression of a file by its endings."""
     endings = address.rpartition("/")[2].lower().split(".")[1:]
-    compression = _COMPRESSIONS.get(endings[-1]) if endings else None
+    compression = COMPRESSIONS.get(endings[-1]) if endings else None
     if compression is not None:
         endings.pop()
-    return (_FORMATS.get(endings[-1]) if endings else None), compression
+    return (format_by_ending(endings[-1]) if endings else None), compression
 
 
 def _refuse_twice(sources: Sequence[SourceFile]) -> None:

@@ -1,0 +1,82 @@
+"""An input file, and the units in which files are read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from mixscale.contracts.errors import UserError
+from mixscale.ingest.readers.decompress import read_chunks
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One input file."""
+
+    address: str
+    """Local path or fsspec address."""
+    name: str
+    """As `documents` shows it: relative to the root or the YAML file's folder if it lies below."""
+    format: str
+    """A name of `registry`."""
+    compression: str | None
+    size: int
+    version: str
+    """Changes when the file does: modification time, or what the object store reports."""
+    domain: str | None
+    """Nothing when each record names its own."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether fsspec opens it."""
+        return is_address(self.address)
+
+    def open(self) -> IO[bytes]:
+        """Open the raw bytes for reading."""
+        if self.is_remote:
+            import fsspec
+
+            filesystem, path = fsspec.core.url_to_fs(self.address)
+            return filesystem.open(path, "rb")
+        return open(self.address, "rb")
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes of the file, decompressed, some at a time.
+
+        Raises:
+            DamagedFile: The compressed data is damaged or ends early.
+        """
+        with self.open() as stream:
+            yield from read_chunks(stream, self.compression)
+
+    def refuse_change(self) -> None:
+        """Make sure that a local file is still the one that was found.
+
+        Raises:
+            UserError: It is not.
+        """
+        if self.is_remote:
+            return
+        status = os.stat(self.address)
+        if (status.st_size, str(status.st_mtime_ns)) != (self.size, self.version):
+            raise UserError(
+                f"{self.address}: changed while it was being read; run the same command again"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """An independent piece of reading: a file, or the records that start in a range of bytes."""
+
+    file: SourceFile
+    start: int
+    end: int | None
+    """Nothing when the unit is the whole file."""
+
+
+def is_address(path: str) -> bool:
+    """Return whether this is an fsspec address, not a local path."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)", path))
