@@ -20,6 +20,8 @@ import numpy as np
 from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.find_mixtures import find_mixtures
+from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.mixture_table import mixtures_of
 from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.points import PlannedRun, Points
@@ -27,8 +29,6 @@ from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.tables import join, read_table
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.optimize.separable import separable_optimum
-from mixscale.fit.solution import Question
-from mixscale.fit.solve import solve
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, estimate_noise
 
 
@@ -74,7 +74,7 @@ def seven_domains() -> None:
         objective=aim, constraints=Constraints(), budgets=(10**11, 10**12), draws=1000
     )
     noise = estimate_noise(runs, aim)
-    _, wall, processor = clocked(lambda: solve(runs, law_named("ddo"), noise, question))
+    _, wall, processor = clocked(lambda: find_mixtures(runs, law_named("ddo"), noise, question))
     print(f"7 domains, 2 scales, 1000 resamples: {wall:.2f} s ({processor:.2f} s processor)")
 
 

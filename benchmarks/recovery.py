@@ -17,6 +17,8 @@ from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.find_mixtures import find_mixtures
+from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
@@ -31,8 +33,6 @@ from mixscale.fit.laws.shared.shares import Inputs
 from mixscale.fit.laws.shared.smooth import Family, SmoothLaw
 from mixscale.fit.optimize.separable import separable_optimum
 from mixscale.fit.recommend import advise, step
-from mixscale.fit.solution import Question
-from mixscale.fit.solve import solve
 from mixscale.fit.uncertainty.gain import Predictor
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.noise import Noise, estimate_noise
@@ -308,7 +308,7 @@ def far_rates(law: str, shape: str, count: int, noise: float = 0.004) -> None:
         aim = objective_function(Objective(), runs.validation)
         budgets = (256_000_000, 1_024_000_000)
         question = Question(objective=aim, constraints=Constraints(), budgets=budgets, draws=200)
-        found = solve(runs, law_named(law), estimate_noise(runs, aim), question)
+        found = find_mixtures(runs, law_named(law), estimate_noise(runs, aim), question)
         for answer in found.answers:
             value = truth(answer.shares[None] * answer.budget).mean()
             gain = truth(found.current[None] * answer.budget).mean() - value

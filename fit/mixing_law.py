@@ -16,6 +16,8 @@ from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.contracts.fit_record import LawScore, Mixture
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.find_mixtures import find_mixtures
+from mixscale.fit.found_mixtures import Question, name_binding
 from mixscale.fit.inputs.columns import Table
 from mixscale.fit.inputs.mixture_table import mixtures_of
 from mixscale.fit.inputs.objective import ObjectiveFunction, objective_function
@@ -25,8 +27,6 @@ from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.laws.selection import choose_law
 from mixscale.fit.output.record import mixture_record
-from mixscale.fit.solution import Question, name_binding
-from mixscale.fit.solve import solve
 from mixscale.fit.uncertainty.noise import Noise
 from mixscale.fit.uncertainty.residuals import comparison_noise
 
@@ -97,7 +97,7 @@ class MixingLaw:
             budgets=() if tokens is None else (tokens,),
             draws=draws,
         )
-        solution = solve(self.runs, self.law, self.noise, question)
+        solution = find_mixtures(self.runs, self.law, self.noise, question)
         for reason in solution.unanswered.values():
             raise UserError(reason)
         return mixture_record(solution.answers[-1], self.domains)

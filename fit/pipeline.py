@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from mixscale.contracts.experiment import BaseMixture, Constraints, Objective
 from mixscale.contracts.fit_record import FitRecord
 from mixscale.fit.arrays import Floats
+from mixscale.fit.find_mixtures import find_mixtures
+from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.named_mixtures import shares_of
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.mixing_law import MixingLaw, choose
 from mixscale.fit.output.record import Provenance, fit_record
-from mixscale.fit.solution import Question
-from mixscale.fit.solve import solve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def fit_runs(
         seed=request.seed,
     )
     record = fit_record(
-        solve(runs, chosen.law, chosen.noise, question),
+        find_mixtures(runs, chosen.law, chosen.noise, question),
         law=chosen.law,
         objective=request.objective,
         question=question,

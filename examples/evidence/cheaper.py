@@ -11,9 +11,9 @@ from examples.evidence.records import from_curves, records, runs
 from examples.evidence.scale_dependence import LAWS, SCALES, TARGET, full
 from examples.evidence.tables import markdown
 from mixscale.fit.arrays import Floats
+from mixscale.fit.found_mixtures import FoundMixtures
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.solution import Solution
 
 FULL = "full: 3 scales, 3 seeds"
 
@@ -88,7 +88,7 @@ def seeds() -> str:
 
 
 @cache
-def answered(name: str, law: str) -> Solution:
+def answered(name: str, law: str) -> FoundMixtures:
     """The fit of a recipe."""
     if name == FULL:
         return full(law)

@@ -8,10 +8,10 @@ import numpy as np
 
 from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.arrays import Floats
+from mixscale.fit.find_mixtures import find_mixtures
+from mixscale.fit.found_mixtures import FoundMixtures, Question
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.mixing_law import choose
-from mixscale.fit.solution import Question, Solution
-from mixscale.fit.solve import solve
 
 CONSTRAINTS = Constraints(floor=0.01)
 DRAWS = 400
@@ -34,16 +34,16 @@ class Best:
         return int(((shares >= low - ROUNDING) & (shares <= high + ROUNDING)).sum())
 
 
-def solved(runs: Runs, law: str, *budgets: int, draws: int = DRAWS) -> Solution:
+def solved(runs: Runs, law: str, *budgets: int, draws: int = DRAWS) -> FoundMixtures:
     """Fit a law to runs and find the best mixture at their scales and at other budgets."""
     chosen = choose(runs, law, Objective())
     question = Question(
         objective=chosen.objective, constraints=CONSTRAINTS, budgets=budgets, draws=draws, seed=1
     )
-    return solve(runs, chosen.law, chosen.noise, question)
+    return find_mixtures(runs, chosen.law, chosen.noise, question)
 
 
-def best(solution: Solution, budget: float) -> Best:
+def best(solution: FoundMixtures, budget: float) -> Best:
     """The answer at a budget, within half a percent: runs end with whole samples."""
     answer = min(solution.answers, key=lambda answer: abs(np.log(answer.budget / budget)))
     assert abs(answer.budget / budget - 1) < 0.005

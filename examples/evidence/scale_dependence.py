@@ -15,9 +15,9 @@ from examples.evidence.mixtures import Best, best, distance, solved
 from examples.evidence.records import runs
 from examples.evidence.tables import markdown, percent
 from mixscale.fit.arrays import Floats
+from mixscale.fit.found_mixtures import FoundMixtures
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import BASE, Runs
-from mixscale.fit.solution import Solution
 from mixscale.fit.uncertainty.intervals import interval
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ LAWS = ("ddo", "joint")
 
 
 @cache
-def full(law: str) -> Solution:
+def full(law: str) -> FoundMixtures:
     """The fit to all runs of the full design."""
     return solved(runs("scales"), law, TARGET)
 

@@ -1,4 +1,4 @@
-"""A solution written as a fit record."""
+"""What a fit found, written as a fit record."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mixscale.contracts.fit_record import (
 )
 from mixscale.fit.apply.exact_decimals import exact_shares
 from mixscale.fit.arrays import Floats
+from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
 from mixscale.fit.laws.base import Law
 from mixscale.fit.output import signal_wording, wording
 from mixscale.fit.output.responses import responses
 from mixscale.fit.output.versions import versions
-from mixscale.fit.solution import Answer, Question, ScaleFit, Solution
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise
 from mixscale.fit.uncertainty.signal import signal
 
@@ -47,7 +47,7 @@ class Provenance:
 
 
 def fit_record(
-    solution: Solution,
+    solution: FoundMixtures,
     *,
     law: Law,
     objective: Objective,
@@ -91,7 +91,7 @@ def fit_record(
     )
 
 
-def recommend(solution: Solution, noise: Noise = UNKNOWN_NOISE) -> Recommendation:
+def recommend(solution: FoundMixtures, noise: Noise = UNKNOWN_NOISE) -> Recommendation:
     """Say whether the measured gain is worth acting on, and how far to go.
 
     Args:
@@ -112,7 +112,7 @@ def recommend(solution: Solution, noise: Noise = UNKNOWN_NOISE) -> Recommendatio
     )
 
 
-def mixture_record(answer: Answer, domains: Sequence[str]) -> Mixture:
+def mixture_record(answer: FoundMixture, domains: Sequence[str]) -> Mixture:
     """One mixture of the result as `fit.json` holds it."""
     budget = round(answer.budget) if answer.budget > 1 else None
     interval = answer.interval
@@ -177,7 +177,7 @@ def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
     return effects
 
 
-def _reach(solution: Solution, objective: ObjectiveFunction) -> Reach:
+def _reach(solution: FoundMixtures, objective: ObjectiveFunction) -> Reach:
     path = solution.path
     measured = path.measured
     of_slopes, of_scales = measured.slope_error, measured.scale_error
@@ -198,7 +198,7 @@ def _reach(solution: Solution, objective: ObjectiveFunction) -> Reach:
     )
 
 
-def _gains(answer: Answer, domains: Sequence[str]) -> tuple[Gain, ...]:
+def _gains(answer: FoundMixture, domains: Sequence[str]) -> tuple[Gain, ...]:
     return tuple(
         Gain(
             over=gain.over,

@@ -8,8 +8,8 @@ import numpy as np
 
 from mixscale.contracts.fit_record import Point, Response
 from mixscale.fit.arrays import Floats
+from mixscale.fit.found_mixtures import ScaleFit
 from mixscale.fit.inputs.runs import BASE
-from mixscale.fit.solution import ScaleFit
 from mixscale.fit.uncertainty.intervals import interval
 
 _GRID = 15

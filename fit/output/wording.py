@@ -6,17 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import TableReading
+from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
 from mixscale.fit.laws.base import Law
 from mixscale.fit.recommend import Advice
 from mixscale.fit.scaling.projection import MeasuredOptima, trend_kept
-from mixscale.fit.solution import Answer, Question, ScaleFit, Solution
 from mixscale.fit.uncertainty.gain import GainOver
 from mixscale.fit.uncertainty.noise import Noise
 
 _ONE_SEED = " Every run has one seed, so the interval leaves out the difference between seeds."
 
 
-def warnings(solution: Solution, law: Law, noise: Noise, question: Question) -> tuple[str, ...]:
+def warnings(
+    solution: FoundMixtures, law: Law, noise: Noise, question: Question
+) -> tuple[str, ...]:
     """Everything that limits a result, in whole sentences."""
     fits = solution.scales
     sentences = [intervals_sentence(fits, law, noise, question), *response_remarks(fits)]
@@ -157,7 +159,7 @@ def reach_remarks(
     return sentences
 
 
-def extrapolation_remarks(answers: Sequence[Answer], law: Law) -> list[str]:
+def extrapolation_remarks(answers: Sequence[FoundMixture], law: Law) -> list[str]:
     """Say what predicts the objective at budgets that were not measured."""
     far = [answer for answer in answers if answer.kind == "projected"]
     if not far or law.spans_scales:

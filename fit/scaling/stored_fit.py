@@ -10,13 +10,13 @@ from mixscale.fit.apply.exact_decimals import exact_shares
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.found_mixtures import name_binding
 from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.recommend import average_at, step
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import MeasuredOptima
-from mixscale.fit.solution import name_binding
 from mixscale.fit.uncertainty.gain import Predictor
 
 

@@ -16,7 +16,9 @@ from mixscale.contracts.fit_record import read_fit
 from mixscale.fit.apply.exact_decimals import exact_shares
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
+from mixscale.fit.find_mixtures import find_mixtures
 from mixscale.fit.fit_experiment import fit_experiment
+from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.laws.registry import law_named, reference_law
@@ -24,8 +26,6 @@ from mixscale.fit.output.record import recommend
 from mixscale.fit.recommend import advise, average_at, step
 from mixscale.fit.scaling.projection import MeasuredOptima, project_shares
 from mixscale.fit.scaling.stored_fit import allowed, mixture_at
-from mixscale.fit.solution import Question
-from mixscale.fit.solve import solve
 from mixscale.fit.uncertainty.gain import Predictor
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise
 from mixscale.fit.uncertainty.residuals import comparison_noise
@@ -120,7 +120,9 @@ def test_a_gain_that_a_second_law_does_not_see_is_not_acted_on() -> None:
     other = with_losses(design, (4 - effect @ slopes[::-1] + noise)[:, None])
     aim = objective_function(Objective(), ("v",))
     question = Question(objective=aim, constraints=Constraints(), budgets=(), draws=100)
-    solution = solve(runs, law_named("ddo"), comparison_noise(runs, aim, reference_law()), question)
+    solution = find_mixtures(
+        runs, law_named("ddo"), comparison_noise(runs, aim, reference_law()), question
+    )
     assert solution.advice.change
     assert solution.advice.second_law == "joint"
 
@@ -152,7 +154,7 @@ def test_where_no_domain_answers_the_mixture_stays() -> None:
         budgets=(),
         current=current,
     )
-    solution = solve(runs, law_named("ddo"), UNKNOWN_NOISE, question)
+    solution = find_mixtures(runs, law_named("ddo"), UNKNOWN_NOISE, question)
     assert solution.scales[-1].law.no_response() == runs.domains
     assert recommend(solution).action == "keep what you have"
     np.testing.assert_allclose(solution.answers[-1].recommended, current)

@@ -17,12 +17,12 @@ from benchmarks.recovery import (
     with_losses,
 )
 from mixscale.contracts.experiment import Constraints, Objective
+from mixscale.fit.find_mixtures import find_mixtures
+from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.registry import law_named
-from mixscale.fit.solution import Question
-from mixscale.fit.solve import solve
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, estimate_noise
 
@@ -106,7 +106,7 @@ def test_any_response_gives_a_mixture(losses: list[float], scale: float) -> None
     runs = with_losses(ddo_design(3, 2), values[:, None])
     question = ask(Constraints(), runs)
     noise = estimate_noise(runs, question.objective)
-    solution = solve(runs, law_named("ddo"), noise, question)
+    solution = find_mixtures(runs, law_named("ddo"), noise, question)
     for answer in solution.answers:
         assert answer.shares.sum() == pytest.approx(1)
         assert (answer.shares >= 0.01 - 1e-9).all()
@@ -118,6 +118,6 @@ def test_a_domain_that_does_harm_stays_at_its_floor() -> None:
     losses = 3 - 0.1 * np.log(x[:, 0]) - 0.05 * np.log(x[:, 1]) + 0.04 * np.log(x[:, 2])
     runs = with_losses(runs, losses[:, None])
     question = ask(Constraints(floor=0.02), runs)
-    solution = solve(runs, law_named("ddo"), UNKNOWN_NOISE, question)
+    solution = find_mixtures(runs, law_named("ddo"), UNKNOWN_NOISE, question)
     assert solution.answers[0].shares[2] == pytest.approx(0.02)
     assert solution.answers[0].binding == {"d2": "no measurable response"}

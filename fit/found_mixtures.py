@@ -74,7 +74,7 @@ class ScaleFit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class FoundMixture:
     """One mixture of the result."""
 
     kind: str
@@ -99,13 +99,13 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Solution:
+class FoundMixtures:
     """Everything that a fit found."""
 
     scales: tuple[ScaleFit, ...]
     path: OptimumPath
     """How the optimum moves with the token budget."""
-    answers: tuple[Answer, ...]
+    answers: tuple[FoundMixture, ...]
     current: Floats
     """(domains,) the mixture in use: the one the design starts from, or uniform."""
     advice: Advice

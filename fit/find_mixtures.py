@@ -11,6 +11,13 @@ from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.found_mixtures import (
+    FoundMixture,
+    FoundMixtures,
+    Question,
+    ScaleFit,
+    name_binding,
+)
 from mixscale.fit.inputs.named_mixtures import shares_of
 from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.inputs.runs import Runs
@@ -19,7 +26,6 @@ from mixscale.fit.laws.registry import REFERENCE, reference_law
 from mixscale.fit.recommend import advise, step
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import SMALLEST_SHARE, MeasuredOptima, slopes
-from mixscale.fit.solution import Answer, Question, ScaleFit, Solution, name_binding
 from mixscale.fit.uncertainty.gain import Predictor, gain_over, optimism
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.noise import Noise
@@ -41,7 +47,7 @@ class Plan:
     """How far to go from the current mixture, 0 to 1."""
 
 
-def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
+def find_mixtures(runs: Runs, law: Law, noise: Noise, question: Question) -> FoundMixtures:
     """Fit a law, find the best mixture at each scale and project it to the token budgets.
 
     Raises:
@@ -69,7 +75,7 @@ def solve(runs: Runs, law: Law, noise: Noise, question: Question) -> Solution:
             answers.append(_projected_answer(path, fits, budget, plan))
         except UserError as error:
             unanswered[budget] = str(error)
-    return Solution(
+    return FoundMixtures(
         scales=fits,
         path=path,
         answers=tuple(answers),
@@ -191,7 +197,7 @@ def _draw_shares(fits: Sequence[ScaleFit]) -> Floats | None:
     return np.stack([shares for shares in drawn if shares is not None], 1)
 
 
-def _measured_answer(fit: ScaleFit, plan: Plan) -> Answer:
+def _measured_answer(fit: ScaleFit, plan: Plan) -> FoundMixture:
     return _answer(
         "measured", fit.predictor, fit, fit.shares, fit.draw_shares, fit.feasible, plan, fit.scale
     )
@@ -199,7 +205,7 @@ def _measured_answer(fit: ScaleFit, plan: Plan) -> Answer:
 
 def _projected_answer(
     path: OptimumPath, fits: Sequence[ScaleFit], budget: int, plan: Plan
-) -> Answer:
+) -> FoundMixture:
     last, question = fits[-1], plan.question
     feasible = feasible_set(
         question.constraints, last.runs.domains, token_budget=budget, available=question.available
@@ -227,7 +233,7 @@ def _answer(
     feasible: Feasible,
     plan: Plan,
     budget: float,
-) -> Answer:
+) -> FoundMixture:
     average = shares if drawn is None else drawn.mean(0)
     objective, bounds, gains = None, None, ()
     if predictor is not None:
@@ -241,7 +247,7 @@ def _answer(
             gain_over(predictor, shares, name, other, too_good)
             for name, other in plan.others.items()
         )
-    return Answer(
+    return FoundMixture(
         kind=kind,
         budget=float(budget),
         shares=shares,
