@@ -14,6 +14,7 @@ test: $(VENV)/installed-dev lint types pytest  ## linter, type checker, tests
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/installed-dev
 	$(BIN)/basedpyright --pythonpath $(BIN)/python

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from mixscale.runtime.extras import EXTRAS
 from tests.packaging.installing import Installed, install, link_requirements
