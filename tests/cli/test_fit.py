@@ -1,4 +1,4 @@
-"""Fits of tables through the door."""
+"""Fits of tables from the command line."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ train_loader:
 """
 
 
-def door(*arguments: object) -> Result:
+def run_command(*arguments: object) -> Result:
     """Run a command as `main` does, without leaving this process."""
     return CliRunner().invoke(cli, [str(a) for a in arguments], standalone_mode=False)
 
 
 def answer(*arguments: object) -> dict:
-    result = door("fit", *arguments, "--json")
+    result = run_command("fit", *arguments, "--json")
     assert result.exception is None, result.exception
     return json.loads(result.stdout)
 
@@ -141,14 +141,14 @@ def test_the_same_seed_gives_the_same_answer(tables: tuple[Path, Path]) -> None:
 def test_what_cannot_be_answered_is_one_message(
     tables: tuple[Path, Path], more: list[str], message: str
 ) -> None:
-    result = door("fit", *given(tables, *more))
+    result = run_command("fit", *given(tables, *more))
     assert isinstance(result.exception, UserError)
     with pytest.raises(UserError, match=message):
         raise result.exception
 
 
 def test_options_for_tables_do_not_go_with_an_experiment() -> None:
-    result = door("fit", "experiment.yaml", "--floor", "0.1", "--targets", "1B")
+    result = run_command("fit", "experiment.yaml", "--floor", "0.1", "--targets", "1B")
     assert isinstance(result.exception, click.UsageError)
     assert "--floor, --targets: only with --mixtures" in result.exception.message
 
@@ -160,7 +160,9 @@ def test_apply_writes_what_the_advice_says(tables: tuple[Path, Path], tmp_path: 
     assert record["recommended"]["action"] == "change"
     budget = ["--tokens", "5B", "--dry-run", "--json"]
     chosen, optimum = (
-        json.loads(door("apply", record["folder"], run, *budget, "--estimate", estimate).stdout)
+        json.loads(
+            run_command("apply", record["folder"], run, *budget, "--estimate", estimate).stdout
+        )
         for estimate in ("recommended", "optimum")
     )
     assert chosen["advice"].startswith("change. A step of")
@@ -187,7 +189,7 @@ def test_noise_alone_leaves_the_run_as_it_is(tmp_path: Path) -> None:
     assert record["recommended"]["action"] == "keep what you have"
     run = tmp_path / "run.yaml"
     run.write_text(RUN)
-    result = door("apply", record["folder"], run, "--tokens", "1B")
+    result = run_command("apply", record["folder"], run, "--tokens", "1B")
     assert "advice: keep what you have" in result.stdout
     assert "the current mixture kept for 1B tokens" in result.stdout
     text = run.read_text()
