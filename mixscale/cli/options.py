@@ -17,15 +17,13 @@ class TokenBudget(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read the number, or say how to write one."""
-        from mixscale.contracts.config import parse_tokens
+        from mixscale.api.budgets import read_budget
+        from mixscale.contracts.errors import UserError
 
         try:
-            tokens = parse_tokens(value)
-        except ValueError as error:
+            return read_budget(value)
+        except UserError as error:
             self.fail(str(error), param, ctx)
-        if not isinstance(tokens, int) or tokens <= 0:
-            self.fail(f"{value!r} is not a positive number of tokens", param, ctx)
-        return tokens
 
 
 class MetricName(click.ParamType):
