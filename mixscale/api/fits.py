@@ -293,7 +293,8 @@ def load_fit(folder: Folder) -> Fit:
     Raises:
         UserError: There is no fit record.
     """
-    return Fit(read_fit(folder), folder=Path(folder).absolute())
+    path = Path(folder)
+    return Fit(read_fit(path), folder=path.absolute())
 
 
 def apply(

@@ -63,5 +63,5 @@ def test_every_example_runs(tables: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_page_names_everything_public() -> None:
     text = PAGE.read_text()
-    missing = [name for name in ms.__all__ if f"{name}" not in text]
+    missing = [name for name in ms.__all__ if name not in text]
     assert missing == []

@@ -1,4 +1,4 @@
-"""`import mixscale` loads nothing heavy, names its functions, and leaves `mixscale.fit` a package."""
+"""`import mixscale` loads nothing heavy, and `mixscale.fit` is a function and a package."""
 
 from __future__ import annotations
 

@@ -85,6 +85,28 @@ def test_data_fits_and_reports(light: Installed, corpus: Path, tmp_path: Path) -
     assert "<html" in (scaling / "report.html").read_text()
 
 
+def test_a_notebook_fits_without_training_or_data_frames(light: Installed, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(MIXTURES)
+    (tmp_path / "l.csv").write_text(LOSSES)
+    code = """
+import sys
+import mixscale as ms
+fit = ms.fit_tables("m.csv", "l.csv", run_tokens="1B", bootstrap=5)
+print(fit.optimum("10B").token_budget)
+for asked in (lambda: ms.sweep("experiment.yaml"), fit.intervals.df):
+    try:
+        asked()
+    except ms.UserError as error:
+        print(error)
+print("torch" in sys.modules)
+"""
+    done = light.run("python", "-c", code, cwd=tmp_path)
+    budget, sweep, frame, torch = done.stdout.splitlines()
+    assert (budget, torch) == ("10000000000", "False"), done.stderr
+    assert sweep.endswith("pip install 'mixscale[train]'")
+    assert frame == "this data frame needs pandas: pip install pandas"
+
+
 @pytest.mark.parametrize(
     ("command", "extra"),
     [
