@@ -20,8 +20,8 @@ from mixscale.contracts.fit_record import FitRecord, Mixture, Recommendation, re
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mixscale.fit.api import MixingLaw
     from mixscale.fit.apply.run_yaml import ApplyResult
+    from mixscale.fit.mixing_law import MixingLaw
 
 Folder = str | os.PathLike[str]
 Estimate = Literal["recommended", "optimum"]
@@ -48,7 +48,7 @@ class Fit:
     @property
     def mixtures(self) -> Rows:
         """For each token budget two rows, the optimum and the recommended mixture."""
-        from mixscale.fit.inputs.tables import mixture_rows
+        from mixscale.fit.fit_tables import mixture_rows
 
         return Rows.of(mixture_rows(self.record.mixtures, self.record.domains))
 
@@ -78,7 +78,7 @@ class Fit:
             UserError: The budget is none, the constraints allow no mixture there, or the runs'
                 tokens are not known.
         """
-        from mixscale.fit.scaling.stored_fit import project
+        from mixscale.fit.scaling.stored_fit import mixture_at
 
         if tokens is None:
             return next(m for m in reversed(self.record.mixtures) if m.kind == "measured")
@@ -88,7 +88,7 @@ class Fit:
                 "optimum: the tables do not tell the runs' tokens, so there is no other budget; "
                 "add a column `tokens`, or give run_tokens"
             )
-        return project(self.record, budget)
+        return mixture_at(self.record, budget)
 
     def predict(self, mixtures: Frame, tokens: TokenBudget | None = None) -> Rows:
         """Predict the objective and the losses, nats per token, of mixtures.
@@ -105,19 +105,14 @@ class Fit:
             UserError: The domains are others than the fitted ones, a row is no mixture, or the fit
                 was loaded without its runs.
         """
-        from mixscale.fit.inputs.tables import mixtures_of, predictions
+        from mixscale.fit.fit_tables import matching_points, prediction_rows
+        from mixscale.fit.inputs.mixture_table import mixtures_of
 
         budget = None if tokens is None else read_budget(tokens)
         wanted = mixtures_of(read_frame(mixtures, "mixtures"), "mixtures", budget)
         law = self._law
-        differing = sorted(set(wanted.domains) ^ set(law.domains))
-        if differing:
-            raise UserError(f"mixtures: domains differ from the fitted ones: {differing}")
-        amounts = wanted.tokens[:, [wanted.domains.index(name) for name in law.domains]]
-        if wanted.scale.max() <= 1:
-            amounts = amounts * law.runs.scale.max()
-        losses, objective = law.fitted.losses(amounts), law.fitted.objective(amounts)
-        return Rows.of(predictions(wanted, losses, objective, law.runs))
+        points = matching_points(wanted, law.runs, "mixtures")
+        return Rows.of(prediction_rows(wanted, law.fitted, points, law.runs))
 
     def plot(self, kind: PlotKind = "mixtures") -> Figure:
         """Draw the shares by token budget, or another of the report's figures.
@@ -207,7 +202,7 @@ def fit(
     Raises:
         UserError: Runs are missing that the law cannot do without, or settings do not fit the runs.
     """
-    from mixscale.fit.experiment import fit_experiment
+    from mixscale.fit.fit_experiment import fit_experiment
 
     return load_fit(fit_experiment(Path(experiment), law=law, bootstrap=bootstrap, seed=seed))
 
@@ -223,6 +218,9 @@ def fit_tables(
     run_tokens: TokenBudget | None = None,
     available_tokens: Mapping[str, TokenBudget] | None = None,
     current: str | Mapping[str, float] = "uniform",
+    domains: Sequence[str] = (),
+    results: Sequence[str] = (),
+    key: str | None = None,
     bootstrap: int = 1000,
     seed: int | None = None,
     name: str = "tables",
@@ -242,6 +240,10 @@ def fit_tables(
         run_tokens: Tokens of every run, where the tables do not tell.
         available_tokens: Training tokens that exist of each domain.
         current: The mixture in use: `uniform`, `natural` (by `available_tokens`), or shares.
+        domains: Columns of `mixtures` with shares, where their names do not tell; patterns such as
+            `mix_*` are allowed.
+        results: Columns of `losses` with losses, likewise.
+        key: The column that names the run in both tables, likewise.
         bootstrap: Resamples behind the intervals; 0 for none.
         seed: Of the resamples; made from the content of the tables when absent.
         name: First part of the fit's id.
@@ -250,9 +252,10 @@ def fit_tables(
         UserError: A table cannot be read or does not fit the other, a setting is wrong, or the law
             cannot be fitted.
     """
-    from mixscale.fit.api import fit_runs
+    from mixscale.fit.fit_tables import check_tokens, content_sha256, fit_table_runs
+    from mixscale.fit.inputs.mixture_table import mixtures_of
     from mixscale.fit.inputs.options import TableSettings
-    from mixscale.fit.inputs.tables import _check_tokens, _content, join, mixtures_of
+    from mixscale.fit.inputs.tables import join
 
     asked = {
         "objective": {"metric": objective} if isinstance(objective, str) else objective,
@@ -263,26 +266,30 @@ def fit_tables(
             domain: read_budget(tokens, f"available_tokens.{domain}")
             for domain, tokens in (available_tokens or {}).items()
         },
+        "domains": list(domains),
+        "results": list(results),
+        "key": key,
         "run_tokens": None if run_tokens is None else read_budget(run_tokens, "run_tokens"),
     }
     settings = validate(asked, TableSettings, "fit_tables")
-    known = mixtures_of(read_frame(mixtures, "mixtures"), "mixtures", settings.run_tokens)
+    table = read_frame(mixtures, "mixtures")
+    known = mixtures_of(table, "mixtures", settings.run_tokens, settings.choice)
     unknown = sorted(set(settings.available_tokens) - set(known.domains))
     if unknown:
         raise UserError(
             f"available_tokens: {unknown} are not training domains; they are {list(known.domains)}"
         )
-    runs, warnings = join(known, read_frame(losses, "losses"), "losses")
-    _check_tokens(runs, settings, "mixtures")
-    fitted = fit_runs(
+    runs, reading = join(known, read_frame(losses, "losses"), "losses", settings.choice)
+    check_tokens(runs, settings, "mixtures")
+    fitted = fit_table_runs(
         runs,
         law=law,
         settings=settings,
         bootstrap=bootstrap,
         seed=seed,
         name=name,
-        warnings=warnings,
-        content=_content(runs, law, bootstrap, seed, settings),
+        reading=reading,
+        content=content_sha256(runs, law, bootstrap, seed, settings),
     )
     return Fit(fitted.record, law=fitted.law)
 
@@ -349,8 +356,8 @@ def _intervals(mixture: Mixture) -> Iterator[tuple[str, tuple[float | None, floa
 def _refit(record: FitRecord, out: Path) -> MixingLaw:
     """Fit the law of a record again to the runs that the record names."""
     from mixscale.contracts.run_record import sweep_records
-    from mixscale.fit.api import choose
-    from mixscale.fit.inputs.runs import bits_per_nat, runs_from_records
+    from mixscale.fit.inputs.records import bits_per_nat, runs_from_records
+    from mixscale.fit.mixing_law import choose
 
     named = set(record.run_ids)
     records = [r for r in sweep_records(out, str(record.experiment)) if r.run_id in named]

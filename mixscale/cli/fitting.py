@@ -77,8 +77,8 @@ def fit(
     elif mixtures is None or losses is None:
         raise click.UsageError("give EXPERIMENT, or both --mixtures and --losses")
     else:
-        from mixscale.fit.inputs.options import Options
         from mixscale.fit.fit_tables import fit_tables
+        from mixscale.fit.inputs.options import Options
 
         folder = fit_tables(
             mixtures,

@@ -115,8 +115,8 @@ def test_site_packages_gets_one_name(installed: Installed, users_folder: Path) -
     done = installed.run(
         "python",
         "-c",
-        "import mixscale, mixscale.fit.api, mixscale.shards.sql.query as q, json\n"
-        "print(json.dumps([mixscale.__file__, mixscale.fit.api.__file__, q.__file__]))",
+        "import mixscale, mixscale.fit.pipeline, mixscale.shards.sql.query as q, json\n"
+        "print(json.dumps([mixscale.__file__, mixscale.fit.pipeline.__file__, q.__file__]))",
         cwd=users_folder,
     )
     assert done.returncode == 0, done.stderr
