@@ -355,7 +355,7 @@ def _intervals(mixture: Mixture) -> Iterator[tuple[str, tuple[float | None, floa
 
 def _refit(record: FitRecord, out: Path) -> MixingLaw:
     """Fit the law of a record again to the runs that the record names."""
-    from mixscale.contracts.run_record import sweep_records
+    from mixscale.contracts.sweep_record import sweep_records
     from mixscale.fit.inputs.records import bits_per_nat, runs_from_records
     from mixscale.fit.mixing_law import choose
 

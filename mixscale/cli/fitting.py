@@ -20,6 +20,13 @@ from mixscale.cli.output import print_json, print_table
 @click.option("--seed", type=click.IntRange(min=0), help="Of the resamples.")
 @click.option("--mixtures", type=FILE, help="Table of mixtures, instead of EXPERIMENT.")
 @click.option("--losses", type=FILE, help="Table of losses that goes with --mixtures.")
+@click.option(
+    "--domains", multiple=True, metavar="PATTERN", help="Columns with shares, if no name tells."
+)
+@click.option(
+    "--results", multiple=True, metavar="PATTERN", help="Columns with losses, if no name tells."
+)
+@click.option("--key", metavar="COLUMN", help="Column that names the run in both tables.")
 @click.option("--predict", type=FILE, help="Table of mixtures to predict the losses of.")
 @click.option("--out", type=FILE, help="Folder for the results of --mixtures.")
 @click.option("--settings", type=FILE, help="YAML with objective, constraints, targets.")
@@ -53,7 +60,7 @@ def fit(
 ) -> None:
     """Fit a mixing law to the runs of EXPERIMENT, or to two tables.
 
-    Options from --predict to --current ask about tables; for an experiment, experiment.yaml says
+    Options from --domains to --current ask about tables; for an experiment, experiment.yaml says
     it. A MIXTURE is uniform, natural (by --available) or D=SHARE,D=SHARE. D is a training domain, V
     a validation domain. --settings takes the same as YAML, with the keys of experiment.yaml, and
     groups of domains, too; an option wins over the file.

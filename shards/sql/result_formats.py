@@ -108,6 +108,11 @@ def _json_value(value: Any) -> Any:
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
+    """Give the names of columns as a list.
+
+    Raises:
+        UserError: Two are the same.
+    """
     listed = list(names)
     twice = sorted({name for name in listed if listed.count(name) > 1})
     if twice:

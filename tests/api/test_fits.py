@@ -58,6 +58,21 @@ def test_tables_of_every_kind_give_the_same_fit(fit: ms.Fit, tables: Path, kind:
     assert ms.fit_tables(mixtures, losses, **ASKED).record == fit.record
 
 
+def test_columns_of_any_name_can_be_pointed_at(fit: ms.Fit, tables: Path) -> None:
+    mixtures, losses = (polars.read_csv(tables / f"{n}.csv") for n in ("mixtures", "losses"))
+    mixtures = mixtures.rename(lambda name: f"mix.{name}" if name != "run" else "trial")
+    losses = losses.rename({"run": "trial"}).with_columns(other=polars.lit(3.0))
+    columns = {"domains": ["mix.*"], "results": ["web", "code", "books"], "key": "trial"}
+    asked = {name: ASKED[name] for name in ("law", "run_tokens", "bootstrap", "seed")}
+    found = ms.fit_tables(mixtures, losses, **asked, **columns)
+    assert found.record.domains == ("mix.web", "mix.code", "mix.books")
+    assert found.record.validation == ("web", "code", "books")
+    plain = ms.fit_tables(tables / "mixtures.csv", tables / "losses.csv", **asked)
+    assert list(found.optimum().proportions.values()) == pytest.approx(
+        list(plain.optimum().proportions.values()), abs=1e-9
+    )
+
+
 def test_optimum_at_a_budget_that_was_asked_and_at_another(fit: ms.Fit) -> None:
     asked = next(m for m in fit.record.mixtures if m.token_budget == 10**11)
     assert fit.optimum("100B") == asked

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import mixscale as ms
-from tests.shards.making import DOMAINS, make_runs, make_shardset
+from tests.shards.small_shardsets import DOMAINS, make_runs, make_shardset
 
 CORPUS = """\
 domains: {prose: {paths: [prose.jsonl]}}

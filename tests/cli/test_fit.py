@@ -114,6 +114,25 @@ def test_a_settings_file_takes_the_same(tables: tuple[Path, Path], tmp_path: Pat
     assert last["proportions"]["books"] >= 0.15 - 2e-6
 
 
+def test_columns_of_any_name_can_be_pointed_at(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    ratios, metrics = (path.read_text() for path in tables)
+    new = [tmp_path / "new-ratios.csv", tmp_path / "new-metrics.csv"]
+    new[0].write_text(ratios.replace("run,name,index,web,code,books", "trial,b,c,m-w,m-c,m-b"))
+    new[1].write_text(metrics.replace("run,name,index", "trial,b,c"))
+    columns = ["--domains", "m-*", "--key", "trial"]
+    columns += ["--results", "web", "--results", "code", "--results", "books"]
+    asked = ["--law", "joint", "--bootstrap", "5", "--seed", "1"]
+    record = answer("--mixtures", new[0], "--losses", new[1], *columns, *asked)
+    plain = answer(*given(tables, *asked[2:]))
+    assert list(record["mixtures"][0]["proportions"]) == ["m-w", "m-c", "m-b"]
+    assert record["validation"] == ["web", "code", "books"]
+    for key in ("m-w", "m-c", "m-b"):
+        theirs = {"m-w": "web", "m-c": "code", "m-b": "books"}[key]
+        assert record["mixtures"][0]["proportions"][key] == pytest.approx(
+            plain["mixtures"][0]["proportions"][theirs], abs=1e-9
+        )
+
+
 def test_the_same_seed_gives_the_same_answer(tables: tuple[Path, Path]) -> None:
     first, second, other = (
         answer(*given(tables, "--seed", seed, "--bootstrap", "20")) for seed in (1, 1, 2)
