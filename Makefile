@@ -14,6 +14,7 @@ test: $(VENV)/installed-dev lint types pytest  ## linter, type checker, tests
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/installed-dev
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
@@ -59,12 +60,12 @@ build/uv/bin/uv:
 	build/uv/bin/pip install --quiet uv
 
 constraints: build/uv/bin/uv  ## pin the newest versions that go together, for all supported Pythons
-	build/uv/bin/uv pip compile pyproject.toml --extra dev --extra docs --extra laws --extra ray --universal \
+	build/uv/bin/uv pip compile pyproject.toml --extra dev --extra docs --universal \
 	  --python-version 3.10 --no-header --no-annotate --output-file constraints.txt
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --editable .
+	$(PIP_INSTALL) --editable '.[all]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -74,13 +74,13 @@ def fit_tables(
         settings = table_settings(settings, options or Options(), domains)
     read = mixtures_of(table, str(mixtures), settings.run_tokens, settings.choice)
     runs, reading = join(read, read_table(losses), str(losses), settings.choice)
-    _check_tokens(runs, settings, str(mixtures))
+    check_tokens(runs, settings, str(mixtures))
     wanted = None
     if predict is not None:
         wanted = mixtures_of(
             read_table(predict), str(predict), settings.run_tokens, settings.choice
         )
-    content = _content(runs, law, bootstrap, seed, settings)
+    content = content_sha256(runs, law, bootstrap, seed, settings)
     name = "-".join(dict.fromkeys((Path(mixtures).stem, Path(losses).stem)))
     fitted = fit_table_runs(
         runs,
@@ -94,7 +94,7 @@ def fit_tables(
     )
     folder = (Path(losses).parent / "fits" if out is None else Path(out)) / fitted.record.fit_id
     if wanted is not None:
-        points = _matching(wanted, runs, str(predict))
+        points = matching_points(wanted, runs, str(predict))
         _write_rows(folder, "predictions", prediction_rows(wanted, fitted.law.fitted, points, runs))
     _write_rows(folder, "mixtures", mixture_rows(fitted.record.mixtures, runs.domains))
     write_fit(folder, fitted.record)
@@ -137,7 +137,7 @@ def fit_table_runs(
     return fit_runs(runs, request, provenance)
 
 
-def _check_tokens(runs: Runs, settings: TableSettings, where: str) -> None:
+def check_tokens(runs: Runs, settings: TableSettings, where: str) -> None:
     """Refuse what only tables that tell the runs' tokens can answer."""
     asked = settings.constraints
     if asked.max_epochs is not None and not settings.available_tokens:
@@ -150,7 +150,7 @@ def _check_tokens(runs: Runs, settings: TableSettings, where: str) -> None:
         )
 
 
-def _matching(wanted: Mixtures, runs: Runs, where: str) -> Points:
+def matching_points(wanted: Mixtures, runs: Runs, where: str) -> Points:
     """The wanted mixtures in the order of the runs' domains."""
     differing = sorted(set(wanted.domains) ^ set(runs.domains))
     if differing:
@@ -191,7 +191,7 @@ def mixture_rows(mixtures: Sequence[Mixture], domains: Sequence[str]) -> list[di
     return rows
 
 
-def _content(runs: Runs, *settings: Any) -> str:
+def content_sha256(runs: Runs, *settings: Any) -> str:
     """Hash what the result depends on."""
     digest = hashlib.sha256()
     for array in (runs.tokens, runs.losses, runs.scale):

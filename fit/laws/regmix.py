@@ -150,7 +150,7 @@ def fit_regmix(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Fitted
         UserError: LightGBM is not installed.
     """
     if importlib.util.find_spec("lightgbm") is None:
-        raise UserError("law regmix needs LightGBM: pip install 'mixscale[laws]'")
+        raise UserError("law regmix needs LightGBM: pip install lightgbm")
     inputs = inputs_for(runs)
     x = inputs(runs.points)
     boosters = tuple(_train(x, losses) for losses in runs.losses.T)

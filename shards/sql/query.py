@@ -13,7 +13,13 @@ from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.shards.sql.index import open_index
 from mixscale.shards.sql.query_errors import query_error
 from mixscale.shards.sql.read_only import check_read_only
-from mixscale.shards.sql.result_formats import FORMATS, WRITERS, Format, write_parquet
+from mixscale.shards.sql.result_formats import (
+    FORMATS,
+    WRITERS,
+    Format,
+    distinct_names,
+    write_parquet,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,14 +34,17 @@ def query_arrow(folder: str | Path, query: str, *, out: str | Path | None = None
         out: Folder with `runs/`, `sweeps/` and `fits/`; the shard set's own when absent.
 
     Raises:
-        UserError: The query is wrong or would change something, or the folder is no shard set.
+        UserError: The query is wrong or would change something, names two columns alike, or the
+            folder is no shard set.
     """
     with open_index(folder, out=out) as connection:
         check_read_only(connection, query)
         try:
-            return connection.sql(query).to_arrow_table()
+            table = connection.sql(query).to_arrow_table()
         except duckdb.Error as error:
             raise query_error(error, query) from error
+    distinct_names(table.column_names)
+    return table
 
 
 def run_sql(

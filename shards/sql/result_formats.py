@@ -24,7 +24,7 @@ def write_parquet(result: duckdb.DuckDBPyRelation, path: Path) -> int:
     import pyarrow.parquet as pq
 
     reader = result.to_arrow_reader()
-    _distinct(reader.schema.names)
+    distinct_names(reader.schema.names)
     count = 0
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, reader.schema) as writer:
         for batch in reader:
@@ -84,7 +84,7 @@ def _write_csv(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
 
 def _write_json(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
     columns = _columns(result)
-    names = _distinct(name for name, _ in columns)
+    names = distinct_names(name for name, _ in columns)
     are_json = [kind == "JSON" for _, kind in columns]
     count = 0
     stream.write("[")
@@ -107,7 +107,12 @@ def _json_value(value: Any) -> Any:
     return value
 
 
-def _distinct(names: Iterable[str]) -> list[str]:
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """Give the names of columns as a list.
+
+    Raises:
+        UserError: Two are the same.
+    """
     listed = list(names)
     twice = sorted({name for name in listed if listed.count(name) > 1})
     if twice:

@@ -1,4 +1,4 @@
-"""Fits of tables through the door."""
+"""Fits of tables from the command line."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ train_loader:
 """
 
 
-def door(*arguments: object) -> Result:
+def run_command(*arguments: object) -> Result:
     """Run a command as `main` does, without leaving this process."""
     return CliRunner().invoke(cli, [str(a) for a in arguments], standalone_mode=False)
 
 
 def answer(*arguments: object) -> dict:
-    result = door("fit", *arguments, "--json")
+    result = run_command("fit", *arguments, "--json")
     assert result.exception is None, result.exception
     return json.loads(result.stdout)
 
@@ -114,6 +114,25 @@ def test_a_settings_file_takes_the_same(tables: tuple[Path, Path], tmp_path: Pat
     assert last["proportions"]["books"] >= 0.15 - 2e-6
 
 
+def test_columns_of_any_name_can_be_pointed_at(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    ratios, metrics = (path.read_text() for path in tables)
+    new = [tmp_path / "new-ratios.csv", tmp_path / "new-metrics.csv"]
+    new[0].write_text(ratios.replace("run,name,index,web,code,books", "trial,b,c,m-w,m-c,m-b"))
+    new[1].write_text(metrics.replace("run,name,index", "trial,b,c"))
+    columns = ["--domains", "m-*", "--key", "trial"]
+    columns += ["--results", "web", "--results", "code", "--results", "books"]
+    asked = ["--law", "joint", "--bootstrap", "5", "--seed", "1"]
+    record = answer("--mixtures", new[0], "--losses", new[1], *columns, *asked)
+    plain = answer(*given(tables, *asked[2:]))
+    assert list(record["mixtures"][0]["proportions"]) == ["m-w", "m-c", "m-b"]
+    assert record["validation"] == ["web", "code", "books"]
+    for key in ("m-w", "m-c", "m-b"):
+        theirs = {"m-w": "web", "m-c": "code", "m-b": "books"}[key]
+        assert record["mixtures"][0]["proportions"][key] == pytest.approx(
+            plain["mixtures"][0]["proportions"][theirs], abs=1e-9
+        )
+
+
 def test_the_same_seed_gives_the_same_answer(tables: tuple[Path, Path]) -> None:
     first, second, other = (
         answer(*given(tables, "--seed", seed, "--bootstrap", "20")) for seed in (1, 1, 2)
@@ -141,14 +160,14 @@ def test_the_same_seed_gives_the_same_answer(tables: tuple[Path, Path]) -> None:
 def test_what_cannot_be_answered_is_one_message(
     tables: tuple[Path, Path], more: list[str], message: str
 ) -> None:
-    result = door("fit", *given(tables, *more))
+    result = run_command("fit", *given(tables, *more))
     assert isinstance(result.exception, UserError)
     with pytest.raises(UserError, match=message):
         raise result.exception
 
 
 def test_options_for_tables_do_not_go_with_an_experiment() -> None:
-    result = door("fit", "experiment.yaml", "--floor", "0.1", "--targets", "1B")
+    result = run_command("fit", "experiment.yaml", "--floor", "0.1", "--targets", "1B")
     assert isinstance(result.exception, click.UsageError)
     assert "--floor, --targets: only with --mixtures" in result.exception.message
 
@@ -160,7 +179,9 @@ def test_apply_writes_what_the_advice_says(tables: tuple[Path, Path], tmp_path: 
     assert record["recommended"]["action"] == "change"
     budget = ["--tokens", "5B", "--dry-run", "--json"]
     chosen, optimum = (
-        json.loads(door("apply", record["folder"], run, *budget, "--estimate", estimate).stdout)
+        json.loads(
+            run_command("apply", record["folder"], run, *budget, "--estimate", estimate).stdout
+        )
         for estimate in ("recommended", "optimum")
     )
     assert chosen["advice"].startswith("change. A step of")
@@ -187,7 +208,7 @@ def test_noise_alone_leaves_the_run_as_it_is(tmp_path: Path) -> None:
     assert record["recommended"]["action"] == "keep what you have"
     run = tmp_path / "run.yaml"
     run.write_text(RUN)
-    result = door("apply", record["folder"], run, "--tokens", "1B")
+    result = run_command("apply", record["folder"], run, "--tokens", "1B")
     assert "advice: keep what you have" in result.stdout
     assert "the current mixture kept for 1B tokens" in result.stdout
     text = run.read_text()

@@ -1,4 +1,4 @@
-"""The door: what a person gets to see when something is wrong."""
+"""What a person gets to see when something is wrong."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def shardset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("door")
+    folder = tmp_path_factory.mktemp("commands")
     (folder / "prose.jsonl").write_text(jsonl(60))
     (folder / "corpus.yaml").write_text(CORPUS.replace("prose.txt", "prose.jsonl"))
     done = mixscale("build", folder / "corpus.yaml", "--out", folder / "shardset")

@@ -1,0 +1,1 @@
+"""What `import mixscale as ms` offers to notebooks and scripts."""

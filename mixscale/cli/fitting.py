@@ -1,0 +1,221 @@
+"""The commands about fits: fit, apply, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mixscale.cli.options import FILE, MetricName, TokenBudget, json_option
+from mixscale.cli.output import print_json, print_table
+
+
+@click.command()
+@click.argument("experiment", type=FILE, required=False)
+@click.option("--law", default="auto", show_default=True, help="Mixing law, or auto.")
+@click.option(
+    "--bootstrap", type=click.IntRange(min=0), default=1000, show_default=True, help="Resamples."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Of the resamples.")
+@click.option("--mixtures", type=FILE, help="Table of mixtures, instead of EXPERIMENT.")
+@click.option("--losses", type=FILE, help="Table of losses that goes with --mixtures.")
+@click.option(
+    "--domains", multiple=True, metavar="PATTERN", help="Columns with shares, if no name tells."
+)
+@click.option(
+    "--results", multiple=True, metavar="PATTERN", help="Columns with losses, if no name tells."
+)
+@click.option("--key", metavar="COLUMN", help="Column that names the run in both tables.")
+@click.option("--predict", type=FILE, help="Table of mixtures to predict the losses of.")
+@click.option("--out", type=FILE, help="Folder for the results of --mixtures.")
+@click.option("--settings", type=FILE, help="YAML with objective, constraints, targets.")
+@click.option(
+    "--tokens", type=TokenBudget(), help="Tokens of every run, if the table does not tell."
+)
+@click.option("--targets", metavar="T,T", help="Token budgets of the run to come.")
+@click.option("--objective", type=MetricName(), help="What to minimise.")
+@click.option("--weight", multiple=True, metavar="V=X", help="Weight of a validation domain.")
+@click.option("--floor", multiple=True, metavar="[D=]SHARE", help="Least share of all, or of D.")
+@click.option("--ceiling", multiple=True, metavar="[D=]SHARE", help="Largest share, likewise.")
+@click.option("--fix", multiple=True, metavar="D=SHARE", help="Share of D that is given.")
+@click.option("--max-epochs", type=float, help="How often a domain may repeat in a target.")
+@click.option("--available", multiple=True, metavar="D=TOKENS", help="Tokens there are of D.")
+@click.option("--prior", metavar="MIXTURE", help="What --max-kl measures from.")
+@click.option("--max-kl", type=float, help="Largest divergence from the prior, nats.")
+@click.option("--current", metavar="MIXTURE", help="The mixture in use, which gains are over.")
+@json_option
+def fit(
+    experiment: Path | None,
+    law: str,
+    bootstrap: int,
+    seed: int | None,
+    mixtures: Path | None,
+    losses: Path | None,
+    predict: Path | None,
+    out: Path | None,
+    settings: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Fit a mixing law to the runs of EXPERIMENT, or to two tables.
+
+    Options from --domains to --current ask about tables; for an experiment, experiment.yaml says
+    it. A MIXTURE is uniform, natural (by --available) or D=SHARE,D=SHARE. D is a training domain, V
+    a validation domain. --settings takes the same as YAML, with the keys of experiment.yaml, and
+    groups of domains, too; an option wins over the file.
+
+    \b
+    Examples:
+      mixscale fit experiment.yaml
+      mixscale fit --mixtures mixtures.csv --losses losses.csv --law loglinear
+      mixscale fit --mixtures m.csv --losses l.csv --tokens 1B --targets 100B,1T \\
+          --objective perplexity --floor 0.01 --floor c4=0.05 --fix wiki=0.1 \\
+          --max-epochs 4 --available wiki=4B --available c4=200B --predict candidates.csv
+    """
+    from mixscale.contracts.fit_record import read_fit
+
+    asked = {name: value for name, value in options.items() if value not in (None, ())}
+    if experiment is not None:
+        _only_for_tables(mixtures, losses, predict, out, settings, asked)
+        from mixscale.fit.fit_experiment import fit_experiment
+
+        folder = fit_experiment(experiment, law=law, bootstrap=bootstrap, seed=seed)
+    elif mixtures is None or losses is None:
+        raise click.UsageError("give EXPERIMENT, or both --mixtures and --losses")
+    else:
+        from mixscale.fit.fit_tables import fit_tables
+        from mixscale.fit.inputs.options import Options
+
+        folder = fit_tables(
+            mixtures,
+            losses,
+            law=law,
+            predict=predict,
+            out=out,
+            bootstrap=bootstrap,
+            seed=seed,
+            settings=settings,
+            options=Options(**asked),
+        )
+    record = read_fit(folder)
+    if as_json:
+        print_json({"folder": str(folder), **record.model_dump(mode="json")})
+        return
+    from mixscale.fit.output.terminal import lines, render
+
+    print_table(render(record))
+    for line in lines(record):
+        click.echo(line)
+    click.echo(f"wrote {folder}")
+
+
+def _only_for_tables(
+    mixtures: Path | None,
+    losses: Path | None,
+    predict: Path | None,
+    out: Path | None,
+    settings: Path | None,
+    asked: dict[str, Any],
+) -> None:
+    if mixtures is not None or losses is not None:
+        raise click.UsageError("give EXPERIMENT, or both --mixtures and --losses")
+    files = {"predict": predict, "out": out, "settings": settings}
+    given = [name for name, value in files.items() if value is not None] + list(asked)
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise click.UsageError(
+            f"{names}: only with --mixtures; experiment.yaml says it for EXPERIMENT"
+        )
+
+
+@click.command()
+@click.argument("fit_folder", metavar="FIT", type=FILE)
+@click.argument("run", type=FILE)
+@click.option("--tokens", type=TokenBudget(), required=True, help="Token budget, for example 300B.")
+@click.option("--output", type=FILE, help="File to write instead of RUN itself.")
+@click.option("--dry-run", is_flag=True, help="Show the change, write nothing.")
+@click.option("--no-backup", is_flag=True, help="Keep no RUN.bak.")
+@click.option("--stream", "streams", multiple=True, metavar="DOMAIN=STREAM", help="Map a name.")
+@click.option(
+    "--estimate",
+    type=click.Choice(["recommended", "optimum"]),
+    default="recommended",
+    show_default=True,
+    help="The mixture that the evidence bears, or the law's optimum whatever the noise.",
+)
+@json_option
+def apply(
+    fit_folder: Path,
+    run: Path,
+    tokens: int,
+    output: Path | None,
+    dry_run: bool,
+    no_backup: bool,
+    streams: tuple[str, ...],
+    estimate: Any,
+    as_json: bool,
+) -> None:
+    """Write the mixture of FIT at a token budget into the streams of RUN (run.yaml).
+
+    Only the `proportion` values and one comment line change. The recommended mixture is the one
+    that the experiment started from where the advice is to keep it, else a step from it towards the
+    optimum, as long as the noise of the runs allows.
+
+    \b
+    Example:
+      mixscale apply shardset/fits/demo-1a2b3c --tokens 300B run.yaml --dry-run
+    """
+    from mixscale.contracts.config import format_tokens
+    from mixscale.fit.apply.run_yaml import apply as apply_fit
+
+    result = apply_fit(
+        fit_folder,
+        tokens,
+        run,
+        output=output,
+        dry_run=dry_run,
+        backup=not no_backup,
+        streams=_mapping(streams),
+        estimate=estimate,
+    )
+    if as_json:
+        print_json(vars(result))
+        return
+    click.echo(result.diff or "the proportions are these already", nl=False)
+    for domain, reason in result.binding.items():
+        click.echo(f"{domain}: {reason}")
+    click.echo(f"advice: {result.advice}")
+    verb = "would write" if dry_run else "wrote"
+    click.echo(f"{verb} {result.path}, {result.meaning} for {format_tokens(tokens)} tokens")
+    if result.backup is not None:
+        click.echo(f"kept the old file as {result.backup}")
+
+
+def _mapping(pairs: tuple[str, ...]) -> dict[str, str] | None:
+    mapping = {}
+    for pair in pairs:
+        domain, separator, stream = pair.partition("=")
+        if not (domain and separator and stream):
+            raise click.UsageError(f"--stream {pair}: write DOMAIN=STREAM")
+        mapping[domain] = stream
+    return mapping or None
+
+
+@click.command()
+@click.argument("fit_folder", metavar="FIT", type=FILE)
+@json_option
+def report(fit_folder: Path, as_json: bool) -> None:
+    """Draw the page of FIT again: report.html with its figures.
+
+    \b
+    Example:
+      mixscale report shardset/fits/demo-1a2b3c
+    """
+    from mixscale.fit.output.page import report as write_report
+
+    page = write_report(fit_folder)
+    if as_json:
+        print_json({"report": str(page)})
+    else:
+        click.echo(f"wrote {page}")
