@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mixscale as ms
 from benchmarks.recovery import ddo_design, with_losses
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Constraints, GroupBound, Objective
@@ -203,11 +204,14 @@ def test_equal_shares_of_any_number_of_domains_sum_to_one(count: int) -> None:
 
 
 def test_perplexities_named_as_losses_are_refused() -> None:
-    from mixscale.fit.mixing_law import fit_law
-
     shares = {"a": [0.2, 0.5, 0.7, 0.4], "b": [0.8, 0.5, 0.3, 0.6]}
     with pytest.raises(UserError, match="name its columns ppl_DOMAIN"):
-        fit_law(shares, {"v": [80.0, 70.0, 60.0, 75.0]}, "linear", Objective(metric="perplexity"))
+        ms.fit_tables(
+            shares,
+            {"loss_v": [80.0, 70.0, 60.0, 75.0]},
+            law="linear",
+            objective="perplexity",
+        )
 
 
 def test_auto_takes_a_law_that_extrapolates_where_lines_do_not(

@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import mixscale as ms
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.experiment import Constraints
 from mixscale.contracts.fit_record import read_fit
 from mixscale.fit.arrays import Floats
 from mixscale.fit.fit_tables import fit_tables
-from mixscale.fit.mixing_law import fit_law
 
 DOMAINS = ("web", "code", "books")
 
@@ -44,14 +43,14 @@ def write_csv(path: Path, columns: dict[str, list]) -> Path:
 
 
 def test_from_python(swarm: tuple) -> None:
-    law = fit_law(*swarm, law="joint")
-    best = law.optimum(Constraints(floor=0.05))
+    fit = ms.fit_tables(*swarm, law="joint", constraints={"floor": 0.05}, bootstrap=0)
+    best = fit.optimum()
     assert sum(best.proportions.values()) == pytest.approx(1)
     # The truth is symmetric in the domains.
     assert max(best.proportions.values()) < 0.4
-    predicted = law.predict({"web": 0.5, "code": 0.25, "books": 0.25})
+    (predicted,) = fit.predict({"web": 0.5, "code": 0.25, "books": 0.25}).rows()
     truth = losses_of(np.array([[0.5, 0.25, 0.25]]))[0]
-    np.testing.assert_allclose([predicted[d][0] for d in DOMAINS], truth, atol=0.01)
+    np.testing.assert_allclose([predicted[f"loss_{d}"] for d in DOMAINS], truth, atol=0.01)
 
 
 def test_ddo_from_tables_of_tokens() -> None:
@@ -63,8 +62,7 @@ def test_ddo_from_tables_of_tokens() -> None:
     losses = 3 - np.array([0.2, 0.1, 0.05]) @ np.log(0.5 + tokens.T / 1e8)
     names = [f"tokens_{name}" for name in DOMAINS]
     table = dict(zip(names, tokens.T.tolist(), strict=True))
-    law = fit_law(table, {"all": losses.tolist()}, law="ddo")
-    best = law.optimum()
+    best = ms.fit_tables(table, {"all": losses.tolist()}, law="ddo", bootstrap=0).optimum()
     assert best.token_budget == 300_000_000
     assert best.proportions["web"] > best.proportions["code"] > best.proportions["books"]
 
@@ -97,8 +95,9 @@ def test_parquet_and_perplexities(tmp_path: Path, swarm: tuple) -> None:
     perplexities = {f"ppl_{name}": np.exp(column).tolist() for name, column in losses.items()}
     pq.write_table(pa.table(mixtures), tmp_path / "m.parquet")
     pq.write_table(pa.table(perplexities), tmp_path / "p.parquet")
-    from_files = fit_law(tmp_path / "m.parquet", tmp_path / "p.parquet", law="linear").optimum()
-    direct = fit_law(mixtures, losses, law="linear").optimum()
+    files = tmp_path / "m.parquet", tmp_path / "p.parquet"
+    from_files = ms.fit_tables(*files, law="linear", bootstrap=0).optimum()
+    direct = ms.fit_tables(mixtures, losses, law="linear", bootstrap=0).optimum()
     assert from_files.proportions == pytest.approx(direct.proportions, abs=1e-6)
 
 
@@ -118,17 +117,17 @@ def test_parquet_and_perplexities(tmp_path: Path, swarm: tuple) -> None:
 )  # fmt: skip
 def test_tables_that_do_not_fit(mixtures: dict, losses: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        fit_law(mixtures, losses, law="linear")
+        ms.fit_tables(mixtures, losses, law="linear")
 
 
 def test_an_unknown_law_suggests_the_nearest(swarm: tuple) -> None:
     with pytest.raises(UserError, match="Did you mean 'bimix'"):
-        fit_law(*swarm, law="bimx")
+        ms.fit_tables(*swarm, law="bimx")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.csv: cannot read"):
-        fit_law(tmp_path / "none.csv", tmp_path / "none.csv")
+        ms.fit_tables(tmp_path / "none.csv", tmp_path / "none.csv")
 
 
 def test_importing_fit_loads_nothing_heavy() -> None:
