@@ -6,12 +6,15 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from composer.utils import dist
 from streaming import Stream
 
 from mixscale.contracts.errors import UserError
 from mixscale.train.config import PAIRED, DatasetConfig, StreamConfig
 from mixscale.train.data.dataset import DomainDataset
 from mixscale.train.data.shared_memory import starting_datasets
+
+_TRIES = 20
 
 
 def build_dataset(config: DatasetConfig, batch_size: int, sequence_length: int) -> DomainDataset:
@@ -28,9 +31,19 @@ def build_dataset(config: DatasetConfig, batch_size: int, sequence_length: int) 
     for name, stream in config.streams.items():
         _check_stream(name, stream)
     with starting_datasets(), _named_errors(config):
-        dataset = _open(config, batch_size)
+        dataset = _open_with_free_number(config, batch_size)
     _check_length(dataset, sequence_length)
     return dataset
+
+
+def _open_with_free_number(config: DatasetConfig, batch_size: int) -> DomainDataset:
+    """Try again when a program that knows nothing of our lock has taken the number meanwhile."""
+    # Several devices cannot: those that have their number wait for the others.
+    tries = _TRIES if dist.get_world_size() == 1 else 1
+    for _ in range(tries - 1):
+        with contextlib.suppress(FileExistsError):
+            return _open(config, batch_size)
+    return _open(config, batch_size)
 
 
 def _open(config: DatasetConfig, batch_size: int) -> DomainDataset:
