@@ -132,7 +132,7 @@ def _candidates(design: SwarmDesign, parameters: Floats, seed: int) -> Iterator[
 
 def _no_room_apart(design: SwarmDesign, found: int) -> UserError:
     return UserError(
-        f"design.min_distance: {design.min_distance:g} leaves no room: after {found} of "
+        f"design.min_distance: {design.min_distance:g} is too large: after {found} of "
         f"{design.mixtures} mixtures, {_TOO_NEAR} more lay too near to one of them; lower it, ask "
         "for fewer mixtures, or lower the concentration"
     )

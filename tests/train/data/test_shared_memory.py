@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mixscale.train.config import DatasetConfig
+from mixscale.train.data.streams import build_dataset
+
 RUNS, DEVICES, DATASETS, OTHERS = 2, 3, 20, 3
 SCRIPT = """
 import atexit, multiprocessing, os, socket, sys, traceback

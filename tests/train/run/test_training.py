@@ -101,7 +101,7 @@ def test_the_loss_is_the_models_own(
         losses.std().item() / math.sqrt(len(losses)), rel=1e-3
     )
     assert measured.perplexity == pytest.approx(math.exp(measured.loss_nats))
-    # Four bytes a token, as the shard set says.
+    # Four bytes a token, as the shard set states.
     assert measured.bits_per_byte == pytest.approx(measured.loss_nats / math.log(2) / 4)
 
 

@@ -118,7 +118,7 @@ def test_the_map_inverts_the_distribution_functions() -> None:
         (
             {"mixtures": 64, "min_distance": 0.5},
             PLENTY,
-            r"min_distance: 0\.5 leaves no room: after \d+ of 64 mixtures, 5000 more lay too near",
+            r"min_distance: 0\.5 is too large: after \d+ of 64 mixtures, 5000 more lay too near",
         ),
         (
             {"concentration": 1000},
@@ -127,7 +127,7 @@ def test_the_map_inverts_the_distribution_functions() -> None:
         ),
     ],
 )
-def test_bounds_without_room_are_refused(
+def test_bounds_that_leave_too_few_mixtures_are_refused(
     sampling: str, changes: dict[str, Any], ceilings: dict[str, float], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
