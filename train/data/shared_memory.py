@@ -56,11 +56,11 @@ def _find(*arguments: Any, **options: Any) -> int:
     Streaming alone keeps a file open until the process ends for each piece of shared memory of each
     dataset that it comes across: with 40 datasets that was 10,000 files.
     """
-    prefix.SharedMemory = functools.partial(SharedMemory, auto_cleanup=False)
+    prefix.SharedMemory = functools.partial(SharedMemory, auto_cleanup=False)  # pyright: ignore[reportPrivateImportUsage]
     try:
         return _streaming_find(*arguments, **options)
     finally:
-        prefix.SharedMemory = SharedMemory
+        prefix.SharedMemory = SharedMemory  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _find_together(*arguments: Any, **options: Any) -> int:
@@ -82,6 +82,8 @@ def _numbers_locked() -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        # Closing alone would leave it to a process that was forked meanwhile.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
