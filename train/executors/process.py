@@ -6,8 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, Pipe
@@ -15,10 +14,12 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from mixscale.runtime.import_path import same_import_path
 from mixscale.train.executors.job import LOG, Job
 
 _PRELOAD = ["mixscale.train.executors.preload"]
 _IMPORT_PATH = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""Variables that the fork server has of its own, and a run as this process has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,26 +57,10 @@ def fork_server() -> ForkServerContext:
         server._stop()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
-    with _own_import_path():
+    # Python 3.10 looks into the current folder all the same; executors/preload.py then drops it.
+    with same_import_path():
         forkserver.ensure_running()
     return context
-
-
-@contextlib.contextmanager
-def _own_import_path() -> Iterator[None]:
-    """Let a process that starts now look for modules where this one does, and nowhere else.
-
-    The fork server is started by `python -c`, which looks into the current folder first: a file
-    `torch.py` there would be taken for the library. Python 3.10 ignores PYTHONSAFEPATH; what is
-    loaded beforehand therefore drops the current folder itself (executors/preload.py).
-    """
-    before = {name: os.environ.get(name) for name in _IMPORT_PATH}
-    os.environ["PYTHONSAFEPATH"] = "1"
-    os.environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    try:
-        yield
-    finally:
-        _set_environment(before)
 
 
 def start(
