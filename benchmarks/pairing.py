@@ -23,8 +23,9 @@ from rich.table import Table
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Experiment, read_experiment
 from mixscale.shards.sql.index import open_index
-from mixscale.train.sweep.design import PlannedRun
-from mixscale.train.sweep.sweep import identified, run_missing
+from mixscale.train.output.sweep import sweep_summary
+from mixscale.train.sweep.runs import PlannedRun, runs_by_id
+from mixscale.train.sweep.sweep import run_missing
 
 Floats = NDArray[np.float64]
 Change = tuple[str, float]
@@ -92,7 +93,7 @@ def _chosen(
     experiment: Experiment, order: int, seeds: tuple[int, ...], changes: Sequence[Change]
 ) -> dict[str, PlannedRun]:
     update = {"name": f"{experiment.name}-order{order}", "order_seed": order, "seeds": seeds}
-    runs = identified(experiment.model_copy(update=update))
+    runs = runs_by_id(experiment.model_copy(update=update))
     chosen = {}
     for change in changes:
         found = [name for name, run in runs.items() if _change_of(run) == change]
@@ -223,7 +224,7 @@ def _train(experiment: Experiment, changes: Sequence[Change], workers: int | Non
     out = Path(str(experiment.out))
     result = run_missing(runs, out, workers=workers, retries=1, report=_say)
     if not result.is_complete:
-        raise UserError(result.text())
+        raise UserError(sweep_summary(result))
     return list(runs)
 
 

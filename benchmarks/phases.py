@@ -25,7 +25,7 @@ from mixscale.train.run.training import train
 
 FUNCTIONS = {
     "all": ("train/run/training.py", "train"),
-    "set-up": ("train/run/training.py", "_build"),
+    "set-up": ("train/run/trainer.py", "prepare_run"),
     "forward": ("composer/models/huggingface.py", "forward"),
     "backward": ("torch/_tensor.py", "backward"),
     "optimizer": ("composer/optim/decoupled_weight_decay.py", "step"),

@@ -22,7 +22,7 @@ class RayCluster:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        self._cluster: Any = _patiently(
+        self._cluster: Any = _start_node(
             lambda: Cluster(
                 initialize_head=True,
                 head_node_args={
@@ -36,7 +36,7 @@ class RayCluster:
 
     def add_node(self) -> Any:
         """Start one more node."""
-        node = _patiently(lambda: self._cluster.add_node(**_SIZE))
+        node = _start_node(lambda: self._cluster.add_node(**_SIZE))
         self._cluster.wait_for_nodes()
         return node
 
@@ -49,8 +49,8 @@ class RayCluster:
         self._cluster.shutdown()
 
 
-def _patiently(start: Callable[[], Any]) -> Any:
-    """Start a node; on a busy machine Ray gives up after half a minute."""
+def _start_node(start: Callable[[], Any]) -> Any:
+    """Start a node, in several tries: on a busy machine Ray gives up after half a minute."""
     for tries_left in reversed(range(_TRIES)):
         try:
             return start()
@@ -61,7 +61,7 @@ def _patiently(start: Callable[[], Any]) -> Any:
 
 
 def raylet(node: Any) -> int:
-    """Tell the process below which all work of a node is done."""
+    """Return the process below which all work of a node is done."""
     return next(
         info[0].process.pid for name, info in node.all_processes.items() if name == "raylet"
     )
@@ -99,7 +99,7 @@ def children(process: int) -> list[int]:
     return found
 
 
-def below(node: Any) -> list[int]:
+def worker_processes(node: Any) -> list[int]:
     """List all processes of a node's workers."""
     found = children(raylet(node))
     for process in found:

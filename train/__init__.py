@@ -1,1 +1,1 @@
-"""The training room: one Composer run from YAML, or a sweep of proxy runs."""
+"""Training: one Composer run from YAML, or a sweep of proxy runs."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+# `python -m` looks into the current folder first: a file `torch.py` there is not the library.
+if __name__ == "__main__" and sys.path[0] == os.getcwd():
+    del sys.path[0]
 
 from mixscale.contracts.errors import UserError
 from mixscale.train.run.from_file import train_file

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from ruamel.yaml import YAML
 
+from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.config import Config, line_of, plain, read_yaml, validate
 from mixscale.contracts.errors import UserError
 
@@ -249,3 +251,11 @@ def load_run_config(path: str | Path) -> RunConfig:
 def to_plain(config: RunConfig) -> dict[str, Any]:
     """Write a config back as the mapping that YAML holds, without the keys that are unset."""
     return config.model_dump(mode="json", exclude_none=True)
+
+
+def write_run_config(path: Path, config: RunConfig) -> None:
+    """Write `run.yaml`, atomically; what is read back from it is equal."""
+    yaml = YAML()
+    yaml.width = 4096
+    with atomic_write(path) as stream:
+        yaml.dump(to_plain(config), stream)

@@ -23,8 +23,8 @@ def demo(out: Path, workers: int | None, as_json: bool) -> None:
       mixscale demo --out mixscale-demo
     """
     require("train", "mixscale demo")
-    from mixscale.demo.run import tell
+    from mixscale.demo.run import run_demo
 
-    result = tell(out, workers=workers, say=note if as_json else click.echo)
+    result = run_demo(out, workers=workers, report=note if as_json else click.echo)
     if as_json:
         print_json(result)

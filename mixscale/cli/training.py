@@ -48,8 +48,8 @@ def plan(
       mixscale plan experiment.yaml --price-per-hour 2.5
     """
     require("train", "mixscale plan")
+    from mixscale.train.output.plan import plan_summary, plan_table
     from mixscale.train.sweep.plan import plan as plan_experiment
-    from mixscale.train.sweep.plan import render, summary
 
     result = plan_experiment(
         experiment,
@@ -61,8 +61,8 @@ def plan(
     if as_json:
         print_json(result.as_json())
         return
-    print_table(render(result))
-    click.echo(summary(result))
+    print_table(plan_table(result))
+    click.echo(plan_summary(result))
 
 
 @click.command()
@@ -91,7 +91,7 @@ def sweep(
     require("train", "mixscale sweep")
     if executor == "ray":
         require("ray", "sweep --executor ray")
-    from mixscale.train.sweep.sweep import render
+    from mixscale.train.output.sweep import sweep_summary, sweep_table
     from mixscale.train.sweep.sweep import sweep as run_sweep
 
     result = run_sweep(
@@ -100,8 +100,8 @@ def sweep(
     if as_json:
         print_json(result.as_json())
     else:
-        print_table(render(result))
-        click.echo(result.text())
+        print_table(sweep_table(result))
+        click.echo(sweep_summary(result))
     if not result.is_complete:
         sys.exit(1)
 
@@ -120,13 +120,14 @@ def train(run: Path, out: Path | None, as_json: bool) -> None:
       mixscale train run.yaml
     """
     require("train", "mixscale train")
-    from mixscale.train.run.from_file import render, train_file
+    from mixscale.train.output.run import run_table
+    from mixscale.train.run.from_file import train_file
 
     record, folder = train_file(run, out)
     if as_json:
         print_json({"folder": str(folder), **record.model_dump(mode="json")})
     else:
-        print_table(render(record))
+        print_table(run_table(record))
         reason = "" if record.error is None else f": {record.error}"
         click.echo(f"{record.status}{reason}; wrote {folder}")
     if record.status != "finished":
@@ -155,7 +156,8 @@ def export(source: Path, out: Path, precision: str, as_json: bool) -> None:
       mixscale export checkpoints/latest-rank0.pt --out model
     """
     require("train", "mixscale export")
-    from mixscale.train.run.export import Precision, export_checkpoint
+    from mixscale.train.run.export import export_checkpoint
+    from mixscale.train.run.huggingface import Precision
 
     checkpoint = export_checkpoint(source, out, cast("Precision", precision))
     if as_json:

@@ -1,1 +1,1 @@
-"""The whole house run once, offline, on text found on this machine."""
+"""All of mixscale run once, offline, on text found on this machine."""

@@ -55,7 +55,7 @@ def python_source() -> Iterator[Source]:
 
 
 def docstrings() -> Iterator[Source]:
-    """Find what scientific packages say about themselves: long docstrings, without the code."""
+    """Find the long docstrings of scientific packages, without the code."""
     for package in _DOCUMENTED_PACKAGES:
         root = _package_folder(package)
         for source in _files(root, ("*.py",), {"tests", "test", "testing"}) if root else ():

@@ -1,4 +1,4 @@
-"""The main job from raw text to a checked mixture, told step by step."""
+"""The main job from raw text to a checked mixture, step by step."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from mixscale.fit.apply.run_yaml import ApplyResult
 
 _LARGE_RUN_TOKENS = 3_200_000
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def tell(out: Path, *, workers: int | None, say: Say) -> dict[str, Any]:
+def run_demo(out: Path, *, workers: int | None, report: Report) -> dict[str, Any]:
     """Do the main job once on text found on this machine; every step is skipped if done before.
 
     Args:
         out: Folder of all artefacts.
         workers: Runs at a time.
-        say: Gets what a person reads.
+        report: Gets the lines that a person reads.
 
     Returns:
         Plain values: where things are, both losses of the check, the seconds it took.
@@ -42,17 +42,17 @@ def tell(out: Path, *, workers: int | None, say: Say) -> dict[str, Any]:
     """
     started = time.monotonic()
     _claim(out)
-    _gather(out, say)
-    _build(out, workers, say)
-    _sweep(out, workers, say)
-    fit_folder = _fit(out, say)
-    other = _apply(out, fit_folder, say)
-    check = _check(out, other, workers, say)
+    _gather(out, report)
+    _build(out, workers, report)
+    _sweep(out, workers, report)
+    fit_folder = _fit(out, report)
+    other = _apply(out, fit_folder, report)
+    check = _check(out, other, workers, report)
     seconds = time.monotonic() - started
-    say(f"\nall of it took {seconds:.0f} s and lies in {out}:")
+    report(f"\nall of it took {seconds:.0f} s and lies in {out}:")
     for name, meaning in _ARTEFACTS.items():
-        say(f"  {out / name}  {meaning}")
-    say(f"  {fit_folder / 'report.html'}  the fit as a page")
+        report(f"  {out / name}  {meaning}")
+    report(f"  {fit_folder / 'report.html'}  the fit as a page")
     return {"out": str(out), "fit": str(fit_folder), "seconds": round(seconds, 1), **check}
 
 
@@ -79,123 +79,128 @@ def _claim(out: Path) -> None:
                 stream.write(text)
 
 
-def _gather(out: Path, say: Say) -> None:
-    say("1. Text: four domains from what this installation brings along")
+def _gather(out: Path, report: Report) -> None:
+    report("1. Text: four domains from what this installation brings along")
     corpus = out / "corpus"
     if all((corpus / domain / f"{domain}.jsonl").is_file() for domain in DOMAINS):
-        say(f"   {corpus} is there already")
+        report(f"   {corpus} is there already")
         return
     for domain, size in gather(corpus).items():
-        say(f"   {domain:<12}{size / 1e6:5.1f} MB")
+        report(f"   {domain:<12}{size / 1e6:5.1f} MB")
 
 
-def _build(out: Path, workers: int | None, say: Say) -> None:
+def _build(out: Path, workers: int | None, report: Report) -> None:
     from mixscale.ingest.build import build
     from mixscale.shards.sql.query import run_sql
 
-    say("\n2. Shard set: mixscale build corpus.yaml --out shardset")
+    report("\n2. Shard set: mixscale build corpus.yaml --out shardset")
     build(out / "corpus.yaml", out / "shardset", workers=workers, progress=sys.stderr.isatty())
     query = (
         "SELECT domain, split, documents, tokens, samples, duplicates, tokens_per_byte FROM domains"
     )
-    say(f'   mixscale sql shardset "{query}"')
+    report(f'   mixscale sql shardset "{query}"')
     run_sql(out / "shardset", query)
 
 
-def _sweep(out: Path, workers: int | None, say: Say) -> None:
-    from mixscale.train.sweep.plan import plan, summary
-    from mixscale.train.sweep.sweep import render, sweep
+def _sweep(out: Path, workers: int | None, report: Report) -> None:
+    from mixscale.train.output.plan import plan_summary
+    from mixscale.train.output.sweep import sweep_summary, sweep_table
+    from mixscale.train.sweep.plan import plan
+    from mixscale.train.sweep.sweep import sweep
 
-    say("\n3. Proxy runs: mixscale sweep experiment.yaml")
-    say(f"   {summary(plan(out / 'experiment.yaml', workers=workers))}")
-    result = sweep(out / "experiment.yaml", workers=workers, report=lambda line: say(f"   {line}"))
-    Console(width=120).print(render(result))
-    say(result.text())
+    report("\n3. Proxy runs: mixscale sweep experiment.yaml")
+    report(f"   {plan_summary(plan(out / 'experiment.yaml', workers=workers))}")
+    result = sweep(
+        out / "experiment.yaml", workers=workers, report=lambda line: report(f"   {line}")
+    )
+    Console(width=120).print(sweep_table(result))
+    report(sweep_summary(result))
     if not result.is_complete:
         raise UserError(f"{out}: a proxy run left no result; run the demo again")
 
 
-def _fit(out: Path, say: Say) -> Path:
+def _fit(out: Path, report: Report) -> Path:
     from mixscale.contracts.fit_record import read_fit
     from mixscale.fit.fit_experiment import fit_experiment
-    from mixscale.fit.output.page import report
+    from mixscale.fit.output.page import report as write_page
     from mixscale.fit.output.terminal import lines, render
 
-    say("\n4. Law: mixscale fit experiment.yaml --law ddo")
+    report("\n4. Law: mixscale fit experiment.yaml --law ddo")
     folder = fit_experiment(out / "experiment.yaml", law="ddo")
-    report(folder)
+    write_page(folder)
     record = read_fit(folder)
     Console(width=140).print(render(record))
     for line in lines(record):
-        say(f"   {line}")
+        report(f"   {line}")
     return folder
 
 
-def _apply(out: Path, fit_folder: Path, say: Say) -> str:
+def _apply(out: Path, fit_folder: Path, report: Report) -> str:
     """Write the recommended proportions; return what the check compares the uniform run with."""
     from mixscale.fit.apply.run_yaml import Estimate, apply
 
     def write(name: str, estimate: Estimate, option: str = "") -> ApplyResult:
         budget = format_tokens(_LARGE_RUN_TOKENS)
-        say(f"\n5. Proportions: mixscale apply {fit_folder} --tokens {budget} run.yaml{option}")
+        report(f"\n5. Proportions: mixscale apply {fit_folder} --tokens {budget} run.yaml{option}")
         result = apply(
             fit_folder, _LARGE_RUN_TOKENS, out / "run.yaml", output=out / name, estimate=estimate
         )
-        say(result.diff)
-        say(f"   advice: {result.advice}")
+        report(result.diff)
+        report(f"   advice: {result.advice}")
         return result
 
     recommended = write("run-projected.yaml", "recommended")
     if "+        proportion" in recommended.diff:
         return "projected"
-    say(
+    report(
         "   The uniform run is the recommended one. The check tries the law's optimum all the same."
     )
     write("run-optimum.yaml", "optimum", " --estimate optimum")
     return "optimum"
 
 
-def _check(out: Path, other: str, workers: int | None, say: Say) -> dict[str, Any]:
+def _check(out: Path, other: str, workers: int | None, report: Report) -> dict[str, Any]:
     experiment = load_config(out / "experiment.yaml", Experiment)
-    say(
+    report(
         f"6. Check: both runs at {format_tokens(_LARGE_RUN_TOKENS)} tokens; the largest proxy base "
         f"had {format_tokens(max(experiment.design.scales))}"
     )
-    records = _train_both(out, other, workers, say)
+    records = _train_both(out, other, workers, report)
     losses = {name: _mean_loss(record) for name, record in records.items()}
     errors = {name: _mean_error(record) for name, record in records.items()}
-    say("   validation loss, nats per token")
+    report("   validation loss, nats per token")
     domains = list(records["uniform"].evaluation)
-    say("   " + "".join(f"{name:>12}" for name in ["", *domains, "mean"]))
+    report("   " + "".join(f"{name:>12}" for name in ["", *domains, "mean"]))
     for name, record in records.items():
         cells = [record.evaluation[domain].loss_nats for domain in domains] + [losses[name]]
-        say("   " + f"{name:>12}" + "".join(f"{cell:12.4f}" for cell in cells))
+        report("   " + f"{name:>12}" + "".join(f"{cell:12.4f}" for cell in cells))
     gain = losses["uniform"] - losses[other]
     better = f"{other if gain > 0 else 'uniform'} is better"
-    say(
+    report(
         f"   {better} by {abs(gain):.4f} (one run each; each mean is known to "
         f"+-{max(errors.values()):.4f} from the validation sample alone)"
     )
     return {"losses": losses, "gain": gain}
 
 
-def _train_both(out: Path, other: str, workers: int | None, say: Say) -> dict[str, RunRecord]:
+def _train_both(out: Path, other: str, workers: int | None, report: Report) -> dict[str, RunRecord]:
     from mixscale.train.config import load_run_config
-    from mixscale.train.executors.local import Job, run_jobs
-    from mixscale.train.run.identity import content_of, run_id
-    from mixscale.train.sweep.progress import SweepProgress
+    from mixscale.train.executors.job import Job
+    from mixscale.train.executors.local import run_jobs
+    from mixscale.train.executors.progress import JobProgress
+    from mixscale.train.run.run_id import content_of, run_id
 
     jobs = {}
     for label, name in (("uniform", "run.yaml"), (other, f"run-{other}.yaml")):
         config = load_run_config(out / name)
-        identity = run_id(config, content_of(config), f"check-{label}")
-        folder = run_folder(out / "shardset", identity)
+        job_name = run_id(config, content_of(config), f"check-{label}")
+        folder = run_folder(out / "shardset", job_name)
         jobs[label] = Job(
-            name=identity, config=config, folder=folder, identity={}, tokens=_LARGE_RUN_TOKENS
+            name=job_name, config=config, folder=folder, purpose={}, tokens=_LARGE_RUN_TOKENS
         )
     missing = [job for job in jobs.values() if not (job.folder / RESULT).is_file()]
     tokens = {job.name: job.tokens for job in missing}
-    with SweepProgress(tokens, lambda line: say(f"   {line}")) as progress:
+    with JobProgress(tokens, lambda line: report(f"   {line}")) as progress:
         died = run_jobs(missing, workers=workers, retries=1, progress=progress)
     for name, reason in died.items():
         raise UserError(f"{name}: {reason}")

@@ -1,4 +1,4 @@
-"""The demo's text and settings; `make demo` tells the whole story."""
+"""The demo's text and settings; `make demo` runs all of it."""
 
 from __future__ import annotations
 

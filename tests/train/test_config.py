@@ -1,4 +1,4 @@
-"""`run.yaml`: what is read, what is refused, how it is said."""
+"""`run.yaml`: what is read, what is refused, and the messages."""
 
 from __future__ import annotations
 

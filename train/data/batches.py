@@ -98,7 +98,7 @@ class MaskedBatches:
             rows = [
                 self._hide(row[None], f"{number}") for row, number in zip(tokens, ids, strict=True)
             ]
-            inputs, labels = (torch.cat(parts) for parts in zip(*rows, strict=True))
+            inputs, labels = (torch.cat(pieces) for pieces in zip(*rows, strict=True))
         return batch | {"input_ids": inputs, "labels": labels}
 
     def _hide(self, tokens: torch.Tensor, key: str) -> tuple[torch.Tensor, torch.Tensor]:

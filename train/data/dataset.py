@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from streaming import StreamingDataset
 
-from mixscale.train.data.memory_mapped import TOKENS, MappedShard, map_shard
+from mixscale.train.data.memory_mapped import TOKENS, MemoryMappedShard, memory_map
 from mixscale.train.data.sample_order import draw_order, interleave
 
 SAMPLE_ID = "sample_id"
 
 
 class ShardError(RuntimeError):
-    """A shard is missing or damaged: the message says which, and what to do."""
+    """A shard is missing or damaged; the message names it and the way out."""
 
 
 class DomainDataset(StreamingDataset):
@@ -29,7 +29,7 @@ class DomainDataset(StreamingDataset):
 
     def __init__(self, domains: Sequence[str], paired: bool, **arguments: Any) -> None:
         # Before Streaming's own, which may ask for shards already.
-        self._mapped: dict[int, MappedShard | None] = {}
+        self._open_shards: dict[int, MemoryMappedShard | None] = {}
         self._failure: ShardError | None = None
         super().__init__(**arguments)
         self.domains = tuple(domains)
@@ -77,7 +77,7 @@ class DomainDataset(StreamingDataset):
             ShardError: It is nowhere.
         """
         # Streaming would take a lock on a file for every sample, to look whether it was evicted.
-        if shard_id in self._mapped:
+        if shard_id in self._open_shards:
             return
         try:
             super().prepare_shard(shard_id, blocking)
@@ -95,7 +95,7 @@ class DomainDataset(StreamingDataset):
             raise self._failure
         shard_id, row = self.spanner[sample_id]
         try:
-            shard = self._mapped_shard(shard_id)
+            shard = self._memory_mapped_shard(shard_id)
             if shard is not None:
                 return {TOKENS: shard[row], SAMPLE_ID: sample_id}
             return super().get_item(sample_id, retry) | {SAMPLE_ID: sample_id}
@@ -115,17 +115,17 @@ class DomainDataset(StreamingDataset):
         reason = f"token {found} in sample {row} is not in the vocabulary of {vocabulary}"
         return self._error(shard_id, reason)
 
-    def _mapped_shard(self, shard_id: int) -> MappedShard | None:
+    def _memory_mapped_shard(self, shard_id: int) -> MemoryMappedShard | None:
         if self.cache_limit:
-            return None  # an evicted file would stay on the disk as long as it is mapped
-        if shard_id not in self._mapped:
+            return None  # an evicted file would stay on the disk as long as it is open
+        if shard_id not in self._open_shards:
             reader = self.shards[shard_id]
             try:
-                self._mapped[shard_id] = map_shard(reader)
+                self._open_shards[shard_id] = memory_map(reader)
             except FileNotFoundError:
                 self.prepare_shard(shard_id)
-                self._mapped[shard_id] = map_shard(reader)
-        return self._mapped[shard_id]
+                self._open_shards[shard_id] = memory_map(reader)
+        return self._open_shards[shard_id]
 
     def _error(self, shard_id: int, reason: str) -> ShardError:
         reader = self.shards[shard_id]

@@ -14,7 +14,7 @@ TOKENS = "tokens"
 _FIXED_LENGTH = re.compile(r"ndarray:(u?int(?:16|32|64)):\d+")
 
 
-class MappedShard:
+class MemoryMappedShard:
     """One shard that stays open.
 
     Streaming opens, seeks and closes the file for every sample, which for short samples takes
@@ -23,11 +23,11 @@ class MappedShard:
     """
 
     def __init__(self, path: Path, dtype: np.dtype, samples: int) -> None:
-        """Map the file.
+        """Memory-map the file.
 
         Raises:
             FileNotFoundError: It is not there (any more).
-            ValueError: It is not as long as its own index says.
+            ValueError: Its length is not the one that its own index gives.
         """
         content = np.memmap(path, mode="r", dtype=np.uint8)
         self._content = content
@@ -41,8 +41,8 @@ class MappedShard:
         return self._content[self._offsets[row] : self._offsets[row + 1]].view(self._dtype)
 
 
-def map_shard(reader: Reader) -> MappedShard | None:
-    """Map the shard of one of Streaming's readers.
+def memory_map(reader: Reader) -> MemoryMappedShard | None:
+    """Memory-map the shard of one of Streaming's readers.
 
     Returns:
         None when it holds anything but one column of tokens of one length: then Streaming reads it.
@@ -57,4 +57,4 @@ def map_shard(reader: Reader) -> MappedShard | None:
     if encoding is None:
         return None
     path = Path(reader.dirname, reader.split, reader.raw_data.basename)
-    return MappedShard(path, np.dtype(encoding[1]), reader.samples)
+    return MemoryMappedShard(path, np.dtype(encoding[1]), reader.samples)

@@ -1,52 +1,19 @@
-"""Training runs in processes of this machine, one fresh process for each run."""
+"""Training runs in processes of this machine, several at a time."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import signal
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection, Pipe, wait
-from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
+from collections.abc import Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 from mixscale.contracts.errors import UserError
-from mixscale.train.config import RunConfig
-from mixscale.train.sweep.progress import SweepProgress
-
-LOG = "log.txt"
-_PRELOAD = ["mixscale.train.executors.preload"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One run to do."""
-
-    name: str
-    config: RunConfig
-    folder: Path
-    """Gets the record, and what the run prints."""
-    identity: dict[str, Any]
-    tokens: int
-    """For the progress bar, and to start long runs first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """A run and its process."""
-
-    job: Job
-    slot: int
-    process: BaseProcess
-    messages: Connection
-    """Brings the tokens done, and ends with the process."""
+from mixscale.train.executors.job import Job, check_gpus_per_run
+from mixscale.train.executors.process import RunningJob, fork_server, start
+from mixscale.train.executors.progress import JobProgress
 
 
 def run_jobs(
@@ -54,7 +21,7 @@ def run_jobs(
     *,
     workers: int | None,
     retries: int,
-    progress: SweepProgress,
+    progress: JobProgress,
     gpus_per_run: float | None = None,
 ) -> dict[str, str]:
     """Run all jobs, several at a time, each in its own process.
@@ -68,12 +35,12 @@ def run_jobs(
     """
     if not jobs:
         return {}
-    count, _ = room(workers, len(jobs), gpus_per_run)
+    count = runs_at_a_time(workers, len(jobs), gpus_per_run)
     context = fork_server()
     environment = {"CUDA_VISIBLE_DEVICES": ""} if gpus_per_run == 0 else {}
     waiting = deque((job, 0) for job in jobs)
     free = deque(range(count))
-    running: dict[str, Running] = {}
+    running: dict[str, RunningJob] = {}
     tries: dict[str, int] = {}
     died: dict[str, str] = {}
     try:
@@ -87,14 +54,14 @@ def run_jobs(
             for name in _ended(running, progress):
                 ended = running.pop(name)
                 free.append(ended.slot)
-                why = reason(ended)
-                if why is not None and tries[name] < retries:
-                    progress.retry(name, why)
+                failure = ended.failure()
+                if failure is not None and tries[name] < retries:
+                    progress.retry(name, failure)
                     waiting.append((ended.job, tries[name] + 1))
                     continue
-                progress.end(name, why)
-                if why is not None:
-                    died[name] = why
+                progress.end(name, failure)
+                if failure is not None:
+                    died[name] = failure
     finally:
         for left in running.values():
             left.process.terminate()
@@ -103,53 +70,35 @@ def run_jobs(
     return died
 
 
-def fork_server() -> ForkServerContext:
-    """Get the fork server that has loaded Composer."""
-    # A process has one fork server. One that a build has started before lacks Composer, and every
-    # run would load it anew; Python offers no public way to replace it.
-    server: Any = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue]
-    if server._preload_modules != _PRELOAD:
-        server._stop()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    return context
-
-
-def room(workers: int | None, jobs: int, gpus_per_run: float | None = None) -> tuple[int, int]:
-    """Say how many runs this machine does at a time.
+def runs_at_a_time(workers: int | None, jobs: int, gpus_per_run: float | None = None) -> int:
+    """Count the runs that this machine does side by side.
 
     Args:
         workers: What the user wants; by default one for each share of a GPU, or each core.
         jobs: Runs there are to do.
         gpus_per_run: Share of a GPU for each.
 
-    Returns:
-        Runs at a time; devices they use: GPUs, or the machine itself.
-
     Raises:
         UserError: The machine cannot.
     """
-    gpus = 0 if gpus_per_run == 0 else _gpu_count()
-    if gpus_per_run is not None:
-        check_gpus_per_run(gpus_per_run, gpus)
+    gpus = _usable_gpus(gpus_per_run)
     if workers is None:
         workers = int(gpus / (gpus_per_run or 1)) or len(os.sched_getaffinity(0))
     if workers < 1:
         raise UserError(f"workers: {workers}; expected at least 1")
-    count = min(workers, jobs)
-    return count, min(gpus, count) or 1
+    return min(workers, jobs)
 
 
-def check_gpus_per_run(share: float, gpus: float) -> None:
-    """Refuse a share of a GPU that a run cannot get.
+def devices_in_use(runs: int, gpus_per_run: float | None = None) -> int:
+    """Count the GPUs that runs side by side use; 1, the machine itself, on one without."""
+    return min(_usable_gpus(gpus_per_run), runs) or 1
 
-    Raises:
-        UserError: It is no share, or there is no GPU.
-    """
-    if not 0 <= share <= 1:
-        raise UserError(f"gpus_per_run: {share}; expected a share of one GPU, from 0 to 1")
-    if share and not gpus:
-        raise UserError(f"gpus_per_run: {share}, but there is no GPU; 0 trains on the processor")
+
+def _usable_gpus(gpus_per_run: float | None) -> int:
+    gpus = 0 if gpus_per_run == 0 else _gpu_count()
+    if gpus_per_run is not None:
+        check_gpus_per_run(gpus_per_run, gpus)
+    return gpus
 
 
 def _gpu_count() -> int:
@@ -160,37 +109,7 @@ def _gpu_count() -> int:
     return sum(1 for path in Path("/dev").glob("nvidia[0-9]*"))
 
 
-def start(
-    context: ForkServerContext, job: Job, slot: int, slots: int, environment: Mapping[str, str]
-) -> Running:
-    """Start a run in a fresh process.
-
-    Args:
-        context: From `fork_server`.
-        job: The run.
-        slot: Which share of the machine it may use.
-        slots: How many shares there are.
-        environment: Variables for the new process, which otherwise has those of the fork server.
-    """
-    ours, theirs = Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, slot, slots, theirs, environment))
-    process.start()
-    # Only the child may hold this end: its death then closes the pipe.
-    theirs.close()
-    return Running(job=job, slot=slot, process=process, messages=ours)
-
-
-def _work(
-    job: Job, slot: int, slots: int, messages: Connection, environment: Mapping[str, str]
-) -> None:
-    """Train in the new process. Only there: loading Composer would hold up the sweep itself."""
-    os.environ.update(environment)
-    from mixscale.train.executors.worker import work
-
-    work(job, slot, slots, messages)
-
-
-def _ended(running: dict[str, Running], progress: SweepProgress) -> list[str]:
+def _ended(running: dict[str, RunningJob], progress: JobProgress) -> list[str]:
     """Pass on what the runs report; return those whose process has ended."""
     wait([item.messages for item in running.values()], timeout=1.0)
     ended = []
@@ -203,19 +122,3 @@ def _ended(running: dict[str, Running], progress: SweepProgress) -> list[str]:
     if not ended:
         time.sleep(0.02)
     return ended
-
-
-def reason(ended: Running) -> str | None:
-    """Say why a run left no record; None when it did."""
-    ended.process.join()
-    code = ended.process.exitcode
-    if code == 0:
-        return None
-    log = ended.job.folder / LOG
-    if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}; see {log}"
-    with contextlib.suppress(OSError):
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        if lines:
-            return f"{lines[-1]}; see {log}"
-    return f"exit status {code}; see {log}"

@@ -11,8 +11,9 @@ from mixscale.contracts.errors import UserError
 from mixscale.runtime.ray_connection import connected
 from mixscale.runtime.ray_machines import machine_requirements, refresh_folder
 from mixscale.runtime.ray_tasks import Lost, TaskPool
-from mixscale.train.executors.local import Job, check_gpus_per_run, fork_server, reason, start
-from mixscale.train.sweep.progress import SweepProgress
+from mixscale.train.executors.job import Job, check_gpus_per_run
+from mixscale.train.executors.process import fork_server, start
+from mixscale.train.executors.progress import JobProgress
 
 _PACKAGES = "mixscale", "mosaicml", "mosaicml-streaming", "numpy", "torch", "transformers"
 """Another version of these might compute other bits."""
@@ -25,7 +26,7 @@ def run_jobs(
     *,
     workers: int | None,
     retries: int,
-    progress: SweepProgress,
+    progress: JobProgress,
     gpus_per_run: float | None = None,
 ) -> dict[str, str]:
     """Run all jobs on the cluster of RAY_ADDRESS or `ray start`, or on this machine without one.
@@ -35,7 +36,7 @@ def run_jobs(
 
     Args:
         jobs: The runs; their folders must lie where all machines see them.
-        workers: Runs at a time; as many as have room in the cluster by default.
+        workers: Runs at a time; as many as fit into the cluster by default.
         retries: How often a run that dies without a record is started again.
         progress: Shows what happens.
         gpus_per_run: Share of a GPU that a run gets. By default the GPUs are shared out among
@@ -54,7 +55,7 @@ def run_jobs(
     with connected(), machine_requirements(jobs[0].folder.parent, _PACKAGES) as requirements:
         gpus = _gpus_per_run(gpus_per_run, workers)
         with TaskPool(requirements, _attempt, workers, gpus) as pool:
-            return _Sweep(retries=retries, progress=progress, waiting=deque(jobs)).run(pool)
+            return _Jobs(retries=retries, progress=progress, waiting=deque(jobs)).run(pool)
 
 
 def _gpus_per_run(wanted: float | None, workers: int | None) -> float:
@@ -69,7 +70,7 @@ def _gpus_per_run(wanted: float | None, workers: int | None) -> float:
 
 
 def _attempt(job: Job) -> Iterator[int | str | None]:
-    """Train one run; yields tokens done, 0 at the start, and last why it left no record."""
+    """Train one run; yields the tokens done, 0 at the start, and last why it left no record."""
     yield 0
     # The fork server may be older than Ray's choice of a GPU for this run.
     chosen = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
@@ -78,19 +79,19 @@ def _attempt(job: Job) -> Iterator[int | str | None]:
         while True:
             yield running.messages.recv()
     except EOFError:
-        yield reason(running)
+        yield running.failure()
     finally:
         running.process.kill()
 
 
 @dataclass(kw_only=True)
-class _Sweep:
-    """The runs that are with the cluster, or waiting for it."""
+class _Jobs:
+    """The runs that the cluster has, or that wait for it."""
 
     retries: int
-    progress: SweepProgress
+    progress: JobProgress
     waiting: deque[Job]
-    shown: set[str] = field(default_factory=set)
+    started: set[str] = field(default_factory=set)
     tries: Counter[str] = field(default_factory=Counter)
     died: dict[str, str] = field(default_factory=dict)
 
@@ -101,23 +102,23 @@ class _Sweep:
             while self.waiting and pool.has_capacity:
                 job = self.waiting.popleft()
                 pool.submit(job.name, job)
-            for name, word in pool.reports():
-                self._take_in(jobs[name], word)
+            for name, message in pool.reports():
+                self._receive(jobs[name], message)
         return self.died
 
-    def _take_in(self, job: Job, word: int | str | Lost | None) -> None:
-        if job.name not in self.shown:
+    def _receive(self, job: Job, message: int | str | Lost | None) -> None:
+        if job.name not in self.started:
             self.progress.start(job.name)
-            self.shown.add(job.name)
-        if isinstance(word, int):
-            self.progress.advance(job.name, word)
-        elif isinstance(word, Lost):
-            self._again(job, str(word))
-        elif word is not None and self.tries[job.name] < self.retries:
+            self.started.add(job.name)
+        if isinstance(message, int):
+            self.progress.advance(job.name, message)
+        elif isinstance(message, Lost):
+            self._again(job, str(message))
+        elif message is not None and self.tries[job.name] < self.retries:
             self.tries[job.name] += 1
-            self._again(job, word)
+            self._again(job, message)
         else:
-            self._end(job, word)
+            self._end(job, message)
 
     def _end(self, job: Job, reason: str | None) -> None:
         if reason is None:
@@ -128,5 +129,5 @@ class _Sweep:
 
     def _again(self, job: Job, reason: str) -> None:
         self.progress.retry(job.name, reason)
-        self.shown.discard(job.name)
+        self.started.discard(job.name)
         self.waiting.appendleft(job)

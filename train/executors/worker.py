@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
 
 import composer.models.huggingface
 import cpuinfo
@@ -17,19 +16,17 @@ import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from mixscale.contracts.errors import UserError
-from mixscale.train.data.locks import remove_stale_locks
+from mixscale.train.data.shared_memory import remove_stale_locks
+from mixscale.train.executors.job import LOG, Job
 from mixscale.train.run.training import train
-
-if TYPE_CHECKING:
-    from mixscale.train.executors.local import Job
 
 
 def prepare() -> None:
     """Do quickly, in the fork server, what Composer would do slowly in every run.
 
     Wrapping a model makes it import all causal language models of transformers (3 s of CPU time)
-    to look whether this is one; their names tell as much. A trainer starts a process that finds out
-    the name of the processor (1 s), for its log.
+    to see whether this is one; their names are enough for that. A trainer starts a process that
+    finds out the name of the processor (1 s), for its log.
     """
     composer.models.huggingface._is_registered_causal_lm = _is_causal_lm
     cpuinfo.get_cpu_info = lambda: {"brand_raw": platform.processor() or platform.machine()}
@@ -54,7 +51,7 @@ def work(job: Job, slot: int, slots: int, messages: Connection) -> None:
     _redirect_output(job)
     _take_share(slot, slots)
     try:
-        train(job.config, job.folder, identity=job.identity, listener=messages.send)
+        train(job.config, job.folder, purpose=job.purpose, listener=messages.send)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -70,8 +67,6 @@ def work(job: Job, slot: int, slots: int, messages: Connection) -> None:
 
 def _redirect_output(job: Job) -> None:
     """Send what the libraries print, C code included, to the run's log."""
-    from mixscale.train.executors.local import LOG
-
     log = os.open(job.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)

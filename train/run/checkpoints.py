@@ -12,7 +12,7 @@ _CHECKPOINT = re.compile(r"ep\d+-ba(\d+)-rank\d+\.pt")
 
 
 def checkpoint_folder(config: RunConfig) -> Path | None:
-    """Say where on this machine a run saves its checkpoints, if it does."""
+    """Return the folder on this machine that a run saves its checkpoints in, if it does."""
     if config.save_folder is None or "://" in config.save_folder:
         return None
     return Path(config.save_folder.format(run_name=config.run_name))

@@ -11,7 +11,7 @@ from composer import algorithms, callbacks, loggers, optim
 
 from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.train.config import Named
-from mixscale.train.run.export import HuggingFaceCheckpointer
+from mixscale.train.run.huggingface import HuggingFaceCheckpointer
 
 OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
     "adamw": torch.optim.AdamW,

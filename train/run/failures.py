@@ -7,7 +7,7 @@ import torch
 from mixscale.contracts.run_record import Status
 from mixscale.train.config import RunConfig
 from mixscale.train.data.dataset import ShardError
-from mixscale.train.run.recording import Diverged
+from mixscale.train.run.callbacks import Diverged
 
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -20,7 +20,7 @@ _OUT_OF_MEMORY = (
 
 
 def failure_of(error: Exception, config: RunConfig) -> tuple[Status, str] | None:
-    """Say which state an error leaves a run in.
+    """Classify the error that ended a run.
 
     Returns:
         The status with what happened and what to do; None for an error that is a bug.
@@ -37,10 +37,10 @@ def failure_of(error: Exception, config: RunConfig) -> tuple[Status, str] | None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out, on a GPU or in the process."""
+    """Whether memory ran out, on a GPU or in the process."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(part in str(error) for part in _OUT_OF_MEMORY)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def _less_memory(config: RunConfig) -> str:

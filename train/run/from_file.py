@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rich.table import Table
-
-from mixscale.contracts.run_record import DomainLoss, DomainTokens, RunRecord, run_folder
+from mixscale.contracts.run_record import RunRecord, run_folder
 from mixscale.train.config import load_run_config
-from mixscale.train.run.identity import content_of, run_id
+from mixscale.train.run.run_id import content_of, run_id
 
 
 def train_file(run_yaml: str | Path, out: str | Path | None = None) -> tuple[RunRecord, Path]:
@@ -34,36 +32,3 @@ def train_file(run_yaml: str | Path, out: str | Path | None = None) -> tuple[Run
     from mixscale.train.run.training import train
 
     return train(config, folder), folder
-
-
-def render(record: RunRecord) -> Table:
-    """Draw a record for a terminal: a row for each domain."""
-    table = Table(title=f"{record.run_id}: {record.parameters:,} parameters on {record.device}")
-    table.add_column("domain")
-    for column in (
-        "proportion",
-        "seen tokens",
-        "epochs",
-        "loss",
-        "standard error",
-        "bits per byte",
-    ):
-        table.add_column(column, justify="right")
-    for domain in dict.fromkeys([*record.domains, *record.evaluation]):
-        tokens, loss = record.domains.get(domain), record.evaluation.get(domain)
-        table.add_row(
-            domain,
-            *(("", "", "") if tokens is None else _token_cells(tokens)),
-            *(("", "", "") if loss is None else _loss_cells(loss)),
-        )
-    return table
-
-
-def _token_cells(tokens: DomainTokens) -> tuple[str, ...]:
-    return (f"{tokens.proportion:.4f}", f"{tokens.seen_tokens:,}", f"{tokens.epochs:.2f}")
-
-
-def _loss_cells(loss: DomainLoss) -> tuple[str, ...]:
-    error = "" if loss.standard_error is None else f"{loss.standard_error:.4f}"
-    bits = "" if loss.bits_per_byte is None else f"{loss.bits_per_byte:.4f}"
-    return (f"{loss.loss_nats:.4f}", error, bits)

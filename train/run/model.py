@@ -127,7 +127,7 @@ def build_model(
             )
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"model: {_first_line(error)}") from error
-    # Not every class name tells transformers the loss, and then it warns in every process.
+    # transformers does not find the loss of every class by its name, and then warns each time.
     model.loss_type = "ForMaskedLM" if masked else "ForCausalLM"
     return HuggingFaceModel(
         model,

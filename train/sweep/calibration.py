@@ -11,8 +11,9 @@ from pathlib import Path
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import RESULT, RunRecord, read_record
 from mixscale.train.config import RunConfig
-from mixscale.train.executors.local import Job, run_jobs
-from mixscale.train.sweep.progress import SweepProgress
+from mixscale.train.executors.job import Job
+from mixscale.train.executors.local import run_jobs
+from mixscale.train.executors.progress import JobProgress
 
 _FIRST_BATCHES = 8
 _TRAINING_SECONDS = 4.0
@@ -95,13 +96,13 @@ def _measure(
             name=f"calibration {number + 1}",
             config=config,
             folder=folder / str(number),
-            identity={},
+            purpose={},
             tokens=int(config.max_duration.removesuffix("tok")),
         )
         for number in range(workers)
     ]
     start = time.perf_counter()
-    with SweepProgress({job.name: job.tokens for job in jobs}, lambda line: None) as progress:
+    with JobProgress({job.name: job.tokens for job in jobs}, lambda line: None) as progress:
         died = run_jobs(
             jobs, workers=workers, retries=0, progress=progress, gpus_per_run=gpus_per_run
         )

@@ -7,20 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group
-from rich.table import Table
-
-from mixscale.contracts.config import format_tokens
 from mixscale.contracts.experiment import read_experiment
 from mixscale.contracts.shardset import ShardSet, read_shardset
-from mixscale.train.executors.local import room
+from mixscale.train.executors.local import devices_in_use, runs_at_a_time
 from mixscale.train.sweep.calibration import Calibration, calibrate
-from mixscale.train.sweep.design import PlannedRun
+from mixscale.train.sweep.runs import PlannedRun, runs_by_id
 from mixscale.train.sweep.schedule import best_order, end_of
-from mixscale.train.sweep.sweep import identified, is_over
-
-_MOST_COLUMNS = 10
-"""Domains that the table of runs has room for."""
+from mixscale.train.sweep.sweep import is_done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +29,7 @@ class PlanRow:
     tokens: int
     tokens_by_domain: dict[str, int]
     epochs_by_domain: dict[str, float]
-    is_over: bool
+    is_done: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +56,7 @@ class Plan:
     @property
     def missing(self) -> list[PlanRow]:
         """The runs that are to be done."""
-        return [row for row in self.rows if not row.is_over]
+        return [row for row in self.rows if not row.is_done]
 
     @property
     def missing_tokens(self) -> int:
@@ -138,11 +131,11 @@ def plan(
     experiment = read_experiment(experiment_yaml)
     shardset = read_shardset(experiment.shardset)
     out = Path(experiment.out or experiment.shardset)
-    runs = identified(experiment)
-    rows = [_row(name, run, shardset, is_over(out, name)) for name, run in runs.items()]
+    runs = runs_by_id(experiment)
+    rows = [_row(name, run, shardset, is_done(out, name)) for name, run in runs.items()]
     longest = max(runs.values(), key=lambda run: run.tokens)
-    missing = sum(not row.is_over for row in rows)
-    workers, devices = room(workers, max(missing, 1), gpus_per_run)
+    missing = sum(not row.is_done for row in rows)
+    workers = runs_at_a_time(workers, max(missing, 1), gpus_per_run)
     measured = calibrate(longest.config, workers, gpus_per_run) if measure and missing else None
     return Plan(
         experiment=experiment.name,
@@ -152,13 +145,13 @@ def plan(
         max_proxy_epochs=experiment.max_proxy_epochs,
         evaluation_tokens=longest.evaluation_tokens * experiment.evaluation.points,
         workers=workers,
-        devices=devices,
+        devices=devices_in_use(workers, gpus_per_run),
         calibration=measured,
         price_per_hour=price_per_hour or experiment.price_per_hour,
     )
 
 
-def _row(run_id: str, run: PlannedRun, shardset: ShardSet, is_over: bool) -> PlanRow:
+def _row(run_id: str, run: PlannedRun, shardset: ShardSet, is_done: bool) -> PlanRow:
     length = shardset.sequence_length
     tokens = {domain: count * length for domain, count in run.samples.items()}
     return PlanRow(
@@ -173,80 +166,5 @@ def _row(run_id: str, run: PlannedRun, shardset: ShardSet, is_over: bool) -> Pla
         epochs_by_domain={
             domain: count / shardset.train_tokens(domain) for domain, count in tokens.items()
         },
-        is_over=is_over,
+        is_done=is_done,
     )
-
-
-def render(result: Plan) -> Group:
-    """Draw the plan for a terminal: what each run takes, then what each domain gives."""
-    return Group(_runs_table(result), _domains_table(result))
-
-
-def _runs_table(result: Plan) -> Table:
-    domains = list(result.available_tokens)
-    shown = domains if len(domains) <= _MOST_COLUMNS else []
-    table = Table(title=f"experiment {result.experiment}: {len(result.rows)} runs, tokens")
-    for column in ("run", "changed", "scale", "seed"):
-        table.add_column(column)
-    for column in (*shown, "all", "most epochs"):
-        table.add_column(column, justify="right")
-    table.add_column("state")
-    for row in result.rows:
-        scarce = max(row.epochs_by_domain, key=lambda domain: row.epochs_by_domain[domain])
-        changed = f"{row.domain} x {row.factor:.3g}" if row.domain else ""
-        table.add_row(
-            row.role,
-            changed,
-            format_tokens(row.scale_tokens),
-            str(row.seed),
-            *(format_tokens(row.tokens_by_domain[domain]) for domain in shown),
-            format_tokens(row.tokens),
-            f"{row.epochs_by_domain[scarce]:.2f} {scarce}",
-            "over" if row.is_over else "to do",
-        )
-    return table
-
-
-def _domains_table(result: Plan) -> Table:
-    table = Table(title="what the runs take of each domain, tokens")
-    table.add_column("domain")
-    for column in ("available", "all runs", "most in a run", "epochs there", "allowed"):
-        table.add_column(column, justify="right")
-    for domain, available in result.available_tokens.items():
-        most = max(row.tokens_by_domain[domain] for row in result.rows)
-        table.add_row(
-            domain,
-            format_tokens(available),
-            format_tokens(sum(row.tokens_by_domain[domain] for row in result.rows)),
-            format_tokens(most),
-            f"{most / available:.2f}",
-            f"{result.max_proxy_epochs:g}",
-        )
-    return table
-
-
-def summary(result: Plan) -> str:
-    """Say in a few lines what is left to pay."""
-    lines = [f"{len(result.missing)} runs to do, {format_tokens(result.missing_tokens)} tokens"]
-    speed = result.calibration
-    if speed is not None and result.seconds is not None:
-        lines.append(
-            f"measured with {result.workers} at a time: a run of "
-            f"{format_tokens(speed.parameters)} parameters trains "
-            f"{format_tokens(speed.tokens_per_second)} tokens/s, evaluates "
-            f"{format_tokens(speed.evaluation_tokens_per_second)} tokens/s and takes "
-            f"{speed.start_seconds:.1f} s besides"
-        )
-        lines.append(f"about {duration(result.seconds)}, {result.device_hours:.3g} device-hours")
-    if result.cost is not None:
-        lines[-1] += f", {result.cost:.2f} at {result.price_per_hour:g} an hour"
-    return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people: 42 s, 12 min, 3.5 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

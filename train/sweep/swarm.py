@@ -23,7 +23,7 @@ def draw_mixtures(
 ) -> Floats:
     """Draw the mixtures of a swarm; a larger swarm begins with the smaller one.
 
-    Candidates beyond a ceiling or too near to an earlier mixture are passed over: what is left
+    Candidates beyond a ceiling or too near to an earlier mixture are left out: what remains
     follows the same distribution within the bounds.
 
     Args:
@@ -36,7 +36,7 @@ def draw_mixtures(
         (mixtures, domains) shares in the order of `prior`; rows sum to 1.
 
     Raises:
-        UserError: The bounds leave no room for that many.
+        UserError: There are not that many within the bounds.
     """
     names = list(prior)
     highest = np.array([ceilings[name] for name in names])
@@ -132,7 +132,7 @@ def _candidates(design: SwarmDesign, parameters: Floats, seed: int) -> Iterator[
 
 def _no_room_apart(design: SwarmDesign, found: int) -> UserError:
     return UserError(
-        f"design.min_distance: {design.min_distance:g} leaves no room: after {found} of "
+        f"design.min_distance: {design.min_distance:g} is too large: after {found} of "
         f"{design.mixtures} mixtures, {_TOO_NEAR} more lay too near to one of them; lower it, ask "
         "for fewer mixtures, or lower the concentration"
     )

@@ -14,7 +14,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.sweep_record import sweep_records
 from mixscale.train.sweep.sweep import sweep
-from tests.ray_cluster import RayCluster, below
+from tests.ray_cluster import RayCluster, worker_processes
 
 EXPERIMENT = """\
 name: tiny
@@ -53,7 +53,7 @@ def write(folder: Path, shardset: Path) -> Path:
 
 
 def outcomes(folder: Path) -> list[dict[str, object]]:
-    """Everything but what the clock says."""
+    """Everything but times."""
     clocks = {"seconds", "train_seconds", "tokens_per_second", "started"}
     records: list[RunRecord] = list(sweep_records(folder / "out", "tiny"))
     return [record.model_dump(exclude=clocks) for record in records]
@@ -76,11 +76,11 @@ def test_a_sweep_that_loses_a_node_ends_with_the_same_records(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    said: list[str] = []
-    result = sweep(write(tmp_path / "ray", shardset), executor="ray", report=said.append)
+    lines: list[str] = []
+    result = sweep(write(tmp_path / "ray", shardset), executor="ray", report=lines.append)
     killer.join()
     assert result.is_complete
-    assert any(f"again: {lost[0]}: its " in line for line in said), said
+    assert any(f"again: {lost[0]}: its " in line for line in lines), lines
     assert outcomes(tmp_path / "ray") == outcomes(tmp_path / "local")
 
 
@@ -88,7 +88,7 @@ def run_on(node: object, folder: Path) -> tuple[str, int]:
     """Wait for a run that trains on a node, and hold its process."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        for process in below(node):
+        for process in worker_processes(node):
             try:
                 log = Path(os.readlink(f"/proc/{process}/fd/1"))
             except OSError:

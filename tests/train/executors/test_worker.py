@@ -1,4 +1,4 @@
-"""What part of the machine a run of a sweep gets."""
+"""Which share of the machine a run of a sweep gets."""
 
 from __future__ import annotations
 

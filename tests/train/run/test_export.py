@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from streaming import StreamingDataset
+from streaming import LocalDataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixscale.contracts.config import validate
@@ -16,7 +16,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import RunRecord
 from mixscale.train.config import RunConfig
 from mixscale.train.run.export import export_checkpoint
-from mixscale.train.run.identity import content_of, run_id
+from mixscale.train.run.run_id import content_of, run_id
 from mixscale.train.run.training import train
 
 
@@ -39,7 +39,7 @@ def saved(run_values: dict[str, Any], tmp_path: Path) -> tuple[RunRecord, Path]:
 def loss_of(folder: Path, shardset: Path, domain: str) -> float:
     """Evaluate an exported model with transformers alone."""
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    samples = StreamingDataset(local=str(shardset / domain), split="validation", batch_size=1)
+    samples = LocalDataset(str(shardset / domain), split="validation")
     tokens = torch.from_numpy(np.stack([row["tokens"] for row in samples]).astype(np.int64))
     with torch.no_grad():
         return model(input_ids=tokens, labels=tokens).loss.item()

@@ -102,8 +102,8 @@ def test_microbatches_do_not_change_the_result(
     if masked:
         values |= masked_model
     whole = run(values, tmp_path / "whole")
-    parts = run(values, tmp_path / "parts", device_train_microbatch_size=3)
-    for name, loss in parts.evaluation.items():
+    split = run(values, tmp_path / "split", device_train_microbatch_size=3)
+    for name, loss in split.evaluation.items():
         assert loss.loss_nats == pytest.approx(whole.evaluation[name].loss_nats, abs=2e-4)
 
 

@@ -65,7 +65,7 @@ def test_killed_and_resumed_it_ends_with_the_same_model(
     _wait_for_checkpoints(tmp_path / "killed" / "save", 2)
     process.kill()
     process.wait()
-    assert not list((tmp_path / "killed").glob("runs/*/result.json")), "killed too late to tell"
+    assert not list((tmp_path / "killed").glob("runs/*/result.json")), "killed after its end"
     subprocess.run([*command, str(killed)], check=True, env=ENVIRONMENT)
 
     expected, found = the_record(tmp_path / "whole"), the_record(tmp_path / "killed")

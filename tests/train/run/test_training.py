@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from streaming import LocalDataset
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
@@ -19,8 +20,8 @@ from mixscale.contracts.run_record import RunRecord, read_record
 from mixscale.train.config import RunConfig, load_run_config
 from mixscale.train.data.dataset import SAMPLE_ID
 from mixscale.train.data.loaders import dataset_of, train_loader
-from mixscale.train.run.identity import content_of, run_id
 from mixscale.train.run.model import build_model, load_tokenizer
+from mixscale.train.run.run_id import content_of, run_id
 from mixscale.train.run.training import train
 
 
@@ -84,11 +85,10 @@ def test_the_loss_is_the_models_own(
     config = make(run_values, optimizer={"name": "decoupled_adamw", "lr": 0.0})
     record = train(config, tmp_path / "run")
     from composer.utils import reproducibility
-    from streaming import StreamingDataset
 
     reproducibility.seed_all(config.seed)
     model = build_model(config.model, config.max_seq_len, load_tokenizer(config.tokenizer)).model
-    samples = StreamingDataset(local=str(shardset / "prose"), split="validation", batch_size=1)
+    samples = LocalDataset(str(shardset / "prose"), split="validation")
     tokens = torch.from_numpy(np.stack([row["tokens"] for row in samples]).astype(np.int64))
     with torch.no_grad():
         logits = model.eval()(input_ids=tokens).logits
@@ -101,7 +101,7 @@ def test_the_loss_is_the_models_own(
         losses.std().item() / math.sqrt(len(losses)), rel=1e-3
     )
     assert measured.perplexity == pytest.approx(math.exp(measured.loss_nats))
-    # Four bytes a token, as the shard set says.
+    # Four bytes a token, as the shard set states.
     assert measured.bits_per_byte == pytest.approx(measured.loss_nats / math.log(2) / 4)
 
 

@@ -14,7 +14,8 @@ from mixscale.contracts.config import validate
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Experiment, read_experiment
 from mixscale.contracts.shardset import ShardSet, read_shardset
-from mixscale.train.sweep.design import plan_runs
+from mixscale.train.sweep.design import design_points
+from mixscale.train.sweep.runs import plan_runs
 
 LENGTH = 32
 BASE: dict[str, Any] = {
@@ -92,9 +93,7 @@ def test_swarm_mixtures_fill_the_budget(count: int, concentration: float, seed: 
         "scales": [3200],
         "concentration": concentration,
     }
-    from mixscale.train.sweep.design import _points
-
-    points = list(_points(experiment(design=design, seeds=[seed]), _three_domains()))
+    points = list(design_points(experiment(design=design, seeds=[seed]), _three_domains()))
     assert len(points) == count
     for point in points:
         assert sum(point.tokens.values()) == pytest.approx(3200)

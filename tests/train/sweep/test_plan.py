@@ -10,8 +10,9 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from mixscale.contracts.errors import UserError
+from mixscale.train.output.plan import plan_summary, plan_table
 from mixscale.train.sweep.calibration import Calibration
-from mixscale.train.sweep.plan import Plan, plan, render, summary
+from mixscale.train.sweep.plan import Plan, plan
 
 SPEED = Calibration(
     parameters=1000,
@@ -57,7 +58,7 @@ def test_tokens_and_epochs_of_every_domain(shardset: Path, tmp_path: Path) -> No
     assert increased.tokens_by_domain == {"code": 640, "prose": 1920, "tables": 640}
     assert increased.epochs_by_domain["tables"] == pytest.approx(640 / (40 * 32))
     console = Console(width=140, record=True, file=(tmp_path / "page").open("w"))
-    console.print(render(result))
+    console.print(plan_table(result))
     text = console.export_text()
     assert "prose x 3" in text
     # Of tables there are 1280 tokens; the run with three times as many takes each 1.5 times.
@@ -73,8 +74,8 @@ def test_time_and_cost_follow_from_the_speed(shardset: Path, tmp_path: Path) -> 
     assert result.seconds == pytest.approx(seconds)
     assert result.device_hours == pytest.approx(seconds / 3600)
     assert result.cost == pytest.approx(3 * seconds / 3600)
-    assert f"about {seconds:.0f} s" in summary(result)
-    assert summary(result).endswith("at 3 an hour")
+    assert f"about {seconds:.0f} s" in plan_summary(result)
+    assert plan_summary(result).endswith("at 3 an hour")
     on_gpus = with_speed(result, devices=4, price_per_hour=2.5)
     assert on_gpus.cost == pytest.approx(4 * 2.5 * seconds / 3600)
 

@@ -9,6 +9,20 @@ from hypothesis import strategies as st
 from mixscale.train.sweep.schedule import best_order, end_of
 
 
+@pytest.mark.parametrize(
+    ("costs", "places", "end"),
+    [
+        ([], 2, 0.0),
+        ([3, 2, 2], 1, 7.0),
+        ([3, 2, 2], 2, 4.0),  # the third run starts at 2, where the second ends
+        ([2, 2, 3], 2, 5.0),  # and here at 2, beside nothing
+        ([1, 1], 5, 1.0),
+    ],
+)
+def test_when_the_last_run_ends(costs: list[float], places: int, end: float) -> None:
+    assert end_of(costs, places) == end
+
+
 @given(costs=st.lists(st.floats(0.1, 50), max_size=24), places=st.integers(1, 6))
 def test_what_holds_for_every_order(costs: list[float], places: int) -> None:
     order = best_order(costs, places)

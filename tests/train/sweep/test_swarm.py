@@ -31,40 +31,39 @@ def design(**changes: Any) -> SwarmDesign:
     count=st.integers(1, 12),
     concentration=st.floats(0.3, 30),
     sampling=st.sampled_from(["dirichlet", "sobol"]),
-    least=st.floats(0, 0.06),
-    scarce=st.floats(0.2, 1),
-    parts=st.lists(st.integers(0, 5), min_size=2, max_size=6),
+    closeness=st.floats(0, 1),
+    supply=st.floats(1, 3),
+    weights=st.lists(st.integers(0, 5), min_size=2, max_size=6),
     seed=st.integers(0, 99),
 )
 def test_what_holds_for_every_swarm(
     count: int,
     concentration: float,
     sampling: str,
-    least: float,
-    scarce: float,
-    parts: list[int],
+    closeness: float,
+    supply: float,
+    weights: list[int],
     seed: int,
 ) -> None:
-    assume(sum(part > 0 for part in parts) > 1)
-    prior = {f"d{number}": part / sum(parts) for number, part in enumerate(parts)}
+    """With bounds that leave enough mixtures, so that none of these swarms may be refused."""
+    assume(sum(weight > 0 for weight in weights) > 1)
+    prior = {f"d{number}": weight / sum(weights) for number, weight in enumerate(weights)}
     first = next(name for name, share in prior.items() if share > 0)
-    ceilings = dict.fromkeys(prior, 9.0) | {first: scarce}
+    ceilings = dict.fromkeys(prior, 9.0) | {first: supply * prior[first]}
+    # The more concentrated, the nearer to each other mixtures lie.
+    least = closeness * min(0.02, 0.05 / concentration)
     wanted = design(
         mixtures=count, concentration=concentration, sampling=sampling, min_distance=least
     )
-    try:
-        mixtures = draw_mixtures(wanted, prior, ceilings, seed)
-    except UserError:
-        # Narrow priors may have no room for that many; then it says so.
-        assume(False)
-        raise
+    mixtures = draw_mixtures(wanted, prior, ceilings, seed)
     assert mixtures.shape == (count, len(prior))
     assert mixtures.min() >= 0
     np.testing.assert_allclose(mixtures.sum(axis=1), 1, atol=1e-12)
     assert (mixtures <= np.array([ceilings[name] for name in prior])).all()
     assert not mixtures[:, [share == 0 for share in prior.values()]].any()
     for number, mixture in enumerate(mixtures):
-        assert distances(mixtures[:number], mixture).min(initial=1) >= least
+        for earlier in mixtures[:number]:
+            assert np.maximum(mixture - earlier, 0).sum() >= least - 1e-12
     np.testing.assert_array_equal(mixtures, draw_mixtures(wanted, prior, ceilings, seed))
     shorter = wanted.model_copy(update={"mixtures": -(-count // 2)})
     np.testing.assert_array_equal(
@@ -119,7 +118,7 @@ def test_the_map_inverts_the_distribution_functions() -> None:
         (
             {"mixtures": 64, "min_distance": 0.5},
             PLENTY,
-            r"min_distance: 0\.5 leaves no room: after \d+ of 64 mixtures, 5000 more lay too near",
+            r"min_distance: 0\.5 is too large: after \d+ of 64 mixtures, 5000 more lay too near",
         ),
         (
             {"concentration": 1000},
@@ -128,7 +127,7 @@ def test_the_map_inverts_the_distribution_functions() -> None:
         ),
     ],
 )
-def test_bounds_without_room_are_refused(
+def test_bounds_that_leave_too_few_mixtures_are_refused(
     sampling: str, changes: dict[str, Any], ceilings: dict[str, float], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):

@@ -19,7 +19,9 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import read_experiment
 from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.sweep_record import read_sweep, sweep_records
-from mixscale.train.sweep.sweep import identified, sweep
+from mixscale.train.output.sweep import sweep_summary
+from mixscale.train.sweep.runs import runs_by_id
+from mixscale.train.sweep.sweep import sweep
 
 EXPERIMENT = """\
 name: tiny
@@ -55,7 +57,7 @@ def results(folder: Path) -> list[RunRecord]:
 
 
 def outcome(record: RunRecord) -> dict[str, object]:
-    """Everything but what the clock says."""
+    """Everything but times."""
     clocks = {"seconds", "train_seconds", "tokens_per_second", "started"}
     return record.model_dump(exclude=clocks)
 
@@ -155,7 +157,7 @@ def test_runs_that_fail_say_how_and_are_tried_again(shardset: Path, tmp_path: Pa
     states = {record.mixture: record.status for record in result.records}
     assert states == {"some": "data_error", "most": "data_error", "none": "died"}
     assert [record.status for record in results(tmp_path)] == list(states.values())
-    summary = result.text()
+    summary = sweep_summary(result)
     assert re.search(r"domain 'tables': cannot read .*tables/train/shard", summary)
     assert "died: killed by SIGKILL" in summary
     assert "2 data_error, 1 died; records in" in summary
@@ -185,11 +187,11 @@ def test_two_sweeps_at_once_are_refused(shardset: Path, tmp_path: Path) -> None:
         sweep(experiment)
 
 
-def test_identity_depends_on_the_recipe(shardset: Path, tmp_path: Path) -> None:
-    one = identified(read_experiment(write(tmp_path / "a", shardset)))
-    two = identified(read_experiment(write(tmp_path / "b", shardset, rate=0.02)))
+def test_run_ids_depend_on_the_recipe(shardset: Path, tmp_path: Path) -> None:
+    one = runs_by_id(read_experiment(write(tmp_path / "a", shardset)))
+    two = runs_by_id(read_experiment(write(tmp_path / "b", shardset, rate=0.02)))
     assert not set(one) & set(two)
-    assert list(one) == list(identified(read_experiment(write(tmp_path / "c", shardset))))
+    assert list(one) == list(runs_by_id(read_experiment(write(tmp_path / "c", shardset))))
 
 
 def _wait_for_results(folder: Path, count: int) -> None:

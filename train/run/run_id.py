@@ -1,4 +1,4 @@
-"""Names of runs that change whenever their result could."""
+"""Run ids, which change whenever the result of a run could."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def find_shardset(config: RunConfig) -> ShardSet | None:
 
 
 def _root(stream: StreamConfig) -> Path | None:
-    """Say which folder a stream's folder lies in; None when that is in an object store."""
+    """Return the folder that a stream's folder lies in; None when that is in an object store."""
     place = (stream.remote or stream.local or "").removeprefix("file://")
     return None if "://" in place else Path(place).resolve().parent
 

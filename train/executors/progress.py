@@ -1,4 +1,4 @@
-"""What a person sees of a sweep while it runs."""
+"""Bars on a terminal, or plain lines, that show how far the jobs of an executor are."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rich.progress import (
 from mixscale.contracts.config import format_tokens
 
 
-class SweepProgress:
+class JobProgress:
     """A bar for each run in progress and one for the whole, or plain lines without a terminal.
 
     Args:
         tokens: Of each run that is to be done.
         report: Gets the lines when there is no terminal.
-        ending: Says how a run ended that left a record.
+        ending: Describes how a run ended that left a record.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SweepProgress:
         self._ending = ending
         self._started = time.monotonic()
         console = Console(stderr=True)
-        self._live = console.is_terminal
+        self._has_terminal = console.is_terminal
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -50,12 +50,12 @@ class SweepProgress:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
-            disable=not self._live,
+            disable=not self._has_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> SweepProgress:
-        if self._live:
+    def __enter__(self) -> JobProgress:
+        if self._has_terminal:
             self._bars.start()
         self._all = self._bars.add_task(
             f"{len(self._tokens)} runs", total=max(sum(self._tokens.values()), 1)
@@ -64,7 +64,7 @@ class SweepProgress:
 
     def __exit__(self, *_: object) -> None:
         # Without a terminal it would still print an empty line.
-        if self._live:
+        if self._has_terminal:
             self._bars.stop()
 
     def start(self, name: str) -> None:
@@ -79,18 +79,18 @@ class SweepProgress:
         self._bars.update(self._all, completed=sum(self._done.values()))
 
     def retry(self, name: str, reason: str) -> None:
-        """Say that a run died and starts again."""
+        """Report that a run died and starts again."""
         self._bars.remove_task(self._tasks.pop(name))
-        self._say(f"again: {name}: {reason}")
+        self._print(f"again: {name}: {reason}")
 
     def end(self, name: str, reason: str | None) -> None:
-        """Say that a run is over; `reason` when it left no record."""
+        """Report that a run has ended; `reason` when it left no record."""
         self._ended += 1
         if reason is None:
             self.advance(name, self._tokens[name])
         self._bars.remove_task(self._tasks.pop(name))
         state = self._ending(name) if reason is None else f"died: {reason}"
-        self._say(
+        self._print(
             f"[{self._ended}/{len(self._tokens)}] {name}, "
             f"{format_tokens(self._tokens[name])} tokens: {state}{self._left()}"
         )
@@ -103,8 +103,8 @@ class SweepProgress:
         seconds = (time.monotonic() - self._started) * (total - done) / done
         return f", about {seconds:.0f} s left"
 
-    def _say(self, line: str) -> None:
-        if self._live:
+    def _print(self, line: str) -> None:
+        if self._has_terminal:
             self._bars.console.print(line, highlight=False, markup=False)
         else:
             self._report(line)

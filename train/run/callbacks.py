@@ -123,7 +123,7 @@ class StopWatch(Callback):
             self.evaluating += time.perf_counter() - self._evaluation_started
 
     def stop(self) -> None:
-        """Read the clock."""
+        """Stop the clock."""
         running = 0.0 if self._started is None else time.perf_counter() - self._started
         self.total = self._before + running
 
@@ -139,7 +139,7 @@ class StopWatch(Callback):
 
 
 class ProgressReport(Callback):
-    """Tells a listener how many tokens are done, every so often."""
+    """Calls a listener with the number of tokens done, every so often."""
 
     def __init__(self, listener: Callable[[int], None], interval_seconds: float) -> None:
         self.listener = listener

@@ -1,0 +1,111 @@
+"""The Streaming dataset that a config describes, checked before it is used."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from composer.utils import dist
+from streaming import Stream
+
+from mixscale.contracts.errors import UserError
+from mixscale.train.config import PAIRED, DatasetConfig, StreamConfig
+from mixscale.train.data.dataset import DomainDataset
+from mixscale.train.data.shared_memory import starting_datasets
+
+_TRIES = 20
+
+
+def build_dataset(config: DatasetConfig, batch_size: int, sequence_length: int) -> DomainDataset:
+    """Make the dataset of a loader.
+
+    Args:
+        config: Its streams, and how to mix them.
+        batch_size: Samples of a batch on each device.
+        sequence_length: Tokens that each sample must have.
+
+    Raises:
+        UserError: A stream's files are missing, empty, or of another length.
+    """
+    for name, stream in config.streams.items():
+        _check_stream(name, stream)
+    with starting_datasets(), _named_errors(config):
+        dataset = _open_with_free_number(config, batch_size)
+    _check_length(dataset, sequence_length)
+    return dataset
+
+
+def _open_with_free_number(config: DatasetConfig, batch_size: int) -> DomainDataset:
+    """Try again when a program that knows nothing of our lock has taken the number meanwhile."""
+    # Several devices cannot: those that have their number wait for the others.
+    tries = _TRIES if dist.get_world_size() == 1 else 1
+    for _ in range(tries - 1):
+        with contextlib.suppress(FileExistsError):
+            return _open(config, batch_size)
+    return _open(config, batch_size)
+
+
+def _open(config: DatasetConfig, batch_size: int) -> DomainDataset:
+    paired = config.shuffle and config.shuffle_algo == PAIRED
+    return DomainDataset(
+        domains=tuple(config.streams),
+        paired=paired,
+        streams=[_stream(stream) for stream in config.streams.values()],
+        batch_size=batch_size,
+        epoch_size=config.epoch_size,
+        shuffle=config.shuffle and not paired,
+        shuffle_algo="py1e" if paired else config.shuffle_algo,
+        # The paired order is global: canonical nodes would cut it into pieces.
+        num_canonical_nodes=1 if paired else config.num_canonical_nodes,
+        **config.model_dump(
+            include={
+                "shuffle_seed", "shuffle_block_size", "partition_algo", "sampling_method",
+                "sampling_granularity", "batching_method", "predownload", "cache_limit",
+                "download_retry", "download_timeout", "validate_hash", "keep_zip",
+            }
+        ),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _named_errors(config: DatasetConfig) -> Iterator[None]:
+    """Turn an error of Streaming about places that it cannot use into a message that names them."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        remotes = [stream.remote for stream in config.streams.values() if stream.remote]
+        places = f" (remote: {', '.join(remotes)})" if remotes else ""
+        raise UserError(f"streams {list(config.streams)}{places}: {error}") from error
+
+
+def _stream(config: StreamConfig) -> Stream:
+    arguments = config.model_dump(exclude_none=True)
+    if config.remote is not None:
+        # Streaming takes a folder as it is, but not as an address.
+        arguments["remote"] = config.remote.removeprefix("file://")
+    return Stream(**arguments)
+
+
+def _check_stream(name: str, stream: StreamConfig) -> None:
+    if stream.remote is not None or stream.local is None:
+        return
+    index = Path(stream.local, stream.split or "", "index.json")
+    if not index.is_file():
+        raise UserError(
+            f"stream {name!r}: {index} is missing. Relative paths count from the current folder "
+            f"({Path.cwd()}); run from the folder they are meant for, or build the shard set first"
+        )
+
+
+def _check_length(dataset: DomainDataset, sequence_length: int) -> None:
+    if not dataset.num_samples:
+        raise UserError(f"streams {list(dataset.domains)}: no samples")
+    for domain, samples in zip(dataset.domains, dataset.samples_per_stream, strict=True):
+        if not samples:
+            raise UserError(f"stream {domain!r}: no samples; give it more text or leave it out")
+    found = len(dataset[0]["tokens"])
+    if found != sequence_length:
+        raise UserError(
+            f"max_seq_len: {sequence_length}, but the shards' samples have {found} tokens"
+        )

@@ -1,0 +1,1 @@
+"""Tables and sentences about plans, sweeps and runs, for people."""

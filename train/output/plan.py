@@ -1,0 +1,87 @@
+"""What a sweep will take, for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.table import Table
+
+from mixscale.contracts.config import format_tokens
+from mixscale.train.sweep.plan import Plan
+
+_MOST_COLUMNS = 10
+"""Domains that fit into the table of runs."""
+
+
+def plan_table(result: Plan) -> Group:
+    """Draw the plan: what each run takes, then what each domain gives."""
+    return Group(_runs_table(result), _domains_table(result))
+
+
+def _runs_table(result: Plan) -> Table:
+    domains = list(result.available_tokens)
+    columns = domains if len(domains) <= _MOST_COLUMNS else []
+    table = Table(title=f"experiment {result.experiment}: {len(result.rows)} runs, tokens")
+    for column in ("run", "changed", "scale", "seed"):
+        table.add_column(column)
+    for name in (*columns, "all", "most epochs"):
+        table.add_column(name, justify="right")
+    table.add_column("state")
+    for row in result.rows:
+        scarce = max(row.epochs_by_domain, key=lambda domain: row.epochs_by_domain[domain])
+        changed = f"{row.domain} x {row.factor:.3g}" if row.domain else ""
+        table.add_row(
+            row.role,
+            changed,
+            format_tokens(row.scale_tokens),
+            str(row.seed),
+            *(format_tokens(row.tokens_by_domain[domain]) for domain in columns),
+            format_tokens(row.tokens),
+            f"{row.epochs_by_domain[scarce]:.2f} {scarce}",
+            "done" if row.is_done else "to do",
+        )
+    return table
+
+
+def _domains_table(result: Plan) -> Table:
+    table = Table(title="what the runs take of each domain, tokens")
+    table.add_column("domain")
+    for column in ("available", "all runs", "most in a run", "epochs there", "allowed"):
+        table.add_column(column, justify="right")
+    for domain, available in result.available_tokens.items():
+        most = max(row.tokens_by_domain[domain] for row in result.rows)
+        table.add_row(
+            domain,
+            format_tokens(available),
+            format_tokens(sum(row.tokens_by_domain[domain] for row in result.rows)),
+            format_tokens(most),
+            f"{most / available:.2f}",
+            f"{result.max_proxy_epochs:g}",
+        )
+    return table
+
+
+def plan_summary(result: Plan) -> str:
+    """Describe in a few lines what is left to do, how long it takes and what it costs."""
+    lines = [f"{len(result.missing)} runs to do, {format_tokens(result.missing_tokens)} tokens"]
+    speed = result.calibration
+    if speed is not None and result.seconds is not None:
+        lines.append(
+            f"measured with {result.workers} at a time: a run of "
+            f"{format_tokens(speed.parameters)} parameters trains "
+            f"{format_tokens(speed.tokens_per_second)} tokens/s, evaluates "
+            f"{format_tokens(speed.evaluation_tokens_per_second)} tokens/s and takes "
+            f"{speed.start_seconds:.1f} s besides"
+        )
+        lines.append(f"about {duration(result.seconds)}, {result.device_hours:.3g} device-hours")
+    if result.cost is not None:
+        lines[-1] += f", {result.cost:.2f} at {result.price_per_hour:g} an hour"
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people: 42 s, 12 min, 3.5 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,90 @@
+"""Experiments that ask for what the shard set cannot give are refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mixscale.contracts.config import format_tokens
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.experiment import DdoDesign, Experiment, ExplicitDesign, SwarmDesign
+from mixscale.contracts.shardset import VALIDATION, ShardSet
+from mixscale.train.sweep.design import Point
+from mixscale.train.sweep.run_config import (
+    SET_BY_DESIGN,
+    evaluation_batch_size,
+    evaluation_batches,
+)
+
+
+def check_names(experiment: Experiment, shardset: ShardSet) -> None:
+    """Refuse names that are no domains, and keys of a run that the design sets.
+
+    Raises:
+        UserError: Names the key and what is known.
+    """
+    known = set(shardset.domain_names)
+    named: dict[str, set[str]] = {
+        "objective.weights": set(experiment.objective.weights or {}),
+        "constraints.fixed": set(experiment.constraints.fixed),
+    }
+    for key in ("floor", "ceiling"):
+        value = getattr(experiment.constraints, key)
+        named[f"constraints.{key}"] = set(value) if isinstance(value, Mapping) else set()
+    design = experiment.design
+    if isinstance(design, DdoDesign) and isinstance(design.base, Mapping):
+        named["design.base"] = set(design.base)
+    if isinstance(design, ExplicitDesign):
+        named["design.mixtures"] = {name for shares in design.mixtures.values() for name in shares}
+    for key, names in named.items():
+        if names - known:
+            raise UserError(
+                f"{key}: {sorted(names - known)} are no domains of the shard set; "
+                f"it has {sorted(known)}"
+            )
+    taken = sorted(set(experiment.run) & SET_BY_DESIGN)
+    if taken:
+        raise UserError(f"run: {taken} are set by the design; remove them")
+
+
+def check_validation(experiment: Experiment, shardset: ShardSet) -> None:
+    """Refuse to evaluate on more samples than a domain has.
+
+    Raises:
+        UserError: Gives both numbers.
+    """
+    length = shardset.sequence_length
+    batch = evaluation_batch_size(experiment)
+    wanted = evaluation_batches(experiment, length, batch) * batch
+    for domain, splits in shardset.domains.items():
+        samples = splits[VALIDATION].samples
+        if samples < min(wanted, -(-experiment.evaluation.tokens_per_domain // length)):
+            raise UserError(
+                f"evaluation.tokens_per_domain: {experiment.evaluation.tokens_per_domain} tokens "
+                f"are {wanted} samples, but domain {domain!r} has {samples} for validation; lower "
+                "it, or give the split more documents in corpus.yaml"
+            )
+
+
+def check_supply(point: Point, experiment: Experiment, shardset: ShardSet) -> None:
+    """Refuse a mixture that takes too much, or less than one sample, of a domain.
+
+    Raises:
+        UserError: Gives the numbers.
+    """
+    for domain, tokens in point.tokens.items():
+        available = shardset.train_tokens(domain)
+        if tokens > available * experiment.max_proxy_epochs:
+            raise UserError(
+                f"run {point.label!r} needs {format_tokens(tokens)} tokens of {domain!r}, but the "
+                f"shard set has {format_tokens(available)}, which max_proxy_epochs: "
+                f"{experiment.max_proxy_epochs:g} stretches to "
+                f"{format_tokens(available * experiment.max_proxy_epochs)}; lower the scales, add "
+                "text, or raise max_proxy_epochs"
+            )
+        # Of a random mixture a share that small is rounded, to nothing or to one sample.
+        is_written = not isinstance(experiment.design, SwarmDesign)
+        if is_written and 0 < tokens < shardset.sequence_length:
+            raise UserError(
+                f"run {point.label!r} takes {tokens:.0f} tokens of {domain!r}: less than one "
+                f"sample of {shardset.sequence_length}; raise the scales"
+            )

@@ -1,0 +1,99 @@
+"""The `run.yaml` of a proxy run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mixscale.contracts.config import validate
+from mixscale.contracts.experiment import Experiment
+from mixscale.contracts.shardset import TRAIN, VALIDATION, ShardSet
+from mixscale.train.config import PAIRED, RunConfig
+
+SET_BY_DESIGN = {
+    "run_name", "metadata", "max_seq_len", "seed", "tokenizer", "train_loader", "eval_loader",
+    "max_duration", "eval_interval", "eval_subset_num_batches",
+}  # fmt: skip
+"""Keys of run.yaml that the design sets."""
+
+_DEFAULT_MODEL = {
+    "name": "hf_causal_lm",
+    "pretrained_model_name_or_path": "gpt2",
+    "pretrained": False,
+    "config_overrides": {"n_embd": 64, "n_layer": 2, "n_head": 2},
+}
+
+
+def proxy_run_config(
+    label: str, seed: int, samples: Mapping[str, int], experiment: Experiment, shardset: ShardSet
+) -> RunConfig:
+    """Write the config of a proxy run.
+
+    Args:
+        label: Of its mixture and scale, for the metadata.
+        seed: Of the initialisation, and of the order of samples unless the experiment sets that.
+        samples: Whole samples of each domain.
+        experiment: Gives what all runs share.
+        shardset: The data.
+
+    Raises:
+        UserError: `run` in the experiment is wrong.
+    """
+    total = sum(samples.values())
+    length = shardset.sequence_length
+    root = Path(experiment.shardset)
+    eval_batch = evaluation_batch_size(experiment)
+    points = experiment.evaluation.points
+    values = {
+        "model": _DEFAULT_MODEL,
+        **experiment.run,
+        "metadata": {"sweep": experiment.name, "run": label, "seed": seed},
+        "max_seq_len": length,
+        "seed": seed,
+        "tokenizer": {"name": str(root / shardset.tokenizer.path)},
+        "train_loader": {
+            "name": "text",
+            "dataset": {
+                "streams": {
+                    domain: {
+                        "local": str(root / domain),
+                        "split": TRAIN,
+                        "proportion": count / total,
+                    }
+                    for domain, count in samples.items()
+                },
+                "shuffle": True,
+                "shuffle_algo": PAIRED,
+                "shuffle_seed": seed if experiment.order_seed is None else experiment.order_seed,
+                "epoch_size": total,
+                "max_seq_len": length,
+            },
+            "drop_last": False,
+        },
+        "eval_loader": [_eval_loader(root, domain, length) for domain in shardset.domain_names],
+        "max_duration": f"{total * length}tok",
+        "eval_interval": "1dur" if points == 1 else f"{-(-total * length // points)}tok",
+        "eval_subset_num_batches": evaluation_batches(experiment, length, eval_batch),
+        "device_eval_batch_size": eval_batch,
+    }
+    return validate(values, RunConfig, f"experiment {experiment.name!r}: run")
+
+
+def _eval_loader(root: Path, domain: str, length: int) -> dict[str, Any]:
+    stream = {"local": str(root / domain), "split": VALIDATION}
+    return {
+        "name": "text",
+        "label": domain,
+        "dataset": {"streams": {domain: stream}, "shuffle": False, "max_seq_len": length},
+    }
+
+
+def evaluation_batches(experiment: Experiment, length: int, batch: int) -> int:
+    """Count the batches of `batch` samples of `length` tokens that evaluate one domain."""
+    return max(1, round(experiment.evaluation.tokens_per_domain / (length * batch)))
+
+
+def evaluation_batch_size(experiment: Experiment) -> int:
+    """Return the samples in an evaluation batch of an experiment's runs."""
+    return int(experiment.run.get("device_eval_batch_size", 16))

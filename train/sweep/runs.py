@@ -1,0 +1,101 @@
+"""The runs that an experiment consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mixscale.contracts.experiment import DdoDesign, Experiment
+from mixscale.contracts.shardset import ShardSet, read_shardset
+from mixscale.train.config import RunConfig
+from mixscale.train.run.run_id import run_id
+from mixscale.train.sweep.checks import check_names, check_supply, check_validation
+from mixscale.train.sweep.design import Point, design_points
+from mixscale.train.sweep.run_config import proxy_run_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One run of a sweep, ready to be trained."""
+
+    name: str
+    point: Point
+    seed: int
+    samples: Mapping[str, int]
+    """Whole samples of each domain."""
+    config: RunConfig
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the run."""
+        return sum(self.samples.values()) * self.config.max_seq_len
+
+    @property
+    def evaluation_tokens(self) -> int:
+        """Of all validation domains, once."""
+        batch = self.config.device_eval_batch_size * self.config.max_seq_len
+        return self.config.eval_subset_num_batches * batch * len(self.config.eval_loader)
+
+    @property
+    def cost(self) -> float:
+        """The run's time against other runs', in tokens of training."""
+        # A forward pass is a third of the work (Kaplan et al., arXiv 2001.08361, sec. 2.1).
+        return self.tokens + self.evaluation_tokens / 3
+
+    @property
+    def purpose(self) -> dict[str, Any]:
+        """Fields of the run record that state what the run is for."""
+        return {
+            "sweep": self.config.metadata["sweep"],
+            "role": self.point.role,
+            "domain": self.point.domain,
+            "factor": self.point.factor,
+            "mixture": self.point.mixture,
+            "scale_tokens": self.point.scale_tokens,
+        }
+
+
+def runs_by_id(experiment: Experiment) -> dict[str, PlannedRun]:
+    """List an experiment's runs by their run id, which depends on config and data.
+
+    Raises:
+        UserError: As for `plan_runs`.
+    """
+    shardset = read_shardset(experiment.shardset)
+    runs = plan_runs(experiment, shardset)
+    return {run_id(run.config, shardset.content_sha256, run.name): run for run in runs}
+
+
+def plan_runs(experiment: Experiment, shardset: ShardSet) -> list[PlannedRun]:
+    """List the runs of an experiment.
+
+    Raises:
+        UserError: The shard set has too few tokens, or a name does not exist.
+    """
+    check_names(experiment, shardset)
+    check_validation(experiment, shardset)
+    points = list(design_points(experiment, shardset))
+    for point in points:
+        check_supply(point, experiment, shardset)
+    wanted = [(seed, point) for seed in experiment.seeds for point in points]
+    if isinstance(experiment.design, DdoDesign):
+        cheap = [point for point in points if point.scale_tokens == experiment.design.scales[0]]
+        wanted += [(seed, point) for seed in experiment.design.noise_seeds for point in cheap]
+    return [_planned(point, seed, experiment, shardset) for seed, point in wanted]
+
+
+def _planned(point: Point, seed: int, experiment: Experiment, shardset: ShardSet) -> PlannedRun:
+    length = shardset.sequence_length
+    samples = {
+        domain: max(round(point.tokens.get(domain, 0.0) / length), 0)
+        for domain in shardset.domain_names
+    }
+    config = proxy_run_config(point.label, seed, samples, experiment, shardset)
+    return PlannedRun(
+        name=f"{experiment.name}-{point.label}-s{seed}",
+        point=point,
+        seed=seed,
+        samples=samples,
+        config=config,
+    )
