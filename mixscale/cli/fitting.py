@@ -20,6 +20,7 @@ from mixscale.cli.output import print_json, print_table
 @click.option("--seed", type=click.IntRange(min=0), help="Of the resamples.")
 @click.option("--mixtures", type=FILE, help="Table of mixtures, instead of EXPERIMENT.")
 @click.option("--losses", type=FILE, help="Table of losses that goes with --mixtures.")
+@click.option("--table", type=FILE, help="One table with both, instead of --mixtures and --losses.")
 @click.option(
     "--domains", multiple=True, metavar="PATTERN", help="Columns with shares, if no name tells."
 )
@@ -52,13 +53,14 @@ def fit(
     seed: int | None,
     mixtures: Path | None,
     losses: Path | None,
+    table: Path | None,
     predict: Path | None,
     out: Path | None,
     settings: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Fit a mixing law to the runs of EXPERIMENT, or to two tables.
+    """Fit a mixing law to the runs of EXPERIMENT, or to tables.
 
     Options from --domains to --current ask about tables; for an experiment, experiment.yaml says
     it. A MIXTURE is uniform, natural (by --available) or D=SHARE,D=SHARE. D is a training domain, V
@@ -69,12 +71,17 @@ def fit(
     Examples:
       mixscale fit experiment.yaml
       mixscale fit --mixtures mixtures.csv --losses losses.csv --law loglinear
+      mixscale fit --table runs.csv --domains 'share_*' --results '*_loss'
       mixscale fit --mixtures m.csv --losses l.csv --tokens 1B --targets 100B,1T \\
           --objective perplexity --floor 0.01 --floor c4=0.05 --fix wiki=0.1 \\
           --max-epochs 4 --available wiki=4B --available c4=200B --predict candidates.csv
     """
     from mixscale.contracts.fit_record import read_fit
 
+    if table is not None:
+        if mixtures is not None or losses is not None:
+            raise click.UsageError("give --table, or both --mixtures and --losses")
+        mixtures = losses = table
     asked = {name: value for name, value in options.items() if value not in (None, ())}
     if experiment is not None:
         _only_for_tables(mixtures, losses, predict, out, settings, asked)
@@ -82,7 +89,7 @@ def fit(
 
         folder = fit_experiment(experiment, law=law, bootstrap=bootstrap, seed=seed)
     elif mixtures is None or losses is None:
-        raise click.UsageError("give EXPERIMENT, or both --mixtures and --losses")
+        raise click.UsageError("give EXPERIMENT, or --table, or both --mixtures and --losses")
     else:
         from mixscale.fit.fit_tables import fit_tables
         from mixscale.fit.inputs.options import Options
@@ -119,13 +126,13 @@ def _only_for_tables(
     asked: dict[str, Any],
 ) -> None:
     if mixtures is not None or losses is not None:
-        raise click.UsageError("give EXPERIMENT, or both --mixtures and --losses")
+        raise click.UsageError("give EXPERIMENT, or --table, or both --mixtures and --losses")
     files = {"predict": predict, "out": out, "settings": settings}
     given = [name for name, value in files.items() if value is not None] + list(asked)
     if given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise click.UsageError(
-            f"{names}: only with --mixtures; experiment.yaml says it for EXPERIMENT"
+            f"{names}: only with --mixtures or --table; experiment.yaml says it for EXPERIMENT"
         )
 
 

@@ -214,3 +214,29 @@ def test_noise_alone_leaves_the_run_as_it_is(tmp_path: Path) -> None:
     text = run.read_text()
     for line in RUN.splitlines():
         assert line in text
+
+
+def test_one_table_with_both(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    """Columns that no prefix marks are told apart by patterns."""
+    columns = []
+    for path, form in zip(tables, ("mix/{}", "{}"), strict=True):
+        with path.open(newline="") as stream:
+            head, *rows = csv.reader(stream)
+        columns.append((["run", *(form.format(name) for name in DOMAINS)], rows))
+        assert head[3:] == list(DOMAINS)
+    both = tmp_path / "runs.csv"
+    with both.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*columns[0][0], *DOMAINS])
+        for left, right in zip(columns[0][1], columns[1][1], strict=True):
+            writer.writerow([left[0], *left[3:], *right[3:]])
+    asked = ["--domains", "mix/*", *(part for name in DOMAINS for part in ("--results", name))]
+    record = answer("--table", both, *asked, "--law", "joint", "--bootstrap", "0")
+    apart = answer(*given(tables, "--bootstrap", "0", "--seed", "1"))
+    assert record["validation"] == list(DOMAINS)
+    assert record["reading"]["key"] == "run"
+    for one, other in zip(record["mixtures"], apart["mixtures"], strict=True):
+        shares = [one["proportions"][f"mix/{name}"] for name in DOMAINS]
+        assert shares == pytest.approx([other["proportions"][name] for name in DOMAINS], abs=1e-5)
+    result = run_command("fit", "--table", both, "--losses", both)
+    assert isinstance(result.exception, click.UsageError)
