@@ -16,7 +16,7 @@ import pytest
 from tests.shards.small_shardsets import make_runs, make_shardset
 
 ROOT = Path(__file__).parents[2]
-RECIPE = ROOT / "docs" / "_extending_shards.md"
+RECIPE = ROOT / "docs" / "extending.md"
 
 
 def install_recipe(folder: Path) -> None:

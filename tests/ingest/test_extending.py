@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGE = REPOSITORY / "docs" / "_extending_ingest.md"
+PAGE = REPOSITORY / "docs" / "extending.md"
 BUILD = """
 import sys
 from mixscale.contracts.errors import UserError

@@ -15,7 +15,7 @@ from mixscale.shards.sql.prompt import SqlCompleter
 from mixscale.shards.sql.view import View
 from mixscale.shards.sql.views import VIEWS
 
-RECIPE = Path(__file__).parents[3] / "docs" / "_extending_shards.md"
+RECIPE = Path(__file__).parents[3] / "docs" / "extending.md"
 
 
 def test_the_recipe_for_a_view(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
