@@ -355,7 +355,7 @@ def advice_outcomes(spread: float, noise: float, count: int, measured: bool = Fa
     The noise is known, or measured from what a law leaves over of the runs of the one seed.
 
     The rules: the optimum itself; the optimum if it gains in 95 % of redrawn experiments, each
-    judged by another one, else the uniform mixture; the mean of the redrawn optima; the step that
+    checked on another one, else the uniform mixture; the mean of the redrawn optima; the step that
     `mixscale.fit.recommend` takes, whatever its advice; what it recommends.
     """
     gains: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""What a mixture can be judged by: name, unit and direction of each metric.
+"""What a mixture can be measured by: name, unit and direction of each metric.
 
 A metric is added here or, from another package, by an entry point of the group `mixscale.metrics`
 that names a `Metric`. `experiment.yaml`, the command line, fits, reports and SQL know it from then.
@@ -49,7 +49,7 @@ class FromLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A number that a model is judged by, on each validation domain or task."""
+    """A number that a model is measured by, on each validation domain or task."""
 
     name: str
     """Lower-case letters, digits and underscores: the key in files, the column in SQL."""

@@ -29,7 +29,7 @@ class Question:
     objective: ObjectiveFunction
     constraints: Constraints
     budgets: tuple[int, ...]
-    """Token budgets to carry the mixture to."""
+    """Token budgets to project the mixture to."""
     available: Mapping[str, int] = field(default_factory=dict)
     current: Floats | None = None
     """(domains,) the mixture in use now."""

@@ -1,4 +1,4 @@
-"""The number a mixture is judged by."""
+"""The number by which mixtures are compared."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class TableSettings(Config):
     objective: Objective = Objective()
     constraints: Constraints = Constraints()
     targets: tuple[PositiveTokens, ...] = ()
-    """Token budgets to carry the mixture to."""
+    """Token budgets to project the mixture to."""
     current: BaseMixture = "uniform"
     """The mixture in use, which gains are over."""
     available_tokens: dict[str, PositiveTokens] = Field(default_factory=dict)

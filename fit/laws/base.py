@@ -94,7 +94,7 @@ class Law:
     """A way to fit.
 
     Only `name`, `fit`, `spans_scales` and `summary` are needed; the rest makes a law faster to
-    judge, or of use to other laws.
+    compare, or of use to other laws.
     """
 
     name: str

@@ -83,8 +83,8 @@ def plot_responses(record: FitRecord) -> Figure | None:
         for k, scale in enumerate(scales):
             label = f"{format_tokens(scale.scale_tokens)} tokens" if scale.scale_tokens else "runs"
             _draw_response(axes, label, scale.responses[name], k)
-        silent = not scales[-1].responses[name].responds
-        axes.set_title(f"{name}, no response" if silent else name, fontsize=10)
+        flat = not scales[-1].responses[name].responds
+        axes.set_title(f"{name}, no response" if flat else name, fontsize=10)
         axes.set_xscale("log")
         measured = {round(p.x, 2) for s in scales for p in s.responses[name].points}
         ticks = _apart(sorted(measured), 1.2)

@@ -1,1 +1,1 @@
-"""The optimum of the measured scales carried to other token budgets."""
+"""The optimum of the measured scales projected to other token budgets."""

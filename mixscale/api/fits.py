@@ -236,7 +236,7 @@ def fit_tables(
         law: Name of a law, or `auto` for the one that predicts left-out runs best.
         objective: `loss` or `perplexity`, or as in experiment.yaml `{"metric": …, "weights": …}`.
         constraints: As in experiment.yaml: `{"floor": 0.02, "max_epochs": 4}`.
-        targets: Token budgets to carry the mixture to.
+        targets: Token budgets to project the mixture to.
         run_tokens: Tokens of every run, where the tables do not tell.
         available_tokens: Training tokens that exist of each domain.
         current: The mixture in use: `uniform`, `natural` (by `available_tokens`), or shares.

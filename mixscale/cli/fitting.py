@@ -149,7 +149,7 @@ def _only_for_tables(
     type=click.Choice(["recommended", "optimum"]),
     default="recommended",
     show_default=True,
-    help="The mixture that the evidence bears, or the law's optimum whatever the noise.",
+    help="The mixture that the evidence supports, or the law's optimum whatever the noise.",
 )
 @json_option
 def apply(

@@ -58,7 +58,7 @@ def cli() -> None:
     Raw text becomes a shard set:      mixscale build corpus.yaml --out shardset
     Anyone can ask about it in SQL:    mixscale sql shardset "SELECT * FROM domains"
     Proxy runs measure each domain:    mixscale sweep experiment.yaml
-    A law carries the best mixture
+    A law projects the best mixture
     to the token budget of your run:   mixscale fit experiment.yaml
                                        mixscale apply shardset/fits/FIT --tokens 300B run.yaml
 

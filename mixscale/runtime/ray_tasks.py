@@ -71,7 +71,7 @@ class TaskPool:
 
         self._requirements, self._work, self._workers = requirements, work, workers
         self._share = ("GPU", gpus) if gpus else ("CPU", 1.0)
-        # Ray's own retries would be silent, and without end for a task that eats all memory.
+        # Ray's own retries would go unnoticed, and without end for a task that eats all memory.
         self._remote = ray.remote(
             num_cpus=1, num_gpus=gpus, max_retries=0, scheduling_strategy="SPREAD"
         )(_run_task)

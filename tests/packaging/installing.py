@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("contracts", "ingest", "shards", "train", "fit")
+FOLDERS = ("contracts", "ingest", "shards", "train", "fit")
 """Folders at the top of the repository that are installed below `mixscale`."""
 
 
@@ -26,7 +26,7 @@ def copy_of_checkout(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
-    for name in ("mixscale", *ROOMS):
+    for name in ("mixscale", *FOLDERS):
         shutil.copytree(ROOT / name, folder / name, ignore=_left_out)
     return folder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.installing import (
-    ROOMS,
+    FOLDERS,
     ROOT,
     Installed,
     add_script,
@@ -67,8 +67,8 @@ device_eval_batch_size: 8
 def files_of_the_tree() -> set[str]:
     """Every file of the repository that belongs into a wheel, by its name there."""
     own = {path.relative_to(ROOT) for path in _files(ROOT / "mixscale")}
-    rooms = {path.relative_to(ROOT) for room in ROOMS for path in _files(ROOT / room)}
-    return {str(path) for path in own} | {f"mixscale/{path}" for path in rooms}
+    mapped = {path.relative_to(ROOT) for folder in FOLDERS for path in _files(ROOT / folder)}
+    return {str(path) for path in own} | {f"mixscale/{path}" for path in mapped}
 
 
 def _files(folder: Path) -> list[Path]:

@@ -18,11 +18,11 @@ from mixscale.fit.uncertainty.residuals import comparison_noise
 DOMAINS = ("a", "b", "c", "d")
 
 
-def swarm(seeds: tuple[int, ...], luck: float, noise: float, generator: int) -> Runs:
-    """Runs of a design with an effect for each run, luck shared by a seed, and noise."""
+def swarm(seeds: tuple[int, ...], offset: float, noise: float, generator: int) -> Runs:
+    """Runs of a design with an effect for each run, offset shared by a seed, and noise."""
     rng = np.random.default_rng(generator)
     labels = [f"run{number}" for number in range(9)]
-    shared = {seed: rng.normal(0, luck) for seed in seeds}
+    shared = {seed: rng.normal(0, offset) for seed in seeds}
     effects = rng.normal(0, 0.2, len(labels))
     rows = [(seed, number) for seed in seeds for number in range(len(labels))]
     losses = np.array([4 + effects[n] + shared[s] + rng.normal(0, noise, 2) for s, n in rows])
@@ -39,10 +39,10 @@ def swarm(seeds: tuple[int, ...], luck: float, noise: float, generator: int) -> 
     )
 
 
-@pytest.mark.parametrize("luck", [0.0, 0.05, 1.0])
-def test_the_luck_of_a_seed_is_no_noise_between_its_runs(luck: float) -> None:
+@pytest.mark.parametrize("offset", [0.0, 0.05, 1.0])
+def test_the_offset_of_a_seed_is_no_noise_between_its_runs(offset: float) -> None:
     aim = objective_function(Objective(), ("x", "y"), None)
-    found = [estimate_noise(swarm((1, 2), luck, 0.01, g), aim) for g in range(40)]
+    found = [estimate_noise(swarm((1, 2), offset, 0.01, g), aim) for g in range(40)]
     assert {noise.source for noise in found} == {"seeds"}
     measured = np.mean([noise.losses for noise in found if noise.losses is not None])
     # 40 estimates with 8 degrees of freedom each: 4 standard errors of their mean are 13 %. Each is
@@ -56,19 +56,19 @@ def test_one_seed_tells_nothing() -> None:
 
 
 def one_seed(scales: tuple[float, ...], noises: tuple[float, ...], generator: int) -> Runs:
-    """A design of one seed at some scales, with the luck that all runs of a scale share."""
+    """A design of one seed at some scales, with the offset that all runs of a scale share."""
     rng = np.random.default_rng(generator)
     parts = [ddo_design(7, 1, scale) for scale in scales]
     tokens = np.concatenate([part.tokens for part in parts])
     worth = np.array([[3.0, 1, 0.5, 1, 2, 1, 0.3], [1, 2, 2, 0.5, 1, 1, 2]])
     losses = 2 + 1.5 * ((tokens / 1e6) ** 0.8 @ worth.T) ** -0.25
     deviation = np.repeat(noises, [len(part) for part in parts])[:, None]
-    luck = np.repeat(rng.normal(0, 0.2, len(scales)), [len(part) for part in parts])[:, None]
+    offset = np.repeat(rng.normal(0, 0.2, len(scales)), [len(part) for part in parts])[:, None]
     return Runs(
         domains=parts[0].domains,
         validation=("x", "y"),
         tokens=tokens,
-        losses=losses + luck + deviation * rng.normal(size=losses.shape),
+        losses=losses + offset + deviation * rng.normal(size=losses.shape),
         errors=np.full(losses.shape, 0.001),
         scale=np.concatenate([part.scale for part in parts]),
         changed=tuple(name for part in parts for name in part.changed),

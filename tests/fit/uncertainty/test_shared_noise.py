@@ -1,4 +1,4 @@
-"""Intervals when a lucky run is lucky on all validation domains."""
+"""Intervals when the noise of a run is common to all its validation domains."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mixscale.fit.mixing_law import choose
 
 DOMAINS = ("a", "b", "c")
 VALIDATION = ("v", "w", "x", "y")
-RUNS, LUCK = 40, 0.05
+RUNS, SHARED = 40, 0.05
 
 
 def experiment(rng: np.random.Generator) -> Runs:
-    """Losses linear in the shares, with the same luck for all losses of a run."""
+    """Losses linear in the shares, with the same noise for all losses of a run."""
     shares = np.random.default_rng(1).dirichlet(np.ones(len(DOMAINS)), RUNS)
     slopes = np.array([[3.0, 3.2, 3.4, 3.6], [3.5, 3.1, 3.3, 3.0], [3.9, 3.5, 3.0, 3.2]])
-    luck = LUCK * rng.normal(size=(RUNS, 1)) + 0.001 * rng.normal(size=(RUNS, len(VALIDATION)))
+    noise = SHARED * rng.normal(size=(RUNS, 1)) + 0.001 * rng.normal(size=(RUNS, len(VALIDATION)))
     return Runs(
         domains=DOMAINS,
         validation=VALIDATION,
         tokens=shares * 1e6,
-        losses=shares @ slopes + luck,
+        losses=shares @ slopes + noise,
         errors=None,
         scale=np.full(RUNS, 1e6),
         changed=(MIXTURE,) * RUNS,
@@ -39,5 +39,5 @@ def test_draws_scatter_as_much_as_repeated_experiments() -> None:
     draws = fits[0].draws(rng, 100)
     assert draws is not None
     drawn = np.std(draws.predict_objective(Points(tokens=corner)))
-    # Drawn for each of the four losses alone the luck would halve in their mean.
+    # Drawn for each of the four losses alone the noise would halve in their mean.
     assert 0.7 < drawn / between < 1.4

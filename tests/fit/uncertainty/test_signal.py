@@ -24,12 +24,12 @@ def known(deviation: float) -> Noise:
 
 
 def design(slopes: tuple[float, ...], seeds: int, noise: float, generator: int = 0) -> Runs:
-    """Losses that fall with the log of each domain's tokens, with the luck of each seed."""
+    """Losses that fall with the log of each domain's tokens, with the offset of each seed."""
     rng = np.random.default_rng(generator)
     runs = ddo_design(len(slopes), seeds)
     runs = replace(runs, seeds=tuple(k % seeds for k in range(len(runs))))
-    luck = rng.normal(0, 0.5, seeds)[list(runs.seeds)]
-    clean = 3 - np.log(runs.tokens / TOTAL) @ np.array(slopes) + luck
+    offset = rng.normal(0, 0.5, seeds)[list(runs.seeds)]
+    clean = 3 - np.log(runs.tokens / TOTAL) @ np.array(slopes) + offset
     return with_losses(runs, (clean + noise * rng.normal(size=len(runs)))[:, None])
 
 
