@@ -31,7 +31,7 @@ class Mixture(Config):
     """The best allowed mixture at one token budget."""
 
     kind: Literal["measured", "projected"]
-    """`measured`: the optimum of a law fitted to runs of this budget; `projected`: derived from those."""
+    """`measured`: the optimum of a law fitted to runs of this budget; `projected`: of others."""
     token_budget: Count | None
     """Tokens; null for tables that do not say how many tokens the runs saw."""
     proportions: dict[str, float]

@@ -1,4 +1,4 @@
-"""A mixing law bound to the runs it is fitted to and to what it is judged by."""
+"""A mixing law bound to the runs it is fitted to and to the objective it is compared by."""
 
 from __future__ import annotations
 
