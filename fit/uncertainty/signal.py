@@ -42,16 +42,16 @@ def signal(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Signal | N
 
     def squares(rows: Floats) -> tuple[float, float]:
         """Sums over rows: what was measured less the noise's share, and that share."""
-        noise = variance * float(((rows @ effects) ** 2).sum())
-        return max(float(((rows @ effects @ values) ** 2).sum()) - noise, 0.0), noise
+        of_noise = variance * float(((rows @ effects) ** 2).sum())
+        return max(float(((rows @ effects @ values) ** 2).sum()) - of_noise, 0.0), of_noise
 
     # The mean square of a difference is twice that of what is differed from the mean.
-    between, noise = (2 * part / degrees for part in squares(apart))
+    between, of_noise = (2 * part / degrees for part in squares(apart))
     change = squares(changes)[0] / len(changes) if around_base else None
     return Signal(
         change=None if change is None else float(np.sqrt(change)),
         between=float(np.sqrt(between)),
-        noise=float(np.sqrt(noise)),
+        noise=float(np.sqrt(of_noise)),
         runs_each=len(runs) / len(labels),
     )
 
