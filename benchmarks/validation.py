@@ -3,11 +3,11 @@
     python -m benchmarks.validation [--laws joint,bimix] [--splits 10] [--write docs/validation.md]
 
 Every number comes from the published tables in `../shared/data/mixtures`. Each table's runs are
-split at random into a part that is fitted and a part that is judged, several times. The baselines
+split at random into a part that is fitted and a held-out part, several times. The baselines
 are plain fits of the same parts: least squares in the shares, an exponential of the shares, trees
-of LightGBM. A choice is the judged mixture that a fit predicts to be the best, its regret what it
-lost against the best one measured. Advice is what a fit decides for that choice against the judged
-mixture nearest to uniform, and it is right when the measured gain has the sign it states.
+of LightGBM. A choice is the held-out mixture that a fit predicts to be the best, its regret what it
+lost against the best one measured. Advice is what a fit decides for that choice against the
+held-out mixture nearest to uniform, and it is right when the measured gain has the sign it states.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ START, END = "<!-- validation: start -->", "<!-- validation: end -->"
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Runs to fit and runs to judge by, of one scale."""
+    """Runs to fit and runs held out, of one scale."""
 
     fitted: Runs
-    judged: Runs
+    held_out: Runs
     objective: ObjectiveFunction
 
     @property
     def truth(self) -> Floats:
-        """(judged,) measured objective."""
-        return self.objective.value(self.judged.losses)
+        """(held_out,) measured objective."""
+        return self.objective.value(self.held_out.losses)
 
 
 @dataclass(kw_only=True)
@@ -79,25 +79,25 @@ def splits(runs: Runs, count: int, fitted: int | None = None) -> list[Part]:
         order = np.random.default_rng([seed, 5]).permutation(len(runs))
         edge = round(FITTED * len(runs)) if fitted is None else fitted
         first, rest = np.sort(order[:edge]), np.sort(order[edge:])
-        parts.append(Part(fitted=runs.where(first), judged=runs.where(rest), objective=objective))
+        parts.append(Part(fitted=runs.where(first), held_out=runs.where(rest), objective=objective))
     return parts
 
 
-def judge_baseline(name: str, part: Part, found: Found) -> None:
-    """Predict the judged runs by a plain fit of the objective."""
+def score_baseline(name: str, part: Part, found: Found) -> None:
+    """Predict the held-out runs by a plain fit of the objective."""
     x, y = part.fitted.points.shares, part.objective.value(part.fitted.losses)
-    predicted = _baseline(name, x, y)(part.judged.points.shares)
+    predicted = _baseline(name, x, y)(part.held_out.points.shares)
     _score(predicted, part, found)
 
 
-def judge_law(name: str, part: Part, found: Found) -> None:
-    """Predict the judged runs by a law, with intervals and advice."""
+def score_law(name: str, part: Part, found: Found) -> None:
+    """Predict the held-out runs by a law, with intervals and advice."""
     runs, objective = part.fitted, part.objective
     noise = comparison_noise(runs, objective, reference_law())
     if name == "auto":
         name, _ = choose_law(runs, objective, noise)
     law = law_named(name).fit(runs, objective, noise)
-    points, truth = part.judged.points, part.truth
+    points, truth = part.held_out.points, part.truth
     _score(law.predict_objective(points), part, found)
     draws = law.draws(np.random.default_rng(0), DRAWS)
     if draws is None:
@@ -115,10 +115,10 @@ def judge_law(name: str, part: Part, found: Found) -> None:
 
 
 def _advice(name: str, law, draws, drawn: Floats, part: Part, found: Found) -> None:
-    """Decide between the best judged mixture and the one in use, and see who was right."""
-    shares, truth = part.judged.points.shares, part.truth
+    """Decide between the best held-out mixture and the one in use, and see who was right."""
+    shares, truth = part.held_out.points.shares, part.truth
     current = int(np.argmin(((shares - 1 / shares.shape[1]) ** 2).sum(1)))
-    chosen = int(np.argmin(law.predict_objective(part.judged.points)))
+    chosen = int(np.argmin(law.predict_objective(part.held_out.points)))
     if chosen == current:
         return
     run = part.fitted.planned(float(part.fitted.scale.max()))
@@ -194,9 +194,9 @@ def report(laws: Sequence[str], count: int) -> str:
             try:
                 for part in parts:
                     if method in BASELINES:
-                        judge_baseline(method, part, found)
+                        score_baseline(method, part, found)
                     else:
-                        judge_law(method, part, found)
+                        score_law(method, part, found)
             except UserError as error:
                 print(f"{table}, {method}: {error}", flush=True)
                 continue
