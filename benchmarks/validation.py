@@ -30,6 +30,7 @@ from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.inputs.objective import ObjectiveFunction, objective_function
 from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.base import Draws, FittedLaw
 from mixscale.fit.laws.registry import LAWS, law_named, reference_law
 from mixscale.fit.laws.selection import choose_law
 from mixscale.fit.recommend import advise
@@ -78,7 +79,7 @@ def splits(runs: Runs, count: int, fitted: int | None = None) -> list[Part]:
     for seed in range(count):
         order = np.random.default_rng([seed, 5]).permutation(len(runs))
         edge = round(FITTED * len(runs)) if fitted is None else fitted
-        first, rest = np.sort(order[:edge]), np.sort(order[edge:])
+        first, rest = sorted(order[:edge].tolist()), sorted(order[edge:].tolist())
         parts.append(Part(fitted=runs.where(first), held_out=runs.where(rest), objective=objective))
     return parts
 
@@ -114,7 +115,9 @@ def score_law(name: str, part: Part, found: Found) -> None:
     _advice(name, law, draws, drawn, part, found)
 
 
-def _advice(name: str, law, draws, drawn: Floats, part: Part, found: Found) -> None:
+def _advice(
+    name: str, law: FittedLaw, draws: Draws, drawn: Floats, part: Part, found: Found
+) -> None:
     """Decide between the best held-out mixture and the one in use, and see who was right."""
     shares, truth = part.held_out.points.shares, part.truth
     current = int(np.argmin(((shares - 1 / shares.shape[1]) ** 2).sum(1)))

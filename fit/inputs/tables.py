@@ -12,7 +12,7 @@ import numpy as np
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import ReadResult, TableReading
 from mixscale.fit.arrays import Bools, Floats
-from mixscale.fit.inputs.columns import Choice, Table, keys_of, roles_of, unfinished_rows
+from mixscale.fit.inputs.columns import Choice, Result, Table, keys_of, roles_of, unfinished_rows
 from mixscale.fit.inputs.mixture_table import Mixtures
 from mixscale.fit.inputs.result_table import in_nats, results_of
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
@@ -125,7 +125,7 @@ def join(
             for result in results
         },
         roles=mixtures.roles,
-        ignored=mixtures.ignored | ignored,
+        ignored=_unused(mixtures.ignored | ignored, mixtures, results),
         key=key,
         left_out=reasons,
         unmatched_rows=unmatched,
@@ -140,6 +140,14 @@ def _check_one_size(runs: Runs, mixtures: Mixtures, where: str) -> None:
             f"{where}: column {mixtures.roles['parameters']} holds models of several sizes "
             f"({sizes}); the laws see tokens alone, so give the runs of one size"
         )
+
+
+def _unused(
+    ignored: dict[str, str], mixtures: Mixtures, results: Sequence[Result]
+) -> dict[str, str]:
+    """Columns left aside by both tables: one table for both reads each column once."""
+    used = {result.column for result in results} | set(mixtures.roles.values())
+    return {column: why for column, why in ignored.items() if column not in used}
 
 
 def _pairs(

@@ -235,6 +235,7 @@ def test_one_table_with_both(tables: tuple[Path, Path], tmp_path: Path) -> None:
     apart = answer(*given(tables, "--bootstrap", "0", "--seed", "1"))
     assert record["validation"] == list(DOMAINS)
     assert record["reading"]["key"] == "run"
+    assert record["reading"]["ignored"] == {}
     for one, other in zip(record["mixtures"], apart["mixtures"], strict=True):
         shares = [one["proportions"][f"mix/{name}"] for name in DOMAINS]
         assert shares == pytest.approx([other["proportions"][name] for name in DOMAINS], abs=1e-5)
