@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from mixscale.contracts.shardset import (
 from mixscale.ingest.corpus import Corpus, domain_names, read_corpus
 from mixscale.ingest.decisions import Decisions
 from mixscale.ingest.dedup.decide import Policy, decide
+from mixscale.ingest.dedup.groups import Source
 from mixscale.ingest.grow.changes import find_changes
 from mixscale.ingest.grow.inputs import record_inputs
-from mixscale.ingest.grow.recover import lacks_tokens, recover_units
+from mixscale.ingest.grow.recover import recover_units
+from mixscale.ingest.readers.bundles import Bundle, bundle_units
 from mixscale.ingest.readers.cut_units import cut_units
 from mixscale.ingest.readers.find_files import find_files
 from mixscale.ingest.readers.registry import find_reader
@@ -37,10 +39,10 @@ from mixscale.ingest.runtime.workspace import Workspace
 from mixscale.ingest.select.classify import ReadSettings
 from mixscale.ingest.select.rules import make_routing, make_rules
 from mixscale.ingest.stages.count import Counts, Stream, count_rows, refuse_too_little_text
-from mixscale.ingest.stages.read import ReadTask, UnitSummary, read_unit
+from mixscale.ingest.stages.read import BundleSummary, ReadTask, read_bundle
 from mixscale.ingest.stages.refuse_malformed import refuse_malformed
-from mixscale.ingest.stages.unit_places import UnitPlaces, first_rows
-from mixscale.ingest.stages.write_documents import write_unit
+from mixscale.ingest.stages.unit_places import UnitPlaces
+from mixscale.ingest.stages.write_documents import write_bundle
 from mixscale.ingest.stages.write_shards import StreamTask, write_shards
 from mixscale.ingest.stages.write_task import make_write_tasks
 from mixscale.ingest.tokenize.choose_encoder import choose_encoder
@@ -51,8 +53,8 @@ from mixscale.ingest.unit_rows import ROWS
 from mixscale.shards.storage.checksums import write_checksums
 from mixscale.shards.storage.mds import MdsOptions, TokenFile
 
-UNIT_VERSION = 3
-"""Changes whenever the same input would give other unit results."""
+UNIT_VERSION = 4
+"""Changes whenever the same input would give other results of reading."""
 
 
 def build(
@@ -157,19 +159,23 @@ class _Job:
                 self.work, tasks, self.corpus.sequence_length, self.run, progress=self.progress
             )
         summaries = self._read(tasks)
-        if strict:
-            refuse_malformed(tasks, first_rows(tasks, summaries))
         self.work.begin_final(_digest([self._settings(), [task.stem.name for task in tasks]]))
+        places = UnitPlaces(path=self.work.final / "places.arrow")
+        places.write(tasks, summaries)
+        if strict:
+            refuse_malformed(tasks, places)
         decisions = self._decide(tasks, summaries)
-        summaries = self._read_again(tasks, summaries, decisions)
-        counts = count_rows([task.rows_path for task in tasks], decisions, len(self._domains))
+        counts = self._count(tasks, summaries, decisions)
+        if counts.lacking.any():
+            summaries = self._read_again(tasks, counts)
+            counts = self._count(tasks, summaries, decisions)
         refuse_too_little_text(self.corpus, counts)
         self.work.clear_output()
-        token_files = self._write_documents(tasks, summaries, decisions, counts)
+        token_files, hashes = self._write_documents(tasks, summaries, decisions, counts, places)
         streams = self._write_shards(token_files, counts, spec)
         record_inputs(self.work, tasks, summaries, counts.document_files(self._domains))
         shardset = self._summarize(tokenizer, spec, streams)
-        listed = write_checksums(self.work.out, shardset.streams)
+        listed = write_checksums(self.work.out, shardset.streams, hashes)
         shardset = shardset.model_copy(update={"files_sha256": listed}).sealed()
         write_shardset(self.work.out, shardset)
         _complete(self.work)
@@ -187,19 +193,18 @@ class _Job:
     ) -> list[ReadTask]:
         how = [UNIT_VERSION, str(ROWS), repr(settings), tokenizer.sha256, spec.name]
         tasks: list[ReadTask] = []
-        for unit in self.units:
-            reader = find_reader(unit.file.format).source
-            name = _digest([how, reader, asdict(unit.file), unit.start, unit.end])
+        for units in bundle_units(self.units):
+            name = _digest([how, [_unit_values(unit) for unit in units]])
             stem = self.work.units / name
-            tasks.append(ReadTask(unit=unit, settings=settings, encoder=spec, stem=stem))
+            tasks.append(ReadTask(units=units, settings=settings, encoder=spec, stem=stem))
         return tasks
 
-    def _read(self, tasks: Sequence[ReadTask]) -> list[UnitSummary]:
-        total = sum(_input_bytes(task.unit) for task in tasks)
+    def _read(self, tasks: Sequence[ReadTask]) -> list[BundleSummary]:
+        total = sum(_input_bytes(task.units) for task in tasks)
         with stage("reading", total, "bytes", progress=self.progress) as advance:
-            return self.run(read_unit, tasks, lambda task, _: advance(_input_bytes(task.unit)))
+            return self.run(read_bundle, tasks, lambda task, _: advance(_input_bytes(task.units)))
 
-    def _decide(self, tasks: Sequence[ReadTask], summaries: Sequence[UnitSummary]) -> Decisions:
+    def _decide(self, tasks: Sequence[ReadTask], summaries: Sequence[BundleSummary]) -> Decisions:
         duplicates, split = self.corpus.duplicates, self.corpus.split
         best_first = list(dict.fromkeys([*duplicates.priority, *self._domains]))
         policy = Policy(
@@ -209,36 +214,43 @@ class _Job:
             documents=split.validation_documents or 0,
             near=duplicates.near,
         )
+        sources = [
+            Source(
+                rows_path=task.rows_path,
+                rows=summary.rows,
+                signatures_path=None if duplicates.near is None else task.signatures_path,
+            )
+            for task, summary in zip(tasks, summaries, strict=True)
+        ]
         folder = self.work.final / "decisions"
-        folder.mkdir(exist_ok=True)
-        rows = [summary.rows for summary in summaries]
-        return decide(
+        return decide(sources, policy, folder, self.run, progress=self.progress)
+
+    def _count(
+        self, tasks: Sequence[ReadTask], summaries: Sequence[BundleSummary], decisions: Decisions
+    ) -> Counts:
+        return count_rows(
             [task.rows_path for task in tasks],
-            rows,
-            policy,
-            folder,
-            [task.signatures_path for task in tasks],
+            [summary.rows for summary in summaries],
+            decisions,
+            len(self._domains),
+            self.run,
         )
 
-    def _read_again(
-        self, tasks: Sequence[ReadTask], summaries: Sequence[UnitSummary], decisions: Decisions
-    ) -> Sequence[UnitSummary]:
-        """Read the units of which near duplicates come back whose tokens were not recovered."""
-        incomplete = [n for n, task in enumerate(tasks) if lacks_tokens(task, n, decisions)]
-        for number in incomplete:
+    def _read_again(self, tasks: Sequence[ReadTask], counts: Counts) -> list[BundleSummary]:
+        """Read the bundles of which near duplicates come back whose tokens were not recovered."""
+        for number in np.flatnonzero(counts.lacking).tolist():
             tasks[number].completion.unlink()
-        return self._read(tasks) if incomplete else summaries
+        return self._read(tasks)
 
     def _write_documents(
         self,
         tasks: Sequence[ReadTask],
-        summaries: Sequence[UnitSummary],
+        summaries: Sequence[BundleSummary],
         decisions: Decisions,
         counts: Counts,
-    ) -> dict[Stream, list[TokenFile]]:
-        """Write all documents, and find where the tokens of every stream lie."""
-        places = UnitPlaces(path=self.work.final / "places.json")
-        places.write([task.unit.file.name for task in tasks], first_rows(tasks, summaries))
+        places: UnitPlaces,
+    ) -> tuple[dict[Stream, list[TokenFile]], dict[str, str]]:
+        """Write all documents; finds the tokens of every stream, and the hashes of the files."""
         write_tasks, files = make_write_tasks(
             self.work,
             list(zip(tasks, summaries, strict=True)),
@@ -250,8 +262,10 @@ class _Job:
         )
         rows = counts.rows.sum(axis=1)
         with stage("documents", int(rows.sum()), "records", progress=self.progress) as advance:
-            self.run(write_unit, write_tasks, lambda task, _: advance(float(rows[task.number])))
-        return files
+            done = self.run(
+                write_bundle, write_tasks, lambda task, _: advance(float(rows[task.number]))
+            )
+        return files, {path: sha256 for hashes in done for path, sha256 in hashes.items()}
 
     def _write_shards(
         self, token_files: dict[Stream, list[TokenFile]], counts: Counts, spec: EncoderSpec
@@ -296,8 +310,13 @@ def _digest(value: Any) -> str:
     return xxhash.xxh3_128_hexdigest(repr(value).encode("utf-8"))
 
 
-def _input_bytes(unit: Unit) -> int:
-    return (unit.file.size if unit.end is None else unit.end) - unit.start
+def _unit_values(unit: Unit) -> tuple[Any, ...]:
+    """Give all that the results of reading a unit depend on."""
+    return find_reader(unit.file.format).source, *vars(unit.file).values(), unit.start, unit.end
+
+
+def _input_bytes(units: Bundle) -> int:
+    return sum((u.file.size if u.end is None else u.end) - u.start for u in units)
 
 
 def _version(package: str) -> str:

@@ -1,8 +1,7 @@
-"""What became of the rows of all units: arrays on disk."""
+"""What became of the rows of all bundles: arrays on disk, in files of some rows each."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,50 +9,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixscale.contracts.atomic import atomic_write
+
+_DTYPES: dict[str, Any] = {"status": np.uint8, "copy_of": np.int64, "validation": np.bool_}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """What became of all rows: arrays of (rows,), the units one after the other."""
+    """What became of all rows, the bundles one after the other; `first` and `last` are rows."""
 
     folder: Path
-    starts: NDArray[np.int64]
-    """(units + 1,) the first row of every unit, then the number of rows."""
+    group_rows: int
+    """Rows in each file but the last."""
 
-    @property
-    def rows(self) -> int:
-        """Rows of all units together."""
-        return int(self.starts[-1])
+    def status(self, first: int, last: int) -> NDArray[np.uint8]:
+        """Read (last - first,) numbers of `unit_rows.STATUS`."""
+        return self._read("status", first, last)
 
-    def status(self) -> NDArray[np.uint8]:
-        """(rows,) numbers of `unit_rows.STATUS`; a row without text has that of its unit."""
-        return self._map("status", np.uint8)
+    def copy_of(self, first: int, last: int) -> NDArray[np.int64]:
+        """Read the row with the same text, or nearly the same, that stays; or -1."""
+        return self._read("copy_of", first, last)
 
-    def copy_of(self) -> NDArray[np.int64]:
-        """The row with the same text, or nearly the same, that stays; or -1."""
-        return self._map("copy_of", np.int64)
+    def validation(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Read whether a kept row is held out."""
+        return self._read("validation", first, last)
 
-    def validation(self) -> NDArray[np.bool_]:
-        """Whether a kept row is held out."""
-        return self._map("validation", np.bool_)
+    def write(
+        self,
+        group: int,
+        status: NDArray[np.uint8],
+        copy_of: NDArray[np.int64],
+        validation: NDArray[np.bool_],
+    ) -> None:
+        """Keep what was decided about the rows of one file."""
+        columns = {"status": status, "copy_of": copy_of, "validation": validation}
+        for name, values in columns.items():
+            with atomic_write(self._path(name, group), "wb") as stream:
+                stream.write(np.ascontiguousarray(values, _DTYPES[name]).data)
 
-    def _map(self, name: str, dtype: Any) -> NDArray[Any]:
-        if self.rows == 0:
-            return np.empty(0, dtype)
-        return np.memmap(self.folder / name, dtype, mode="r+", shape=(self.rows,))
+    def _path(self, name: str, group: int) -> Path:
+        return self.folder / f"{group}.{name}"
 
-    def unit(self, number: int) -> slice:
-        """Return which rows are those of a unit."""
-        return slice(int(self.starts[number]), int(self.starts[number + 1]))
-
-    def flush(self) -> None:
-        """Write out what is mapped: other machines read it through a network file system."""
-        for name in ("status", "copy_of", "validation"):
-            with (self.folder / name).open("rb") as stream:
-                os.fsync(stream.fileno())
-
-    def reserve(self) -> None:
-        """Make the files at full size: a full disk kills a process that writes to a mapped one."""
-        for name, width in (("status", 1), ("copy_of", 8), ("validation", 1)):
-            with (self.folder / name).open("wb") as stream:
-                if self.rows:
-                    os.posix_fallocate(stream.fileno(), 0, self.rows * width)
+    def _read(self, name: str, first: int, last: int) -> NDArray[Any]:
+        dtype = np.dtype(_DTYPES[name])
+        found = [np.empty(0, dtype)]
+        for group in range(first // self.group_rows, -(-last // self.group_rows)):
+            start = max(first - group * self.group_rows, 0)
+            stop = min(last - group * self.group_rows, self.group_rows)
+            with self._path(name, group).open("rb") as stream:
+                stream.seek(start * dtype.itemsize)
+                found.append(np.fromfile(stream, dtype, stop - start))
+        return np.concatenate(found)

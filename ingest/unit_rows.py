@@ -1,4 +1,4 @@
-"""What is known about the records of one unit before all units are compared."""
+"""What is known about the records of one bundle before all bundles are compared."""
 
 from __future__ import annotations
 
@@ -90,12 +90,6 @@ def record_batch(rows: Sequence[Row], kept_tokens: NDArray[np.int64]) -> pa.Reco
 
 
 def read_rows(path: Path) -> pa.Table:
-    """Map the rows of a unit into memory."""
+    """Map the rows of a bundle into memory."""
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
-
-
-def read_columns(path: Path, *names: str) -> list[NDArray[Any]]:
-    """Map some columns of a unit's rows into memory, each (rows,)."""
-    table = read_rows(path)
-    return [table.column(name).to_numpy() for name in names]

@@ -1,32 +1,39 @@
-"""Which copy of a text stays, decided over all units together."""
+"""Which copy of a text stays, and which texts are held out, decided over all bundles together.
+
+All of it is lists of independent tasks, each of which holds `GROUP_ROWS` rows or about as many
+texts. What they leave for each other lies in files; nothing here grows with the rows.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal, TypeVar
 
 from mixscale.ingest.corpus import Near
 from mixscale.ingest.decisions import Decisions
-from mixscale.ingest.dedup.minhash import read_signatures
+from mixscale.ingest.dedup import groups as sizes
+from mixscale.ingest.dedup.chains import ChainTask, answer, ask
+from mixscale.ingest.dedup.exact import CompareTask, ExactStage, ScatterTask, compare, scatter
+from mixscale.ingest.dedup.finish import FinishTask, Holdout, find_lowest, finish, lowest_hashes
+from mixscale.ingest.dedup.groups import Group, Source, group_rows
 from mixscale.ingest.dedup.near_duplicates import (
-    Texts,
-    collect_candidates,
-    find_near_duplicates,
-    rank_of,
-    resolve_chains,
+    BandTask,
+    NearStage,
+    SignedTask,
+    collect,
+    match,
+    spread,
 )
-from mixscale.ingest.select.validation import choose_validation
-from mixscale.ingest.unit_rows import DUPLICATE, HAS_TEXT, KEPT, NEAR_DUPLICATE, read_columns
+from mixscale.ingest.dedup.signature_files import SignatureFiles
+from mixscale.ingest.runtime.progress import Advance, stage
+from mixscale.ingest.runtime.runner import Runner
 
 Scope = Literal["corpus", "domain", "none"]
-BUCKET_ROWS = 1 << 21
-"""Rows compared at once; bounds the memory, whatever the size of the corpus."""
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,110 +52,126 @@ class Policy:
 
 
 def decide(
-    unit_rows: Sequence[Path],
-    counts: Sequence[int],
+    sources: Sequence[Source],
     policy: Policy,
     folder: Path,
-    unit_signatures: Sequence[Path] = (),
+    run: Runner,
+    *,
+    progress: bool = False,
 ) -> Decisions:
     """Decide about all rows.
 
     Args:
-        unit_rows: The Arrow file of every unit, in order.
-        counts: How many rows each has.
+        sources: The results of reading every bundle, in order.
         policy: How copies and splits are chosen.
-        folder: An empty folder for the answer.
-        unit_signatures: The signatures of every unit, when the policy asks for them.
+        folder: For the answer; what an interrupted call has left there is used.
+        run: Runs the tasks.
+        progress: Whether to show how far it is.
     """
-    starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    decisions = Decisions(folder=folder, starts=starts)
-    decisions.reserve()
-    status, copy_of = decisions.status(), decisions.copy_of()
-    copy_of[:] = -1
-    for unit, path in enumerate(unit_rows):
-        (status[decisions.unit(unit)],) = read_columns(path, "status")
-    if policy.scope != "none":
-        buckets = max(1, -(-decisions.rows // BUCKET_ROWS))
-        for bucket in range(buckets):
-            _mark_duplicates(unit_rows, decisions, policy, bucket, buckets)
-    if policy.near is not None:
-        _mark_near_duplicates(unit_rows, unit_signatures, decisions, policy, policy.near)
-    choose_validation(unit_rows, decisions, policy.share, policy.documents)
-    decisions.flush()
+    size = sizes.GROUP_ROWS
+    decisions = Decisions(folder=folder, group_rows=size)
+    done = folder / "done"
+    if done.exists():
+        return decisions
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = group_rows(sources, size)
+    bands = policy.near.bands()[0] if policy.near else 0
+    # Two lists for copies, two for each band, one for the end; chains are short.
+    total = len(groups) * (1 + 2 * (policy.scope != "none") + (bands > 0) + 2 * bands)
+    with stage("copies", total, "tasks", progress=progress) as advance:
+        deciding = _Deciding(
+            groups=groups,
+            policy=policy,
+            decisions=decisions,
+            work=folder / "work",
+            run=run,
+            advance=advance,
+        )
+        deciding.all(sources)
+    done.touch()
+    shutil.rmtree(folder / "work", ignore_errors=True)
     return decisions
 
 
-def _mark_duplicates(
-    unit_rows: Sequence[Path], decisions: Decisions, policy: Policy, bucket: int, buckets: int
-) -> None:
-    """Mark the copies among the texts whose hash falls into one bucket."""
-    priority = np.asarray(policy.priority, np.int64)
-    found: list[tuple[NDArray[Any], ...]] = []
-    for unit, path in enumerate(unit_rows):
-        high, low, rank, unit_status = read_columns(path, "high", "low", "domain", "status")
-        chosen = np.isin(unit_status, HAS_TEXT)
-        if buckets > 1:
-            chosen &= high % np.uint64(buckets) == bucket
-        index = np.flatnonzero(chosen)
-        first = decisions.unit(unit).start
-        found.append((high[index], low[index], priority[rank[index]], index + first))
-    high, low, rank, index = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    some = _repeated(high)
-    high, low, rank, index = high[some], low[some], rank[some], index[some]
-    # The first of a group wins: the best domain, then the first in the order of the files.
-    order = np.lexsort([index, rank, low, high])
-    keys = [low, high] if policy.scope == "corpus" else [rank, low, high]
-    is_first = np.ones(len(order), np.bool_)
-    if len(order) > 1:
-        same = [key[order][1:] == key[order][:-1] for key in keys]
-        is_first[1:] = ~np.logical_and.reduce(same)
-    winners = index[order][is_first][np.cumsum(is_first) - 1]
-    losers = index[order][~is_first]
-    decisions.copy_of()[losers] = winners[~is_first]
-    decisions.status()[losers] = DUPLICATE
+@dataclass(frozen=True, kw_only=True)
+class _Deciding:
+    """One run through all lists of tasks."""
 
+    groups: Sequence[Group]
+    policy: Policy
+    decisions: Decisions
+    work: Path
+    """For what the tasks leave for each other."""
+    run: Runner
+    advance: Advance
 
-def _repeated(values: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """Find where the values are that occur more than once."""
-    order = np.argsort(values, kind="stable")
-    same = values[order][1:] == values[order][:-1]
-    repeated = np.zeros(len(values), np.bool_)
-    repeated[1:] |= same
-    repeated[:-1] |= same
-    return order[repeated]
+    def all(self, sources: Sequence[Source]) -> None:
+        exact = chains = None
+        if self.policy.scope != "none" and self.groups:
+            exact = self._exact()
+            if self.policy.near is not None:
+                chains = self._near(exact, sources, self.policy.near)
+        self._finish(exact, chains)
 
+    def _run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+        return self.run(function, tasks, lambda *_: self.advance(1))
 
-def _mark_near_duplicates(
-    unit_rows: Sequence[Path],
-    unit_signatures: Sequence[Path],
-    decisions: Decisions,
-    policy: Policy,
-    near: Near,
-) -> None:
-    """Mark the near duplicates among the texts that no exact copy has taken out."""
-    status, copy_of = decisions.status(), decisions.copy_of()
+    def _exact(self) -> ExactStage:
+        count = len(self.groups)
+        stage = ExactStage(
+            folder=self.work / "exact",
+            groups=count,
+            parts=count,
+            priority=self.policy.priority,
+            by_domain=self.policy.scope == "domain",
+            group_rows=self.decisions.group_rows,
+        )
+        self._run(scatter, [ScatterTask(stage=stage, group=group) for group in self.groups])
+        self._run(compare, [CompareTask(stage=stage, part=part) for part in range(count)])
+        return stage
 
-    def texts() -> Iterator[Texts]:
-        priority = np.asarray(policy.priority, np.int64)
-        for unit, (rows_path, path) in enumerate(zip(unit_rows, unit_signatures, strict=True)):
-            unit_status, ranks = read_columns(rows_path, "status", "domain")
-            here = decisions.unit(unit)
-            signed = np.flatnonzero(unit_status == KEPT)
-            chosen = status[here][signed] == KEPT
-            rows = signed[chosen] + here.start
-            domain = ranks.astype(np.int64)[signed[chosen]]
-            yield Texts(
-                rows=rows,
-                ranks=rank_of(priority[domain], rows),
-                scopes=domain + 1 if policy.scope == "domain" else np.zeros_like(domain),
-                signatures=read_signatures(path, near)[chosen],
+    def _near(
+        self, exact: ExactStage, sources: Sequence[Source], near: Near
+    ) -> dict[int, ChainTask]:
+        """Find near duplicates; returns the last round of chains, by group."""
+        folder = self.work / "near"
+        signatures = SignatureFiles(path=folder / "signatures.arrow")
+        signatures.write(sources)
+        stage = NearStage(folder=folder, exact=exact, near=near, signatures=signatures)
+        self._run(collect, [SignedTask(stage=stage, group=group) for group in self.groups])
+        for band in range(near.bands()[0]):
+            tasks = [
+                BandTask(stage=stage, number=number, band=band) for number in range(exact.groups)
+            ]
+            self._run(spread, tasks)
+            self._run(match, tasks)
+        chains = [ChainTask(stage=stage, group=group, round=0) for group in self.groups]
+        self.run(ask, chains, _nothing)
+        while sum(self.run(answer, chains, _nothing)):
+            chains = [replace(task, round=task.round + 1) for task in chains]
+            self.run(ask, chains, _nothing)
+        return {task.group.number: task for task in chains}
+
+    def _finish(self, exact: ExactStage | None, chains: dict[int, ChainTask] | None) -> None:
+        holdout = Holdout(share=self.policy.share, path=self.work / "lowest")
+        tasks = [
+            FinishTask(
+                group=group,
+                exact=exact,
+                chain=None if chains is None else chains[group.number],
+                holdout=holdout,
+                decisions=self.decisions,
+                documents=self.policy.documents,
             )
+            for group in self.groups
+        ]
+        if self.policy.share is None:
+            holdout.write(lowest_hashes(self._lowest(tasks), self.policy.documents))
+        self._run(finish, tasks)
 
-    count = int(np.count_nonzero(status == KEPT))
-    folder = decisions.folder / "near"
-    candidates = collect_candidates(folder, near, count, texts())
-    for losers, winners in find_near_duplicates(candidates):
-        status[losers] = NEAR_DUPLICATE
-        copy_of[losers] = winners
-    resolve_chains(copy_of)
-    shutil.rmtree(folder)
+    def _lowest(self, tasks: Sequence[FinishTask]) -> Sequence[Path]:
+        return self.run(find_lowest, tasks, _nothing)
+
+
+def _nothing(*_: object) -> None:
+    pass

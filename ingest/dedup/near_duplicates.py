@@ -1,215 +1,247 @@
-"""Near duplicates among the texts of all units."""
+"""Near duplicates: of the texts that share a band of their signatures, those alike go.
+
+Band after band, every group of rows leaves the texts that are still there for the parts of the
+space of band hashes; every part is compared by a task of its own, and leaves what it found for the
+groups. Texts with the same numbers in a band are in the same part, so the parts of a band do not
+depend on each other.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixscale.ingest.corpus import Near
-from mixscale.ingest.dedup.minhash import DTYPE, Signatures, have_words
+from mixscale.ingest.dedup.exact import LOSS, ExactStage, Ints, read_exact, repeated
+from mixscale.ingest.dedup.exchange import Exchange, Records, part_of_hash
+from mixscale.ingest.dedup.groups import Group
+from mixscale.ingest.dedup.minhash import Signatures, have_words, read_signatures
+from mixscale.ingest.dedup.signature_files import SignatureFiles
+from mixscale.ingest.runtime.intermediate import (
+    intermediate_path,
+    read_completion,
+    write_completion,
+)
+from mixscale.ingest.unit_rows import KEPT
 
-BUCKET_ROWS = 1 << 20
-"""Texts compared at once; bounds the memory, whatever the size of the corpus."""
 MOST_PIVOTS = 64
 """In a band, a text is compared with so many texts of the same numbers at most."""
 _PAIRS = 1 << 14
 _PRIORITY_STEP = 1 << 48
 
-Ints = NDArray[np.int64]
+BANDED = np.dtype([("key", "<u8"), ("rank", "<i8"), ("place", "<i8")])
+"""A text: the hash of its band, its rank, the place of its signature in its bundle's file.
+
+Of two texts that are alike the one of lower rank stays; a rank is the priority of the domain times
+`_PRIORITY_STEP`, plus the row.
+"""
+_TEXT = np.dtype([("rank", "<i8"), ("place", "<i8")])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidates:
-    """The texts to compare: arrays on disk, one row for each text."""
+class NearStage:
+    """What all tasks share."""
 
     folder: Path
-    count: int
+    exact: ExactStage
     near: Near
+    signatures: SignatureFiles
 
-    def rows(self) -> Ints:
-        """Number the record of each text among all records, (texts,)."""
-        return self._map("rows", np.int64, (self.count,))
+    def texts(self, group: int) -> Path:
+        """Name the file with the texts of a group that no exact copy has taken out."""
+        return self.folder / "texts" / str(group)
 
-    def ranks(self) -> Ints:
-        """Order the texts: of two that are nearly the same, the one of lower rank stays."""
-        return self._map("ranks", np.int64, (self.count,))
+    def keys(self, group: int) -> Path:
+        """Name the file with their band hashes, (bands, texts); 0 where there are no words."""
+        return self.folder / "keys" / str(group)
 
-    def signatures(self) -> Signatures:
-        """Give the signatures, (texts, permutations)."""
-        return self._map("signatures", DTYPE, (self.count, self.near.permutations))
+    def gone(self, group: int, band: int) -> Path:
+        """Name the file with the rows that stay in their place before a band is compared."""
+        return self.folder / "gone" / f"{band}.{group}"
 
-    def keys(self) -> NDArray[np.uint64]:
-        """Give the hash of each band, (bands, texts): 0 where the text has no words."""
-        return self._map("keys", np.uint64, (self.near.bands()[0], self.count))
+    def banded(self, band: int) -> Exchange:
+        """From groups to parts."""
+        return Exchange(
+            folder=self.folder / f"band-{band}",
+            writers=self.exact.groups,
+            readers=self.exact.parts,
+            dtype=BANDED,
+        )
 
-    def _map(self, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-        if self.count == 0:
-            return np.empty(shape, dtype)
-        return np.memmap(self.folder / name, dtype, mode="r+", shape=shape)
-
-    def reserve(self) -> None:
-        """Make the files at full size: a full disk kills a process that writes to a mapped one."""
-        self.folder.mkdir(exist_ok=True)
-        bands, _ = self.near.bands()
-        widths = {
-            "rows": 8,
-            "ranks": 8,
-            "keys": 8 * bands,
-            "signatures": 4 * self.near.permutations,
-        }
-        for name, width in widths.items():
-            with (self.folder / name).open("wb") as stream:
-                if self.count:
-                    os.posix_fallocate(stream.fileno(), 0, self.count * width)
+    def losses(self, band: int) -> Exchange:
+        """From parts to groups."""
+        return Exchange(
+            folder=self.folder / f"losses-{band}",
+            writers=self.exact.parts,
+            readers=self.exact.groups,
+            dtype=LOSS,
+        )
 
 
-class Texts(NamedTuple):
-    """Some of the texts to compare; each array has one row for each text."""
+@dataclass(frozen=True, kw_only=True)
+class SignedTask:
+    """The texts of a group that are to be compared."""
 
-    rows: Ints
-    """(texts,) number of the record among all records."""
-    ranks: Ints
-    """(texts,) of two that are nearly the same, the one of lower rank stays."""
-    scopes: Ints
-    """(texts,) small numbers; only texts of the same scope are compared."""
-    signatures: Signatures
-    """(texts, permutations)."""
+    stage: NearStage
+    group: Group
 
 
-def collect_candidates(folder: Path, near: Near, count: int, texts: Iterator[Texts]) -> Candidates:
-    """Write the texts to disk in the form in which they are compared.
+def collect(task: SignedTask) -> None:
+    """Hash the bands of a group's texts."""
+    stage, number = task.stage, task.group.number
+    completion = stage.folder / "texts" / f"{number}.json"
+    if read_completion(completion) is not None:
+        return
+    status, _ = read_exact(stage.exact, task.group)
+    texts, keys = [np.empty(0, _TEXT)], [np.empty((stage.near.bands()[0], 0), np.uint64)]
+    first = 0
+    for part in task.group.parts:
+        here = slice(first, first + part.stop - part.start)
+        unit_status, domain = part.read("status", "domain")
+        signed = np.flatnonzero(unit_status == KEPT)
+        chosen = status[here][signed] == KEPT
+        places = np.flatnonzero(chosen) + part.signed_before()
+        rows = signed[chosen] + here.start + task.group.first
+        found = np.empty(len(rows), _TEXT)
+        domain = domain.astype(np.int64)[signed[chosen]]
+        priority = np.asarray(stage.exact.priority, np.int64)[domain]
+        found["rank"], found["place"] = priority * _PRIORITY_STEP + rows, places
+        texts.append(found)
+        scopes = domain + 1 if stage.exact.by_domain else np.zeros_like(domain)
+        assert part.source.signatures_path is not None
+        signatures = read_signatures(part.source.signatures_path, stage.near)
+        keys += _band_keys(signatures, places, scopes, stage.near)
+        first = here.stop
+    with intermediate_path(stage.texts(number)) as path:
+        np.concatenate(texts).tofile(path)
+    with intermediate_path(stage.keys(number)) as path:
+        np.concatenate(keys, axis=1).tofile(path)
+    write_completion(completion, {}, [stage.texts(number), stage.keys(number)])
+
+
+def _band_keys(
+    signatures: Signatures, places: Ints, scopes: Ints, near: Near
+) -> Iterator[NDArray[np.uint64]]:
+    """Yield (bands, texts) hashes of some texts at a time."""
+    bands, rows = near.bands()
+    for start in range(0, len(places), _PAIRS):
+        some = signatures[places[start : start + _PAIRS]]
+        keys = np.empty((bands, len(some)), np.uint64)
+        has_words = have_words(some)
+        for band in range(bands):
+            # Multiplied, because the numbers below change the low half only.
+            scope = scopes[start : start + _PAIRS].astype(np.uint64)
+            key = scope * np.uint64(0x9E3779B97F4A7C15)
+            for column in range(band * rows, (band + 1) * rows):
+                # FNV-1a, a number at a time.
+                key = (key ^ some[:, column]) * np.uint64(0x100000001B3)
+            key ^= key >> np.uint64(32)
+            keys[band] = np.where(has_words, np.maximum(key, 1), 0)
+        yield keys
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandTask:
+    """One band of the texts of a group, or of a part."""
+
+    stage: NearStage
+    number: int
+    band: int
+
+
+def spread(task: BandTask) -> None:
+    """Leave the texts of a group that are still there for the parts."""
+    stage, number, band = task.stage, task.number, task.band
+    completion = stage.banded(band).folder / f"{number}.json"
+    if read_completion(completion) is not None:
+        return
+    texts, gone = read_gone(stage, number, band)
+    with intermediate_path(stage.gone(number, band)) as path:
+        gone.tofile(path)
+    with stage.keys(number).open("rb") as stream:
+        stream.seek(8 * band * len(texts))
+        keys = np.fromfile(stream, np.uint64, len(texts))
+    here = np.flatnonzero((gone < 0) & (keys != 0))
+    here = here[np.argsort(keys[here])]
+    banded = np.empty(len(here), BANDED)
+    banded["key"], banded["rank"] = keys[here], texts["rank"][here]
+    banded["place"] = texts["place"][here]
+    exchange = stage.banded(band)
+    exchange.write(number, banded, part_of_hash(banded["key"], exchange.readers))
+    write_completion(completion, {}, [stage.gone(number, band), exchange.path(number)])
+
+
+def read_gone(stage: NearStage, group: int, band: int) -> tuple[Records, Ints]:
+    """Read the texts of a group and, for each, the row in whose favour it went, or -1.
 
     Args:
-        folder: Where the arrays go.
-        near: When two texts count as nearly the same.
-        count: How many texts there are.
-        texts: All of them, some at a time.
+        stage: The comparison.
+        group: Number of the group.
+        band: All bands before this one count.
     """
-    candidates = Candidates(folder=folder, count=count, near=near)
-    candidates.reserve()
-    first = 0
-    for rows, ranks, scopes, signatures in texts:
-        here = slice(first, first + len(rows))
-        candidates.rows()[here] = rows
-        candidates.ranks()[here] = ranks
-        candidates.signatures()[here] = signatures
-        candidates.keys()[:, here] = _band_keys(signatures, scopes, near)
-        first = here.stop
-    assert first == count
-    return candidates
+    texts = np.fromfile(stage.texts(group), _TEXT)
+    if band == 0:
+        return texts, np.full(len(texts), -1, np.int64)
+    gone = np.fromfile(stage.gone(group, band - 1), np.int64)
+    losses = stage.losses(band - 1).read(group)
+    gone[np.searchsorted(texts["rank"] % _PRIORITY_STEP, losses["row"])] = losses["winner"]
+    return texts, gone
 
 
-def rank_of(priority: Ints, rows: Ints) -> Ints:
-    """Order records by the priority of their domain, then by their place."""
-    return priority * _PRIORITY_STEP + rows
-
-
-def _band_keys(signatures: Signatures, scopes: Ints, near: Near) -> NDArray[np.uint64]:
-    bands, rows = near.bands()
-    keys = np.empty((bands, len(signatures)), np.uint64)
-    has_words = have_words(signatures)
-    for band in range(bands):
-        # Multiplied, because the numbers below change the low half only.
-        key = scopes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        for column in range(band * rows, (band + 1) * rows):
-            # FNV-1a, a number at a time.
-            key = (key ^ signatures[:, column]) * np.uint64(0x100000001B3)
-        key ^= key >> np.uint64(32)
-        keys[band] = np.where(has_words, np.maximum(key, 1), 0)
-    return keys
-
-
-def find_near_duplicates(candidates: Candidates) -> Iterator[tuple[Ints, Ints]]:
-    """Yield records that go and, for each, the record that is nearly the same and of lower rank.
+def match(task: BandTask) -> None:
+    """Find the texts of a part that go, and leave them for the groups of their rows.
 
     Texts with the same numbers in a band are compared by their whole signatures: the one of the
     lowest rank with all others, then the lowest of those that are not like it with the rest, and
     so on. A text that goes takes no part from then on, so that of the texts that stay no two are
-    alike that a band brings together. A text may have gone because of one that
-    went itself later on.
+    alike that a band brings together. A text may have gone because of one that went itself in a
+    later band.
     """
-    alive = np.ones(candidates.count, np.bool_)
-    rows = candidates.rows()
-    buckets = max(1, -(-candidates.count // BUCKET_ROWS))
-    for band in range(candidates.near.bands()[0]):
-        for bucket in range(buckets):
-            members = _sharing(candidates, alive, band, bucket, buckets)
-            for losers, winners in _compare(candidates, members, band):
-                alive[losers] = False
-                yield rows[losers], rows[winners]
+    stage, part, band = task.stage, task.number, task.band
+    exchange = stage.losses(band)
+    completion = exchange.folder / f"{part}.json"
+    if read_completion(completion) is not None:
+        return
+    texts = stage.banded(band).read(part)
+    texts = texts[np.argsort(texts["key"])]
+    texts = texts[repeated(texts["key"])]
+    texts = texts[np.lexsort([texts["rank"], texts["key"]])]
+    losses = np.concatenate([np.empty(0, LOSS), *_compare(stage, texts)])
+    losses = losses[np.argsort(losses["row"])]
+    exchange.write(part, losses, losses["row"] // stage.exact.group_rows)
+    write_completion(completion, {}, [exchange.path(part)])
 
 
-def _sharing(
-    candidates: Candidates, alive: NDArray[np.bool_], band: int, bucket: int, buckets: int
-) -> Ints:
-    """Find the texts of a bucket that share a band with another, ordered by band, then rank."""
-    found = [np.empty(0, np.int64)]
-    for start in range(0, candidates.count, BUCKET_ROWS):
-        keys = candidates.keys()[band, start : start + BUCKET_ROWS]
-        chosen = alive[start : start + BUCKET_ROWS] & (keys != 0)
-        if buckets > 1:
-            chosen &= keys % np.uint64(buckets) == bucket
-        found.append(np.flatnonzero(chosen) + start)
-    members = np.concatenate(found)
-    keys = candidates.keys()[band][members]
-    order = np.lexsort([candidates.ranks()[members], keys])
-    return members[order][_is_shared(keys[order])]
-
-
-def _compare(candidates: Candidates, members: Ints, band: int) -> Iterator[tuple[Ints, Ints]]:
-    keys = candidates.keys()[band][members]
+def _compare(stage: NearStage, members: Records) -> Iterator[Records]:
     for _ in range(MOST_PIVOTS):
         if not len(members):
             return
+        keys = members["key"]
         is_first = np.concatenate([[True], keys[1:] != keys[:-1]])
         pivots = members[is_first][np.cumsum(is_first) - 1]
-        members, pivots, keys = members[~is_first], pivots[~is_first], keys[~is_first]
-        alike = _are_alike(candidates, members, pivots)
-        yield members[alike], pivots[alike]
-        members, keys = members[~alike], keys[~alike]
-        shared = _is_shared(keys)
-        members, keys = members[shared], keys[shared]
+        members, pivots = members[~is_first], pivots[~is_first]
+        alike = _are_alike(stage, members, pivots)
+        losses = np.empty(int(alike.sum()), LOSS)
+        losses["row"] = members["rank"][alike] % _PRIORITY_STEP
+        losses["winner"] = pivots["rank"][alike] % _PRIORITY_STEP
+        yield losses
+        members = members[~alike]
+        members = members[repeated(members["key"])]
 
 
-def _are_alike(candidates: Candidates, ones: Ints, others: Ints) -> NDArray[np.bool_]:
+def _are_alike(stage: NearStage, ones: Records, others: Records) -> NDArray[np.bool_]:
     """Estimate for each pair whether it is at the threshold or above, (pairs,)."""
-    near = candidates.near
-    wanted = np.ceil(near.threshold * near.permutations - 1e-9)
+    wanted = np.ceil(stage.near.threshold * stage.near.permutations - 1e-9)
     alike = np.empty(len(ones), np.bool_)
     for start in range(0, len(ones), _PAIRS):
         pairs = slice(start, start + _PAIRS)
-        # Mapped anew, so that the pages of the last pairs do not stay in memory.
-        signatures = candidates.signatures()
-        equal = signatures[ones[pairs]] == signatures[others[pairs]]
-        alike[pairs] = equal.sum(axis=1) >= wanted
+        one, other = (
+            stage.signatures.read(some["rank"] % _PRIORITY_STEP, some["place"], stage.near)
+            for some in (ones[pairs], others[pairs])
+        )
+        alike[pairs] = (one == other).sum(axis=1) >= wanted
     return alike
-
-
-def _is_shared(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return which of the sorted keys occur more than once."""
-    shared = np.zeros(len(keys), np.bool_)
-    same = keys[1:] == keys[:-1]
-    shared[1:] |= same
-    shared[:-1] |= same
-    return shared
-
-
-def resolve_chains(copy_of: Ints) -> None:
-    """Lead each record that went to the one that stays in its place in the end.
-
-    Args:
-        copy_of: (records,) the record in whose favour each went, or -1; changed in place.
-    """
-    for start in range(0, len(copy_of), BUCKET_ROWS):
-        some = copy_of[start : start + BUCKET_ROWS]
-        gone = np.flatnonzero(some >= 0)
-        found = some[gone]
-        while (further := copy_of[found]).max(initial=-1) >= 0:
-            found = np.where(further < 0, found, further)
-        some[gone] = found

@@ -60,7 +60,7 @@ def find_changes(
     work: Workspace, shardset: ShardSet, corpus: Corpus, units: Sequence[Unit]
 ) -> Changes:
     """Compare settings and inputs with those a finished shard set was built from."""
-    old = read_inputs(work)
+    old = read_inputs(work).files
     new: dict[str, list[Unit]] = {}
     for unit in units:
         new.setdefault(file_key(unit), []).append(unit)

@@ -2,51 +2,75 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from mixscale.contracts.atomic import write_json
+import orjson
+
+from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.errors import UserError
 from mixscale.ingest.readers.source_file import Unit
 from mixscale.ingest.runtime.workspace import Workspace
-from mixscale.ingest.stages.read import ReadTask, UnitSummary
+from mixscale.ingest.stages.read import BundleSummary, ReadTask
+
+_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+
+
+class Inputs(NamedTuple):
+    """The files of a shard set, and the bundles in which they were read."""
+
+    files: dict[str, Any]
+    """By the key that `file_key` makes: size, version, and the units of each."""
+    bundles: list[dict[str, Any]]
+    """The Parquet files of each."""
+
+    def units_by_bundle(self) -> list[list[tuple[str, int]]]:
+        """List the key of the file and the start of every unit of each bundle, in order."""
+        found: list[list[tuple[str, int]]] = [[] for _ in self.bundles]
+        for key, file in self.files.items():
+            for unit in file["units"]:
+                found[unit["bundle"]].append((key, unit["start"]))
+        return found
 
 
 def record_inputs(
     work: Workspace,
     tasks: Sequence[ReadTask],
-    summaries: Sequence[UnitSummary],
+    summaries: Sequence[BundleSummary],
     document_files: Sequence[Mapping[str, int]],
 ) -> None:
-    """Write the list of the input files, with a hash and the Parquet files of every unit.
+    """Write the list of the input files, with a hash and the bundle of every unit.
 
     Args:
         work: The shard set.
-        tasks: All units.
+        tasks: All bundles.
         summaries: What was found in each.
         document_files: Numbers of the Parquet files of each, by domain.
     """
     files: dict[str, dict[str, Any]] = {}
-    for task, summary, numbers in zip(tasks, summaries, document_files, strict=True):
-        file = task.unit.file
-        # The modification time is no part of a file that others compare byte for byte.
-        version = file.version if file.is_remote else None
-        entry = {"size": file.size, "version": version, "units": []}
-        unit = {"start": task.unit.start, "digest": summary.digest, "documents": dict(numbers)}
-        files.setdefault(file_key(task.unit), entry)["units"].append(unit)
-    write_json(work.inputs, {"files": files})
+    for number, (task, summary) in enumerate(zip(tasks, summaries, strict=True)):
+        for unit, digest in zip(task.units, summary.digests, strict=True):
+            file = unit.file
+            # The modification time is no part of a file that others compare byte for byte.
+            version = file.version if file.is_remote else None
+            entry = {"size": file.size, "version": version, "units": []}
+            found = {"start": unit.start, "digest": digest, "bundle": number}
+            files.setdefault(file_key(unit), entry)["units"].append(found)
+    bundles = [{"documents": dict(numbers)} for numbers in document_files]
+    with atomic_write(work.inputs, "wb") as stream:
+        # A million files are written in seconds.
+        stream.write(orjson.dumps({"files": files, "bundles": bundles}, option=_OPTIONS))
 
 
-def read_inputs(work: Workspace) -> dict[str, Any]:
-    """Read the list of the input files, by the key that `file_key` makes.
+def read_inputs(work: Workspace) -> Inputs:
+    """Read the list of the input files.
 
     Raises:
         UserError: There is none.
     """
     try:
-        return json.loads(work.inputs.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
+        return Inputs(**orjson.loads(work.inputs.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{work.inputs}: cannot tell which inputs the shard set was built from ({error}); "
             "build into another folder"

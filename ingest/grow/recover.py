@@ -1,21 +1,21 @@
-"""Results of units taken back out of a finished shard set, so that growing reads only new files."""
+"""Results of bundles taken back out of a finished shard set, so that growing reads new files."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import ShardSet, read_shardset
-from mixscale.ingest.decisions import Decisions
-from mixscale.ingest.grow.inputs import file_key, read_inputs
+from mixscale.ingest.grow.inputs import Inputs, file_key, read_inputs
 from mixscale.ingest.grow.stream_tokens import kept_tokens
 from mixscale.ingest.runtime.intermediate import (
     intermediate_path,
@@ -25,7 +25,7 @@ from mixscale.ingest.runtime.intermediate import (
 from mixscale.ingest.runtime.progress import stage
 from mixscale.ingest.runtime.runner import Runner
 from mixscale.ingest.runtime.workspace import Workspace
-from mixscale.ingest.stages.read import ReadTask, UnitSummary
+from mixscale.ingest.stages.read import BundleSummary, ReadTask
 from mixscale.ingest.unit_rows import (
     DUPLICATE,
     KEPT,
@@ -33,23 +33,24 @@ from mixscale.ingest.unit_rows import (
     ROWS,
     STATUS,
     UNROUTED_RANK,
-    read_columns,
 )
 from mixscale.shards.sql.documents import DOCUMENTS, RECORD_COLUMNS
 from mixscale.shards.storage.checksums import checksum_problems
 from mixscale.shards.storage.mds_index import stream_sha256
 
+pc: Any = pyarrow.compute  # makes its functions at run time, where no type checker sees them
 _NO_HASH = "0" * 32
+_UNIT = "number of the unit"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecoverTask:
-    """All that a worker needs to take back one unit."""
+    """All that a worker needs to take back one bundle."""
 
     read: ReadTask
-    """How the unit would be read."""
-    digest: str
-    """Of its input bytes."""
+    """How the bundle would be read."""
+    digests: tuple[str, ...]
+    """Of the input bytes of its units."""
     documents: tuple[Path, ...]
     """Its Parquet files."""
     signatures: Path
@@ -61,11 +62,11 @@ class RecoverTask:
 def recover_units(
     work: Workspace, tasks: Sequence[ReadTask], sequence_length: int, run: Runner, *, progress: bool
 ) -> None:
-    """Take the results of all units that a finished shard set holds out of it again.
+    """Take the results of all bundles that a finished shard set holds out of it again.
 
     Args:
         work: The shard set.
-        tasks: How all units would be read, those that are new too.
+        tasks: How all bundles would be read, those that are new too.
         sequence_length: Tokens in a sample.
         run: Runs the tasks.
         progress: Whether to show how far it is.
@@ -77,25 +78,35 @@ def recover_units(
     _refuse_damage(work, shardset)
     if shardset.versions.get("encoder") != tasks[0].encoder.name:
         return
-    units = [(key, unit) for key, file in read_inputs(work).items() for unit in file["units"]]
-    known = {(key, unit["start"]): (number, unit) for number, (key, unit) in enumerate(units)}
-    found = [(task, known.get((file_key(task.unit), task.unit.start))) for task in tasks]
-    recover_tasks = [
-        RecoverTask(
+    recover_tasks = list(_recover_tasks(work, read_inputs(work), tasks, sequence_length))
+    with stage("recovering", len(recover_tasks), "bundles", progress=progress) as advance:
+        run(recover_bundle, recover_tasks, lambda *_: advance(1))
+
+
+def _recover_tasks(
+    work: Workspace, inputs: Inputs, tasks: Sequence[ReadTask], sequence_length: int
+) -> Iterator[RecoverTask]:
+    """Make the tasks of the bundles that are as they were and hold records."""
+    digests = {
+        (key, unit["start"]): unit["digest"]
+        for key, file in inputs.files.items()
+        for unit in file["units"]
+    }
+    known = {tuple(units): number for number, units in enumerate(inputs.units_by_bundle())}
+    for task in tasks:
+        units = tuple((file_key(unit), unit.start) for unit in task.units)
+        number = known.get(units)
+        documents = {} if number is None else inputs.bundles[number]["documents"]
+        if number is None or not documents:
+            continue
+        yield RecoverTask(
             read=task,
-            digest=known_unit[1]["digest"],
-            documents=tuple(
-                work.documents(name, number) for name, number in known_unit[1]["documents"].items()
-            ),
-            signatures=work.signatures(known_unit[0]),
+            digests=tuple(digests[unit] for unit in units),
+            documents=tuple(work.documents(name, part) for name, part in documents.items()),
+            signatures=work.signatures(number),
             out=work.out,
             sequence_length=sequence_length,
         )
-        for task, known_unit in found
-        if known_unit is not None and known_unit[1]["documents"]
-    ]
-    with stage("recovering", len(recover_tasks), "units", progress=progress) as advance:
-        run(recover_unit, recover_tasks, lambda *_: advance(1))
 
 
 def _refuse_damage(work: Workspace, shardset: ShardSet) -> None:
@@ -118,17 +129,17 @@ def _refuse_damage(work: Workspace, shardset: ShardSet) -> None:
         )
 
 
-def recover_unit(task: RecoverTask) -> None:
-    """Write what reading the unit would have given, but for the tokens of duplicates.
+def recover_bundle(task: RecoverTask) -> None:
+    """Write what reading the bundle would have given, but for the tokens of duplicates.
 
     An exact copy that lost to an earlier record loses also when there are more records. A near
-    duplicate may come back: then the unit is read again.
+    duplicate may come back: then the bundle is read again.
     """
     if read_completion(task.read.completion) is not None:
         return
     documents = _documents(task)
-    if documents.schema.names != DOCUMENTS.names:
-        # Another version built it, with other columns: the unit is read like a new one.
+    if documents is None:
+        # Another version built it, with other columns: the bundle is read like a new one.
         return
     rows = _rows(documents, task)
     with intermediate_path(task.read.rows_path) as path, pa.ipc.new_file(str(path), ROWS) as writer:
@@ -142,34 +153,26 @@ def recover_unit(task: RecoverTask) -> None:
             path.touch()
         else:
             shutil.copyfile(task.signatures, path)
-    summary = UnitSummary(
-        rows=rows.num_rows,
+    numbers = documents.column(_UNIT).to_numpy()
+    summary = BundleSummary(
+        unit_rows=tuple(np.bincount(numbers, minlength=len(task.read.units)).tolist()),
         tokens=int(documents.column("tokens").to_numpy().sum()),
-        digest=task.digest,
+        digests=task.digests,
     )
     write_completion(task.read.completion, asdict(summary), task.read.files)
 
 
-def lacks_tokens(task: ReadTask, number: int, decisions: Decisions) -> bool:
-    """Return whether a unit's results miss the tokens of a record that is kept.
-
-    Args:
-        task: The unit.
-        number: Its number among all units.
-        decisions: About the records of all units.
-    """
-    if task.settings.near is None:
-        return False
-    # A kept text has its end-of-text token at least.
-    (tokens,) = read_columns(task.rows_path, "tokens")
-    is_kept = decisions.status()[decisions.unit(number)] == KEPT
-    return bool((is_kept & (tokens == 0)).any())
-
-
-def _documents(task: RecoverTask) -> pa.Table:
-    """Read the unit's rows in the order of its file."""
+def _documents(task: RecoverTask) -> pa.Table | None:
+    """Read the bundle's rows in the order of its files; nothing if they have other columns."""
     tables = [pq.read_table(path) for path in task.documents]
-    return pa.concat_tables(tables).sort_by("source_row").combine_chunks()
+    if any(table.schema.names != DOCUMENTS.names for table in tables):
+        return None
+    table = pa.concat_tables(tables)
+    files = pa.array([unit.file.name for unit in task.read.units], pa.string())
+    numbers = pc.index_in(table.column("source_file"), value_set=files).cast(pa.int64())
+    table = table.append_column(_UNIT, numbers)
+    order = [(_UNIT, "ascending"), ("source_row", "ascending")]
+    return table.sort_by(order).combine_chunks()
 
 
 def _rows(documents: pa.Table, task: RecoverTask) -> pa.Table:

@@ -19,6 +19,7 @@ from mixscale.runtime.import_path import HELPERS_CAN_PRELOAD, same_import_path
 
 _PRELOADED = (
     "mixscale.ingest.stages.write_documents",
+    "mixscale.ingest.dedup.decide",
     "mixscale.ingest.stages.read",
     "mixscale.shards.storage.mds",
     "gigatoken",

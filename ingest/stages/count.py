@@ -1,7 +1,8 @@
-"""How many rows and tokens of every unit go where."""
+"""How many rows and tokens of every bundle go where."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,82 +14,137 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import SPLITS
 from mixscale.ingest.corpus import UNROUTED, Corpus, domain_names
 from mixscale.ingest.decisions import Decisions
-from mixscale.ingest.unit_rows import KEPT, read_columns
+from mixscale.ingest.runtime.runner import Runner
+from mixscale.ingest.unit_rows import KEPT, read_rows
 
 Ints = NDArray[np.int64]
 Stream = tuple[int, bool]
 """Number of the domain, and whether it is the validation split."""
 
+_TASK_ROWS = 1 << 20
+_SLICE_ROWS = 1 << 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Sums by unit, domain and split; the last axis is train, validation."""
+    """Sums by bundle, domain and split; the last axis is train, validation."""
 
     rows: Ints
-    """(units, domains + 1) records, kept or not; the last column is those without a domain."""
+    """(bundles, domains + 1) records, kept or not; the last column is those without a domain."""
     documents: Ints
-    """(units, domains, 2) kept records."""
+    """(bundles, domains, 2) kept records."""
     text_bytes: Ints
-    """(units, domains, 2) UTF-8 bytes of the kept texts."""
+    """(bundles, domains, 2) UTF-8 bytes of the kept texts."""
     tokens: Ints
-    """(units, domains, 2) tokens of the kept texts."""
+    """(bundles, domains, 2) tokens of the kept texts."""
+    lacking: Ints
+    """(bundles,) kept texts whose tokens are not there: growing did not take them back."""
 
     def streams(self) -> list[Stream]:
         """List all streams, the empty ones too."""
         return [(rank, split) for rank in range(self.tokens.shape[1]) for split in (False, True)]
 
     def first_tokens(self) -> Ints:
-        """Find (units, domains, 2): where in each stream a unit's tokens begin."""
+        """Find (bundles, domains, 2): where in each stream a bundle's tokens begin."""
         return np.cumsum(self.tokens, axis=0) - self.tokens
 
     def document_files(self, domains: Sequence[str]) -> list[dict[str, int]]:
-        """Number the Parquet files of each unit's documents, by domain; `UNROUTED` may be one.
+        """Number the Parquet files of each bundle's documents, by domain; `UNROUTED` may be one.
 
         Args:
             domains: Names of the domains in order.
         """
         has_rows = self.rows > 0
-        # Units without rows in a domain leave no gap in its numbers.
+        # Bundles without rows in a domain leave no gap in its numbers.
         numbers = np.where(has_rows, np.cumsum(has_rows, axis=0) - 1, -1)
         names = [*domains, UNROUTED]
         return [
-            {name: number for name, number in zip(names, unit, strict=True) if number >= 0}
-            for unit in numbers.tolist()
+            {name: number for name, number in zip(names, bundle, strict=True) if number >= 0}
+            for bundle in numbers.tolist()
         ]
 
 
-def count_rows(unit_rows: Sequence[Path], decisions: Decisions, domains: int) -> Counts:
+@dataclass(frozen=True, kw_only=True)
+class CountTask:
+    """Some bundles that follow each other."""
+
+    rows_paths: tuple[Path, ...]
+    """The Arrow file of each."""
+    first_row: int
+    """Of the first of them, among the rows of all bundles."""
+    decisions: Decisions
+    domains: int
+    """How many there are."""
+
+
+def count_rows(
+    rows_paths: Sequence[Path], rows: Sequence[int], decisions: Decisions, domains: int, run: Runner
+) -> Counts:
     """Add up what was decided.
 
     Args:
-        unit_rows: The Arrow file of every unit, in order.
-        decisions: About the rows of these units.
+        rows_paths: The Arrow file of every bundle, in order.
+        rows: How many rows each has.
+        decisions: About these rows.
         domains: The number of domains.
+        run: Runs the tasks.
     """
-    units = len(unit_rows)
+    starts = np.cumsum([0, *rows])
+    # As many bundles for each task as have their first row among the same `_TASK_ROWS`.
+    firsts = np.flatnonzero(np.diff(starts[:-1] // _TASK_ROWS, prepend=-1))
+    cuts = [*firsts.tolist(), len(rows_paths)]
+    tasks = [
+        CountTask(
+            rows_paths=tuple(rows_paths[first:last]),
+            first_row=int(starts[first]),
+            decisions=decisions,
+            domains=domains,
+        )
+        for first, last in itertools.pairwise(cuts)
+    ]
+    found = run(count_bundles, tasks, lambda *_: None)
+    names = ("rows", "documents", "text_bytes", "tokens", "lacking")
+    return Counts(**{name: np.concatenate([getattr(c, name) for c in found]) for name in names})
+
+
+def count_bundles(task: CountTask) -> Counts:
+    """Add up what was decided about some bundles."""
+    bundles, domains = len(task.rows_paths), task.domains
     counts = Counts(
-        rows=np.zeros((units, domains + 1), np.int64),
-        documents=np.zeros((units, domains, 2), np.int64),
-        text_bytes=np.zeros((units, domains, 2), np.int64),
-        tokens=np.zeros((units, domains, 2), np.int64),
+        rows=np.zeros((bundles, domains + 1), np.int64),
+        documents=np.zeros((bundles, domains, 2), np.int64),
+        text_bytes=np.zeros((bundles, domains, 2), np.int64),
+        tokens=np.zeros((bundles, domains, 2), np.int64),
+        lacking=np.zeros(bundles, np.int64),
     )
-    for unit, path in enumerate(unit_rows):
-        _add_unit(counts, unit, path, decisions)
+    first = task.first_row
+    for bundle, path in enumerate(task.rows_paths):
+        rows = read_rows(path).select(["domain", "bytes", "tokens"])
+        for start in range(0, rows.num_rows, _SLICE_ROWS):
+            some = rows.slice(start, _SLICE_ROWS)
+            columns = [column.to_numpy() for column in some.columns]
+            _add(counts, bundle, columns, task.decisions, first)
+            first += some.num_rows
     return counts
 
 
-def _add_unit(counts: Counts, unit: int, path: Path, decisions: Decisions) -> None:
+def _add(
+    counts: Counts, bundle: int, columns: Sequence[Ints], decisions: Decisions, first: int
+) -> None:
     domains = counts.tokens.shape[1]
-    here = decisions.unit(unit)
-    rank, text_bytes, tokens = read_columns(path, "domain", "bytes", "tokens")
+    rank, text_bytes, tokens = columns
     rank = rank.astype(np.int64)
-    counts.rows[unit] = np.bincount(np.where(rank < 0, domains, rank), minlength=domains + 1)
-    kept = decisions.status()[here] == KEPT
-    stream = (rank * 2 + decisions.validation()[here])[kept]
-    counts.documents[unit] = np.bincount(stream, minlength=domains * 2).reshape(domains, 2)
+    last = first + len(rank)
+    counts.rows[bundle] += np.bincount(np.where(rank < 0, domains, rank), minlength=domains + 1)
+    kept = decisions.status(first, last) == KEPT
+    stream = (rank * 2 + decisions.validation(first, last))[kept]
+    documents = np.bincount(stream, minlength=domains * 2)
+    counts.documents[bundle] += documents.reshape(domains, 2)
     for values, sums in ((text_bytes, counts.text_bytes), (tokens, counts.tokens)):
         # np.bincount would add up in floating point.
-        np.add.at(sums[unit].reshape(-1), stream, values[kept].astype(np.int64))
+        np.add.at(sums[bundle].reshape(-1), stream, values[kept].astype(np.int64))
+    # A kept text has its end-of-text token at least.
+    counts.lacking[bundle] += np.count_nonzero(kept & (tokens == 0))
 
 
 def refuse_too_little_text(corpus: Corpus, counts: Counts) -> None:

@@ -1,16 +1,18 @@
-"""The first stage: a unit's records read, classified and tokenized, kept as files."""
+"""The first stage: a bundle's records read, classified and tokenized, kept as files."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import xxhash
 
 from mixscale.ingest.dedup.minhash import sign
+from mixscale.ingest.readers.bundles import Bundle
 from mixscale.ingest.readers.source_file import Unit
 from mixscale.ingest.runtime.intermediate import (
     intermediate_path,
@@ -22,13 +24,15 @@ from mixscale.ingest.tokenize.encoder import Encoder, EncoderSpec, load_encoder
 from mixscale.ingest.unit_rows import ROWS, record_batch
 
 _READ_BYTES = 1 << 22
+_JOINED_BYTES = 1 << 22
+_JOINED_ROWS = 1 << 13
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadTask:
-    """All that a worker needs to read one unit."""
+    """All that a worker needs to read one bundle."""
 
-    unit: Unit
+    units: Bundle
     settings: ReadSettings
     encoder: EncoderSpec
     stem: Path
@@ -61,20 +65,26 @@ class ReadTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnitSummary:
-    """What a unit held."""
+class BundleSummary:
+    """What a bundle held."""
 
-    rows: int
+    unit_rows: tuple[int, ...]
+    """Rows of each of its units."""
     tokens: int
-    digest: str
-    """Of the input bytes; empty for files that are not local."""
+    digests: tuple[str, ...]
+    """Of the input bytes of each; empty for files that are not local."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all of them."""
+        return sum(self.unit_rows)
 
 
-def read_unit(task: ReadTask) -> UnitSummary:
-    """Read one unit, unless its results are already there."""
+def read_bundle(task: ReadTask) -> BundleSummary:
+    """Read one bundle, unless its results are already there."""
     done = read_completion(task.completion)
     if done is not None:
-        return UnitSummary(**done)
+        return summary_of(done)
     encoder = load_encoder(task.encoder)
     with ExitStack() as stack:
         rows, tokens, signatures = (
@@ -82,9 +92,17 @@ def read_unit(task: ReadTask) -> UnitSummary:
             for path in task.files
         )
         summary = _write_results(task, encoder, rows, tokens, signatures)
-    task.unit.file.refuse_change()
+    for unit in task.units:
+        unit.file.refuse_change()
     write_completion(task.completion, asdict(summary), task.files)
     return summary
+
+
+def summary_of(done: dict[str, Any]) -> BundleSummary:
+    """Turn what a completion holds back into a summary."""
+    return BundleSummary(
+        unit_rows=tuple(done["unit_rows"]), tokens=done["tokens"], digests=tuple(done["digests"])
+    )
 
 
 def _write_results(
@@ -93,27 +111,50 @@ def _write_results(
     rows: IO[bytes],
     tokens: IO[bytes],
     signatures: IO[bytes],
-) -> UnitSummary:
+) -> BundleSummary:
     near = task.settings.near
 
-    def write(block: Block) -> tuple[int, int]:
+    def write(block: Block) -> int:
         ids, counts = encoder(block.texts)
         tokens.write(ids.data)
         if near is not None:
             signatures.write(sign(block.texts, near).data)
         batch = record_batch(block.rows, counts)
         writer.write_batch(batch)
-        return batch.num_rows, len(ids)
+        return len(ids)
 
-    digest = input_digest(task.unit)
+    digests = tuple(input_digest(unit) for unit in task.units)
+    unit_rows = [0] * len(task.units)
     with pa.ipc.new_file(rows, ROWS) as writer:
         # Not a loop, whose variable would keep a block alive while the next one is read.
-        written = list(map(write, classified_blocks(task.unit, task.settings)))
-    return UnitSummary(
-        rows=sum(count for count, _ in written),
-        tokens=sum(count for _, count in written),
-        digest=digest,
-    )
+        written = sum(map(write, _blocks(task, unit_rows)))
+    return BundleSummary(unit_rows=tuple(unit_rows), tokens=written, digests=digests)
+
+
+def _blocks(task: ReadTask, unit_rows: list[int]) -> Iterator[Block]:
+    """Yield the rows of all units, those of small files some at a time; counts them by unit."""
+    joined = Block()
+    for number, unit in enumerate(task.units):
+        is_last = number == len(task.units) - 1
+        for block in classified_blocks(unit, task.settings):
+            unit_rows[number] += len(block.rows)
+            if joined.rows:
+                _append(joined, block)
+            else:
+                joined = block
+            del block
+            is_long = len(joined.rows) >= _JOINED_ROWS or joined.text_bytes >= _JOINED_BYTES
+            if is_long or len(task.units) == 1:
+                full, joined = [joined], Block()
+                yield full.pop()
+        if is_last and joined.rows:
+            yield joined
+
+
+def _append(joined: Block, block: Block) -> None:
+    joined.rows += block.rows
+    joined.texts += block.texts
+    joined.text_bytes += block.text_bytes
 
 
 def input_digest(unit: Unit) -> str:

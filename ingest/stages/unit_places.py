@@ -1,9 +1,8 @@
-"""Where the rows of every unit come from: source file and row."""
+"""Where the rows of all units come from: source file and row."""
 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,38 +12,55 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mixscale.ingest.runtime.intermediate import intermediate_path
-from mixscale.ingest.stages.read import ReadTask, UnitSummary
+from mixscale.ingest.stages.read import BundleSummary, ReadTask
 
-
-def first_rows(tasks: Sequence[ReadTask], summaries: Sequence[UnitSummary]) -> list[int]:
-    """Number in its file, from 1, the first row of every unit."""
-    numbers: list[int] = []
-    next_row: dict[str, int] = {}
-    for task, summary in zip(tasks, summaries, strict=True):
-        row = next_row.get(task.unit.file.address, 1)
-        numbers.append(row)
-        next_row[task.unit.file.address] = row + summary.rows
-    return numbers
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitPlaces:
-    """Source file and first row of every unit; on disk, because every task needs all of it."""
+    """Source file and first rows of every unit; on disk, because every task needs all of it."""
 
     path: Path
 
-    def write(self, files: Sequence[str], rows: Sequence[int]) -> None:
-        """Save by unit the source file and the number of its first row."""
-        with intermediate_path(self.path) as temporary:
-            places = {"files": list(files), "first_rows": list(rows)}
-            temporary.write_text(json.dumps(places), encoding="utf-8")
+    def write(self, tasks: Sequence[ReadTask], summaries: Sequence[BundleSummary]) -> None:
+        """Save for every unit its source file and the numbers of its first row."""
+        units = [unit for task in tasks for unit in task.units]
+        rows = [count for summary in summaries for count in summary.unit_rows]
+        in_file: list[int] = []
+        next_row: dict[str, int] = {}
+        for unit, count in zip(units, rows, strict=True):
+            in_file.append(next_row.get(unit.file.address, 1))
+            next_row[unit.file.address] = in_file[-1] + count
+        table = pa.table(
+            {
+                "start": np.cumsum([0, *rows])[:-1].astype(np.int64),
+                "in_file": np.array(in_file, np.int64),
+                "file": pa.array([unit.file.name for unit in units], pa.large_string()),
+            }
+        )
+        with (
+            intermediate_path(self.path) as path,
+            pa.ipc.new_file(str(path), table.schema) as out,
+        ):
+            out.write_table(table)
 
-    def read(self) -> tuple[pa.Array, NDArray[np.int64]]:
-        """Load (units,) source files and (units,) numbers of their first rows."""
-        return _read_places(self.path, self.path.stat().st_mtime_ns)
+    def find(self, rows: Ints) -> tuple[pa.Array, Ints]:
+        """Find the source files and, from 1, the numbers in them of some rows.
+
+        Args:
+            rows: (rows,) among the rows of all units.
+        """
+        starts, in_file, files = _read_places(self.path, self.path.stat().st_mtime_ns)
+        # Of units that start at the same row the last one is not empty.
+        units = np.searchsorted(starts, rows, side="right") - 1
+        names = files.take(pa.array(units)).cast(pa.string())
+        return names, rows - starts[units] + in_file[units]
 
 
 @functools.lru_cache(maxsize=1)
-def _read_places(path: Path, _version: int) -> tuple[pa.Array, NDArray[np.int64]]:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return pa.array(values["files"], pa.string()), np.asarray(values["first_rows"], np.int64)
+def _read_places(path: Path, _version: int) -> tuple[Ints, Ints, pa.Array]:
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all().combine_chunks()
+    starts, in_file = (table.column(name).to_numpy() for name in ("start", "in_file"))
+    return starts, in_file, table.column("file").chunk(0)

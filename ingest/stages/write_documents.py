@@ -1,4 +1,4 @@
-"""The documents of a unit in their final form, once all decisions are made."""
+"""The documents of a bundle in their final form, once all decisions are made."""
 
 from __future__ import annotations
 
@@ -19,26 +19,35 @@ from mixscale.ingest.stages.write_task import WriteTask
 from mixscale.ingest.stages.write_tokens import write_signatures, write_tokens
 from mixscale.ingest.unit_rows import KEPT, STATUS, read_rows
 from mixscale.shards.sql.documents import DOCUMENTS, RECORD_COLUMNS
+from mixscale.shards.storage.hashes import file_sha256
 
 pc: Any = pyarrow.compute  # makes its functions at run time, where no type checker sees them
 _SLICE_ROWS = 1 << 15
 _HEX = np.array([f"{value:02x}".encode() for value in range(256)], "S2")
 
 
-def write_unit(task: WriteTask) -> None:
-    """Write the documents and the token files of a unit, unless that is done."""
-    if read_completion(task.completion) is not None:
-        return
+def write_bundle(task: WriteTask) -> dict[str, str]:
+    """Write the documents and the token files of a bundle, unless that is done.
+
+    Returns:
+        SHA-256 of the files that stay in the shard set, by path.
+    """
+    done = read_completion(task.completion)
+    if done is not None:
+        return done
     rows = read_rows(task.rows_path)
     _write_documents(task, rows)
     write_tokens(task, rows)
     if task.near is not None:
         write_signatures(task, rows, task.near)
-    write_completion(task.completion, {}, list(task.token_files.values()))
+    staying = [*task.documents.values(), *([task.signatures] if task.near is not None else [])]
+    hashes = {str(path): file_sha256(path) for path in staying}
+    write_completion(task.completion, hashes, list(task.token_files.values()))
+    return hashes
 
 
 def _write_documents(task: WriteTask, rows: pa.Table) -> None:
-    first = task.rows.start
+    first = task.first_row
     next_token = dict(task.first_tokens)
     with ExitStack() as stack:
         writers = {
@@ -65,15 +74,14 @@ def _documents(
     task: WriteTask, rows: pa.Table, first: int, next_token: dict[Stream, int]
 ) -> pa.Table:
     """Build the final rows; `next_token` moves on past their tokens."""
-    here = slice(first, first + rows.num_rows)
-    status = np.asarray(task.decisions.status()[here])
-    validation = np.asarray(task.decisions.validation()[here])
+    here = first, first + rows.num_rows
+    status = task.decisions.status(*here)
+    validation = task.decisions.validation(*here)
     kept = status == KEPT
     tokens = np.where(kept, rows.column("tokens").to_numpy(), 0)
     ranks = rows.column("domain").to_numpy()
     place = _token_places(ranks, validation, kept, tokens, next_token)
-    files, first_rows = task.places.read()
-    row_base = first_rows[task.number] - task.decisions.starts[task.number]
+    files, numbers = task.places.find(np.arange(*here))
     names = pa.array([*task.domains, UNROUTED], pa.string())
     columns = {
         **{column.name: rows.column(column.name) for column in RECORD_COLUMNS},
@@ -81,8 +89,8 @@ def _documents(
         "split": _masked(
             pc.if_else(pa.array(validation), pa.scalar("validation"), pa.scalar("train")), kept
         ),
-        "source_file": pa.repeat(files[task.number], rows.num_rows),
-        "source_row": np.arange(here.start, here.stop) + row_base,
+        "source_file": files,
+        "source_row": numbers,
         # A text has characters, and only a text has a hash.
         "doc_id": _masked(_hex_ids(rows), rows.column("chars").to_numpy() > 0),
         "tokens": tokens,
@@ -132,18 +140,13 @@ def _token_places(
     return places
 
 
-def _details(task: WriteTask, rows: pa.Table, here: slice) -> pa.Array:
-    """Name for duplicates the record that stays; other rows keep the detail from their unit."""
+def _details(task: WriteTask, rows: pa.Table, here: tuple[int, int]) -> pa.Array:
+    """Name for duplicates the record that stays; other rows keep the detail they have."""
     detail = rows.column("detail").combine_chunks()
-    copy_of = np.asarray(task.decisions.copy_of()[here])
+    copy_of = task.decisions.copy_of(*here)
     losers = np.flatnonzero(copy_of >= 0)
     if not len(losers):
         return detail
-    files, first_rows = task.places.read()
-    winners = copy_of[losers]
-    units = np.searchsorted(task.decisions.starts, winners, side="right") - 1
-    numbers = winners - task.decisions.starts[units] + first_rows[units]
-    places = pc.binary_join_element_wise(
-        files.take(pa.array(units)), pa.array(numbers).cast(pa.string()), ":"
-    )
+    files, numbers = task.places.find(copy_of[losers])
+    places = pc.binary_join_element_wise(files, pa.array(numbers).cast(pa.string()), ":")
     return pc.replace_with_mask(detail, pa.array(copy_of >= 0), places)

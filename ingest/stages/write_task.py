@@ -1,4 +1,4 @@
-"""The tasks of writing documents and token files, one for each unit."""
+"""The tasks of writing documents and token files, one for each bundle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mixscale.ingest.corpus import Near
 from mixscale.ingest.decisions import Decisions
 from mixscale.ingest.runtime.workspace import Workspace
 from mixscale.ingest.stages.count import Counts, Stream
-from mixscale.ingest.stages.read import ReadTask, UnitSummary
+from mixscale.ingest.stages.read import BundleSummary, ReadTask
 from mixscale.ingest.stages.unit_places import UnitPlaces
 from mixscale.ingest.unit_rows import UNROUTED_RANK
 from mixscale.shards.storage.mds import TokenFile
@@ -18,9 +18,12 @@ from mixscale.shards.storage.mds import TokenFile
 
 @dataclass(frozen=True, kw_only=True)
 class WriteTask:
-    """All that a worker needs to write what one unit gives."""
+    """All that a worker needs to write what one bundle gives."""
 
     number: int
+    first_row: int
+    """Of the bundle, among the rows of all bundles."""
+    rows: int
     rows_path: Path
     tokens_path: Path
     dtype: str
@@ -31,9 +34,9 @@ class WriteTask:
     documents: Mapping[int, Path]
     """Parquet file by domain number."""
     token_files: Mapping[Stream, Path]
-    """Where the tokens of a stream go, if not all of the unit's tokens are of that stream."""
+    """Where the tokens of a stream go, if not all of the bundle's tokens are of that stream."""
     first_tokens: Mapping[Stream, int]
-    """Where in each stream the unit's first token lies."""
+    """Where in each stream the bundle's first token lies."""
     near: Near | None
     """How texts are signed, when they are."""
     signatures_path: Path
@@ -42,29 +45,24 @@ class WriteTask:
     completion: Path
     """Appears when all is written."""
 
-    @property
-    def rows(self) -> slice:
-        """Which of all rows are those of the unit."""
-        return self.decisions.unit(self.number)
-
 
 def make_write_tasks(
     work: Workspace,
-    read: Sequence[tuple[ReadTask, UnitSummary]],
+    read: Sequence[tuple[ReadTask, BundleSummary]],
     domains: tuple[str, ...],
     sequence_length: int,
     decisions: Decisions,
     counts: Counts,
     places: UnitPlaces,
 ) -> tuple[list[WriteTask], dict[Stream, list[TokenFile]]]:
-    """Make the task of each unit, and find where the tokens of every stream lie.
+    """Make the task of each bundle, and find where the tokens of every stream lie.
 
     Args:
         work: The output folder.
-        read: The units as they were read.
+        read: The bundles as they were read.
         domains: Names of the domains in order.
         sequence_length: Tokens in a sample.
-        decisions: About the rows of these units.
+        decisions: About the rows of these bundles.
         counts: What goes where by these decisions.
         places: Where the rows come from.
     """
@@ -73,6 +71,7 @@ def make_write_tasks(
     document_files = counts.document_files(domains)
     ranks = {name: rank for rank, name in enumerate(domains)}
     tasks: list[WriteTask] = []
+    first_row = 0
     for number, (task, summary) in enumerate(read):
         cut: dict[Stream, Path] = {}
         for stream in counts.streams():
@@ -86,6 +85,8 @@ def make_write_tasks(
         tasks.append(
             WriteTask(
                 number=number,
+                first_row=first_row,
+                rows=summary.rows,
                 rows_path=task.rows_path,
                 tokens_path=task.tokens_path,
                 dtype=task.encoder.dtype,
@@ -104,7 +105,8 @@ def make_write_tasks(
                 near=task.settings.near,
                 signatures_path=task.signatures_path,
                 signatures=work.signatures(number),
-                completion=work.final / "units" / f"{number}.json",
+                completion=work.final / "bundles" / f"{number}.json",
             )
         )
+        first_row += summary.rows
     return tasks, files

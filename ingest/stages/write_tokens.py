@@ -1,4 +1,4 @@
-"""The tokens and signatures of a unit's texts that stay, once all decisions are made."""
+"""The tokens and signatures of a bundle's texts that stay, once all decisions are made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SLICE_TOKENS = 1 << 22
 
 
 def write_tokens(task: WriteTask, rows: pa.Table) -> None:
-    """Write the token files of those streams that do not get all of the unit's tokens."""
+    """Write the token files of those streams that do not get all of the bundle's tokens."""
     if not task.token_files:
         return
     with ExitStack() as stack:
@@ -40,7 +40,7 @@ def write_tokens(task: WriteTask, rows: pa.Table) -> None:
 def write_signatures(task: WriteTask, rows: pa.Table, near: Near) -> None:
     """Write the signatures of the texts that no exact copy has taken out."""
     signed = np.flatnonzero(rows.column("status").to_numpy() == KEPT)
-    status = np.asarray(task.decisions.status()[task.rows])[signed]
+    status = task.decisions.status(task.first_row, task.first_row + task.rows)[signed]
     chosen = np.flatnonzero((status == KEPT) | (status == NEAR_DUPLICATE))
     signatures = read_signatures(task.signatures_path, near)
     with atomic_write(task.signatures, "wb") as output:
@@ -52,11 +52,11 @@ def _token_slices(
     task: WriteTask, rows: pa.Table
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]]:
     """Yield (texts,) streams, ids and (texts,) counts of some texts at a time."""
-    here = task.rows
+    here = task.first_row, task.first_row + task.rows
     has_tokens = rows.column("status").to_numpy() == KEPT
     counts = rows.column("tokens").to_numpy()[has_tokens].astype(np.int64)
-    kept = np.asarray(task.decisions.status()[here])[has_tokens] == KEPT
-    validation = np.asarray(task.decisions.validation()[here])[has_tokens]
+    kept = task.decisions.status(*here)[has_tokens] == KEPT
+    validation = task.decisions.validation(*here)[has_tokens]
     ranks = rows.column("domain").to_numpy()[has_tokens].astype(np.int64)
     streams = np.where(kept, ranks * 2 + validation, -1)
     ends = np.cumsum(counts)
@@ -71,7 +71,7 @@ def _token_slices(
 
 
 def _map_tokens(path: Path, dtype: str) -> NDArray[Any]:
-    """Map the tokens of a unit into memory."""
+    """Map the tokens of a bundle into memory."""
     if path.stat().st_size == 0:
         return np.empty(0, dtype)
     return np.memmap(path, dtype, mode="r")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,17 +23,23 @@ _FILES = ("inputs.json",)
 _THREADS = min(4, os.cpu_count() or 1)
 
 
-def write_checksums(root: Path, streams: Iterable[str]) -> str:
+def write_checksums(
+    root: Path, streams: Iterable[str], known: Mapping[str, str] | None = None
+) -> str:
     """Hash the files, write the list and hash that, too.
 
     Args:
         root: The shard set.
         streams: The folders of its streams, relative to it.
+        known: The hashes of files whose writers have hashed them, by path.
     """
     names = list_files(root, streams)
+    hashes = {name: (known or {}).get(str(root / name)) for name in names}
+    unknown = [name for name, sha256 in hashes.items() if sha256 is None]
     with ThreadPoolExecutor(_THREADS) as pool:
-        hashes = pool.map(lambda name: file_sha256(root / name), names)
-        text = "".join(f"{sha256}  {name}\n" for name, sha256 in zip(names, hashes, strict=True))
+        found = pool.map(lambda name: file_sha256(root / name), unknown)
+        hashes.update(zip(unknown, found, strict=True))
+    text = "".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items())
     with atomic_write(root / FILE_NAME) as stream:
         stream.write(text)
     return hashlib.sha256(text.encode()).hexdigest()

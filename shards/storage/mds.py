@@ -109,16 +109,19 @@ def write_shard(
     sequence_length: int,
     dtype: np.dtype[Any],
     options: MdsOptions,
+    *,
+    first_token: int = 0,
 ) -> dict[str, Any]:
     """Write one shard of a stream; any order and any process will do.
 
     Args:
         folder: The folder of the stream.
         plan: Which samples, from `shard_plan`.
-        token_files: All files of the stream, in order; only what the shard needs is read.
+        token_files: Files of the stream, in order; only what the shard needs is read.
         sequence_length: Tokens of a sample.
         dtype: Of the ids in the files and in the shard, from `token_dtype`.
         options: As given to `shard_plan`.
+        first_token: Place in the stream of the first token of these files.
 
     Returns:
         The entry of the shard in index.json.
@@ -129,7 +132,7 @@ def write_shard(
     raw_name = f"shard.{plan.number:05}.mds"
     buffers = [
         shard_header(plan.samples, sequence_length, dtype, options),
-        *_token_bytes(token_files, plan, sequence_length, dtype),
+        *_token_bytes(token_files, first_token, plan, sequence_length, dtype),
     ]
     settings = shard_settings(sequence_length, dtype, options)
     entry = {
@@ -179,16 +182,17 @@ def _settings_json(sequence_length: int, dtype: np.dtype[Any], options: MdsOptio
 
 def _token_bytes(
     token_files: Sequence[TokenFile],
+    first_token: int,
     plan: ShardRange,
     sequence_length: int,
     dtype: np.dtype[Any],
 ) -> Iterator[memoryview]:
     """Yield the bytes of a shard's samples as slices of memory-mapped files."""
     ends = np.cumsum([file.tokens for file in token_files], dtype=np.int64)
-    first = plan.first_sample * sequence_length
+    first = plan.first_sample * sequence_length - first_token
     last = first + plan.samples * sequence_length
     if plan.samples and (not len(ends) or ends[-1] < last):
-        raise ValueError(f"shard {plan.number} ends at token {last}, after its token files")
+        raise ValueError(f"shard {plan.number} ends {last} tokens on, after its token files")
     start = int(np.searchsorted(ends, first, side="right"))
     stop = int(np.searchsorted(ends, last, side="left")) + 1
     for file, end in zip(token_files[start:stop], ends[start:stop].tolist(), strict=True):

@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mixscale.ingest.dedup.decide
+import mixscale.ingest.dedup.groups
 from mixscale.ingest.dedup.decide import Policy, Scope, decide
+from mixscale.ingest.dedup.groups import Source
+from mixscale.ingest.runtime.local import local_runner
 from mixscale.ingest.unit_rows import DUPLICATE, KEPT, TOO_SHORT
 from tests.ingest.dedup.unit_files import write_unit
 
@@ -24,15 +26,17 @@ def test_against_one_row_after_the_other(
     units: list[list[tuple[int, int, int]]],
     scope: Scope,
     priority: list[int],
-    bucket_rows: int,
+    group_rows: int,
     share: float | None,
 ) -> None:
     folder = tmp_path_factory.mktemp("decide")
     paths = [write_unit(folder / f"{n}.arrow", rows) for n, rows in enumerate(units)]
+    sources = [Source(rows_path=p, rows=len(u)) for p, u in zip(paths, units, strict=True)]
     policy = Policy(scope=scope, priority=tuple(priority), share=share, documents=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mixscale.ingest.dedup.decide, "BUCKET_ROWS", bucket_rows)
-        decisions = decide(paths, [len(rows) for rows in units], policy, folder)
+        patch.setattr(mixscale.ingest.dedup.groups, "GROUP_ROWS", group_rows)
+        with local_runner(1, folder) as run:
+            decisions = decide(sources, policy, folder / "decisions", run)
     rows = [row for unit in units for row in unit]
     winners: dict[tuple[int, ...], int] = {}
     for index, (domain, text, status) in sorted(
@@ -40,13 +44,14 @@ def test_against_one_row_after_the_other(
     ):
         if status == KEPT and scope != "none":
             winners.setdefault((text,) if scope == "corpus" else (domain, text), index)
+    found, copy_of = decisions.status(0, len(rows)), decisions.copy_of(0, len(rows))
     for index, (domain, text, status) in enumerate(rows):
         winner = winners.get((text,) if scope == "corpus" else (domain, text), index)
         if status != KEPT or scope == "none":
             winner = index
-        assert decisions.status()[index] == (status if winner == index else DUPLICATE)
-        assert decisions.copy_of()[index] == (-1 if winner == index else winner)
-    validation, status = decisions.validation(), decisions.status()
+        assert found[index] == (status if winner == index else DUPLICATE)
+        assert copy_of[index] == (-1 if winner == index else winner)
+    validation, status = decisions.validation(0, len(rows)), found
     held_out = {rows[i][1] for i in np.flatnonzero(validation).tolist()}
     trained = {rows[i][1] for i in np.flatnonzero((status == KEPT) & ~validation).tolist()}
     assert not held_out & trained

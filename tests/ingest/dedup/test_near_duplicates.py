@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mixscale.ingest.dedup.near_duplicates
+import mixscale.ingest.dedup.groups
 from mixscale.contracts.errors import UserError
 from mixscale.ingest.build import build
 from mixscale.ingest.corpus import Near, read_corpus
 from mixscale.ingest.dedup.decide import Policy, decide
+from mixscale.ingest.dedup.groups import GROUP_ROWS, Source
 from mixscale.ingest.dedup.minhash import DTYPE, sign
-from mixscale.ingest.dedup.near_duplicates import BUCKET_ROWS
+from mixscale.ingest.runtime.local import local_runner
 from mixscale.ingest.unit_rows import DUPLICATE, KEPT, NEAR_DUPLICATE
 from mixscale.shards.sql.query import run_sql
 from tests.ingest.dedup.unit_files import write_unit
@@ -168,14 +169,14 @@ NEAR = Near(threshold=0.5, permutations=16)
     ),
     st.sampled_from(["corpus", "domain"]),
     st.permutations([0, 1, 2]),
-    st.sampled_from([3, BUCKET_ROWS]),
+    st.sampled_from([3, GROUP_ROWS]),
 )
 def test_of_those_that_stay_no_two_are_alike(
     tmp_path_factory: pytest.TempPathFactory,
     units: list[list[tuple[int, int, int]]],
     scope: Any,
     priority: list[int],
-    bucket_rows: int,
+    group_rows: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("near")
     paths, signed = [], []
@@ -194,12 +195,17 @@ def test_of_those_that_stay_no_two_are_alike(
         np.array(chosen, DTYPE).reshape(-1, 16).tofile(signed[-1])
     policy = Policy(scope=scope, priority=tuple(priority), share=0.3, documents=0, near=NEAR)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mixscale.ingest.dedup.near_duplicates, "BUCKET_ROWS", bucket_rows)
-        decisions = decide(paths, [len(unit) for unit in units], policy, folder, signed)
+        patch.setattr(mixscale.ingest.dedup.groups, "GROUP_ROWS", group_rows)
+        sources = [
+            Source(rows_path=path, rows=len(unit), signatures_path=signatures)
+            for path, unit, signatures in zip(paths, units, signed, strict=True)
+        ]
+        with local_runner(1, folder) as run:
+            decisions = decide(sources, policy, folder / "decisions", run)
     domains = [domain for unit in units for domain, _, _ in unit]
     values = [np.fromfile(path, DTYPE).reshape(-1, 16) for path in signed]
     signatures = np.concatenate(values)
-    status, copy_of = decisions.status(), decisions.copy_of()
+    status, copy_of = decisions.status(0, len(domains)), decisions.copy_of(0, len(domains))
 
     def rank(row: int) -> tuple[int, int]:
         return priority[domains[row]], row

@@ -19,7 +19,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import read_shardset
 from mixscale.ingest.build import build
 from mixscale.ingest.runtime.workspace import BUILD_FOLDER
-from mixscale.ingest.stages.read import ReadTask, read_unit
+from mixscale.ingest.stages.read import ReadTask, read_bundle
 from mixscale.shards.storage.checksums import checksum_problems
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -301,11 +301,11 @@ def test_an_input_that_vanishes_stops_the_build_and_is_said(
     path = tmp_path / "b" / "1.jsonl"
 
     def vanishing(task: ReadTask) -> Any:
-        if task.unit.file.address == str(path) and path.exists():
+        if task.units[0].file.address == str(path) and path.exists():
             path.rename(moved)
-        return read_unit(task)
+        return read_bundle(task)
 
-    monkeypatch.setattr("mixscale.ingest.build.read_unit", vanishing)
+    monkeypatch.setattr("mixscale.ingest.build.read_bundle", vanishing)
     with pytest.raises(UserError, match=r"b/1\.jsonl: cannot read: No such file or directory"):
         build(corpus, tmp_path / "out", workers=1, progress=False)
     assert not (tmp_path / "out" / "shardset.json").exists()

@@ -1,0 +1,62 @@
+"""The signatures of rows anywhere in the corpus, found in the files of their bundles."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mixscale.ingest.corpus import Near
+from mixscale.ingest.dedup.groups import Source
+from mixscale.ingest.dedup.minhash import DTYPE, Signatures, read_signatures
+from mixscale.ingest.runtime.intermediate import intermediate_path
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureFiles:
+    """First row and file of every bundle; on disk, because every task needs all of it."""
+
+    path: Path
+
+    def write(self, sources: Sequence[Source]) -> None:
+        """Save where the signatures of all bundles are."""
+        starts = np.cumsum([0, *(source.rows for source in sources)])[:-1]
+        files = [str(source.signatures_path) for source in sources]
+        table = pa.table({"start": starts.astype(np.int64), "file": files})
+        with (
+            intermediate_path(self.path) as path,
+            pa.ipc.new_file(str(path), table.schema) as out,
+        ):
+            out.write_table(table)
+
+    def read(self, rows: Ints, places: Ints, near: Near) -> Signatures:
+        """Gather the signatures of some rows, (rows, permutations).
+
+        Args:
+            rows: (rows,) among the rows of all bundles.
+            places: (rows,) of the signature among those of its bundle.
+            near: The length of the signatures.
+        """
+        starts, files = _read_files(self.path, self.path.stat().st_mtime_ns)
+        bundles = np.searchsorted(starts, rows, side="right") - 1
+        found = np.empty((len(rows), near.permutations), DTYPE)
+        order = np.argsort(bundles, kind="stable")
+        firsts = np.flatnonzero(np.diff(bundles[order], prepend=-1))
+        for some in np.split(order, firsts[1:]) if len(order) else []:
+            file = Path(files[int(bundles[some[0]])].as_py())
+            found[some] = read_signatures(file, near)[places[some]]
+        return found
+
+
+@functools.lru_cache(maxsize=1)
+def _read_files(path: Path, _version: int) -> tuple[Ints, pa.ChunkedArray]:
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    return table.column("start").to_numpy(), table.column("file")
