@@ -166,12 +166,15 @@ def spread(task: BandTask) -> None:
         stream.seek(8 * band * len(texts))
         keys = np.fromfile(stream, np.uint64, len(texts))
     here = np.flatnonzero((gone < 0) & (keys != 0))
-    here = here[np.argsort(keys[here])]
+    exchange = stage.banded(band)
+    parts = part_of_hash(keys[here], exchange.readers)
+    # Of small numbers a stable sort is linear.
+    order = np.argsort(parts.astype(np.min_scalar_type(exchange.readers)), kind="stable")
+    here = here[order]
     banded = np.empty(len(here), BANDED)
     banded["key"], banded["rank"] = keys[here], texts["rank"][here]
     banded["place"] = texts["place"][here]
-    exchange = stage.banded(band)
-    exchange.write(number, banded, part_of_hash(banded["key"], exchange.readers))
+    exchange.write(number, banded, parts[order])
     write_completion(completion, {}, [stage.gone(number, band), exchange.path(number)])
 
 

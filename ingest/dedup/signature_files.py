@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,9 @@ class SignatureFiles:
         """Save where the signatures of all bundles are."""
         starts = np.cumsum([0, *(source.rows for source in sources)])[:-1]
         files = [str(source.signatures_path) for source in sources]
-        table = pa.table({"start": starts.astype(np.int64), "file": files})
+        table = pa.table(
+            {"start": starts.astype(np.int64), "file": pa.array(files, pa.large_string())}
+        )
         with (
             intermediate_path(self.path) as path,
             pa.ipc.new_file(str(path), table.schema) as out,
@@ -44,7 +45,7 @@ class SignatureFiles:
             places: (rows,) of the signature among those of its bundle.
             near: The length of the signatures.
         """
-        starts, files = _read_files(self.path, self.path.stat().st_mtime_ns)
+        starts, files = self._read()
         bundles = np.searchsorted(starts, rows, side="right") - 1
         found = np.empty((len(rows), near.permutations), DTYPE)
         order = np.argsort(bundles, kind="stable")
@@ -54,9 +55,8 @@ class SignatureFiles:
             found[some] = read_signatures(file, near)[places[some]]
         return found
 
-
-@functools.lru_cache(maxsize=1)
-def _read_files(path: Path, _version: int) -> tuple[Ints, pa.ChunkedArray]:
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
-    return table.column("start").to_numpy(), table.column("file")
+    def _read(self) -> tuple[Ints, pa.Array]:
+        """Map the file into memory: of many bundles only some pages are read."""
+        with pa.memory_map(str(self.path)) as source:
+            batch = pa.ipc.open_file(source).get_batch(0)
+        return batch.column("start").to_numpy(), batch.column("file")

@@ -75,7 +75,7 @@ class _Finder:
         """Name a file without what differs from machine to machine, where that can be."""
         for base in self.bases:
             if address.startswith(base + os.sep):
-                return Path(os.path.relpath(address, base)).as_posix()
+                return address[len(base) + 1 :].replace(os.sep, "/")
         return address
 
 

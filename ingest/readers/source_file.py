@@ -79,4 +79,4 @@ class Unit:
 
 def is_address(path: str) -> bool:
     """Return whether this is an fsspec address, not a local path."""
-    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)", path))
+    return ":" in path and bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)", path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -94,7 +94,7 @@ def read_bundle(task: ReadTask) -> BundleSummary:
         summary = _write_results(task, encoder, rows, tokens, signatures)
     for unit in task.units:
         unit.file.refuse_change()
-    write_completion(task.completion, asdict(summary), task.files)
+    write_completion(task.completion, vars(summary), task.files)
     return summary
 
 

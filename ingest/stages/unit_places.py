@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,16 +50,15 @@ class UnitPlaces:
         Args:
             rows: (rows,) among the rows of all units.
         """
-        starts, in_file, files = _read_places(self.path, self.path.stat().st_mtime_ns)
+        starts, in_file, files = self._read()
         # Of units that start at the same row the last one is not empty.
         units = np.searchsorted(starts, rows, side="right") - 1
         names = files.take(pa.array(units)).cast(pa.string())
         return names, rows - starts[units] + in_file[units]
 
-
-@functools.lru_cache(maxsize=1)
-def _read_places(path: Path, _version: int) -> tuple[Ints, Ints, pa.Array]:
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all().combine_chunks()
-    starts, in_file = (table.column(name).to_numpy() for name in ("start", "in_file"))
-    return starts, in_file, table.column("file").chunk(0)
+    def _read(self) -> tuple[Ints, Ints, pa.Array]:
+        """Map the file into memory: of a million units only some pages are read."""
+        with pa.memory_map(str(self.path)) as source:
+            batch = pa.ipc.open_file(source).get_batch(0)
+        starts, in_file = (batch.column(name).to_numpy() for name in ("start", "in_file"))
+        return starts, in_file, batch.column("file")

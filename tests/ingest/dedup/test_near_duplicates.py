@@ -157,6 +157,43 @@ def test_signatures_estimate_the_similarity() -> None:
 NEAR = Near(threshold=0.5, permutations=16)
 
 
+def compared_one_by_one(
+    units: list[list[tuple[int, int, int]]], signatures: Any, scope: str, priority: list[int]
+) -> dict[int, int]:
+    """Find which row stays in the place of each that goes: exact copies first, then by band."""
+    rows = [row for unit in units for row in unit]
+    order = sorted(range(len(rows)), key=lambda row: (priority[rows[row][0]], row))
+    lost: dict[int, int] = {}
+    first: dict[tuple[int, int], int] = {}
+    for row in order:
+        domain, text, _ = rows[row]
+        winner = first.setdefault((domain if scope == "domain" else 0, text), row)
+        if winner != row:
+            lost[row] = winner
+    bands, size = NEAR.bands()
+    for band in range(bands):
+        sharing: dict[tuple[int, ...], list[int]] = {}
+        for row in order:
+            if row not in lost:
+                numbers = signatures[row][band * size : (band + 1) * size].tolist()
+                domain = rows[row][0] if scope == "domain" else 0
+                sharing.setdefault((domain, *numbers), []).append(row)
+        for members in sharing.values():
+            while members:
+                pivot, *members = members
+                alike = [
+                    row
+                    for row in members
+                    if (signatures[row] == signatures[pivot]).sum() >= NEAR.threshold * 16
+                ]
+                lost |= dict.fromkeys(alike, pivot)
+                members = [row for row in members if row not in alike]
+    for row in lost:
+        while lost[row] in lost:
+            lost[row] = lost[lost[row]]
+    return lost
+
+
 @settings(max_examples=60)
 @given(
     st.lists(
@@ -210,6 +247,8 @@ def test_of_those_that_stay_no_two_are_alike(
     def rank(row: int) -> tuple[int, int]:
         return priority[domains[row]], row
 
+    lost = compared_one_by_one(units, signatures, scope, priority)
+    assert {row: int(copy_of[row]) for row in range(len(domains)) if copy_of[row] >= 0} == lost
     bands, size = NEAR.bands()
     for row in range(len(domains)):
         if status[row] == KEPT:

@@ -1,0 +1,184 @@
+"""Measures how deciding which copy of a text stays grows with the rows, and falls with the workers.
+
+python -m benchmarks.decide [--rows 10000000 100000000] [--workers 1 2] [--near]
+
+The rows are made, not real: bundles of 20,000 rows of four domains, a tenth of them copies of
+others. With `--near` they have signatures, a tenth of them nearly those of others. Processor time
+is that of all processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mixscale.ingest.corpus import Near
+from mixscale.ingest.dedup.decide import Policy, decide
+from mixscale.ingest.dedup.groups import Source
+from mixscale.ingest.runtime.local import local_runner
+from mixscale.ingest.unit_rows import KEPT, ROWS
+
+BUNDLE_ROWS = 20_000
+DOMAINS = 4
+COPIES = 0.1
+
+
+def main() -> None:
+    """Make the rows, then print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000_000, 100_000_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--near", action="store_true")
+    parser.add_argument("--folder", type=Path, help="for the rows; a temporary one by default")
+    arguments = parser.parse_args()
+    print("rows         workers  processor s   wall s  ns a row  most MiB of one process")
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        for rows in arguments.rows:
+            for workers in arguments.workers:
+                measure(Path(folder), rows, workers, Near() if arguments.near else None)
+
+
+def measure(folder: Path, rows: int, workers: int, near: Near | None) -> None:
+    """Decide about rows with an empty page cache of results, and print one line."""
+    sources = write_bundles(folder / "bundles", rows, near)
+    policy = Policy(
+        scope="corpus", priority=tuple(range(DOMAINS)), share=0.01, documents=0, near=near
+    )
+    with local_runner(workers, folder) as run, most_memory() as peak:
+        used, started = processor_seconds(), time.monotonic()
+        decide(sources, policy, folder / "decisions", run)
+        wall, used = time.monotonic() - started, processor_seconds() - used
+    nanoseconds = used / rows * 1e9
+    print(f"{rows:<12,} {workers:<8} {used:11.1f} {wall:8.1f} {nanoseconds:9.0f}  {peak[0]:.0f}")
+    shutil.rmtree(folder / "decisions")
+
+
+def write_bundles(folder: Path, rows: int, near: Near | None) -> list[Source]:
+    """Write as many bundles as are missing; the first ones are the same for any number of rows."""
+    folder.mkdir(exist_ok=True)
+    sources: list[Source] = []
+    for number in range(-(-rows // BUNDLE_ROWS)):
+        path = folder / f"{number}.arrow"
+        signatures = path.with_suffix(".signatures")
+        if not path.exists():
+            write_bundle(path, number)
+            if near is not None:
+                write_signatures(signatures, number, near)
+        sources.append(
+            Source(
+                rows_path=path,
+                rows=BUNDLE_ROWS,
+                signatures_path=signatures if near is not None else None,
+            )
+        )
+    return sources
+
+
+def write_bundle(path: Path, number: int) -> None:
+    """Write one bundle: hashes at random, some of them those of rows anywhere before."""
+    rng = np.random.default_rng(number)
+    texts = np.arange(BUNDLE_ROWS, dtype=np.uint64) + np.uint64(number * BUNDLE_ROWS)
+    copies = rng.random(BUNDLE_ROWS) < COPIES
+    texts[copies] = rng.integers(0, (number + 1) * BUNDLE_ROWS, int(copies.sum()), np.uint64)
+    columns = {
+        "domain": np.full(BUNDLE_ROWS, number % DOMAINS, np.int16),
+        "high": mixed(texts),
+        "low": mixed(texts + np.uint64(1 << 63)),
+        "status": np.full(BUNDLE_ROWS, KEPT, np.uint8),
+        "tokens": np.full(BUNDLE_ROWS, 500, np.uint64),
+    }
+    fields = [field for field in ROWS if field.name in columns]
+    table = pa.table([pa.array(columns[f.name], f.type) for f in fields], pa.schema(fields))
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=8192)
+
+
+def write_signatures(path: Path, number: int, near: Near) -> None:
+    """Write signatures at random; some are those of a bundle before with a tenth changed."""
+    signatures = random_signatures(number, near)
+    rng = np.random.default_rng(-1 - number & 0xFFFFFFFF)
+    if number:
+        near_ones = np.flatnonzero(rng.random(BUNDLE_ROWS) < COPIES)
+        of = random_signatures(int(rng.integers(0, number)), near)[near_ones]
+        changed = rng.random(of.shape) < 0.1
+        of[changed] = rng.integers(0, 1 << 32, int(changed.sum()), np.uint32)
+        signatures[near_ones] = of
+    signatures.tofile(path)
+
+
+def random_signatures(number: int, near: Near) -> np.ndarray:
+    """Make the signatures of a bundle whose texts are like no others, (rows, permutations)."""
+    rng = np.random.default_rng(number + (1 << 40))
+    return rng.integers(0, 1 << 32, (BUNDLE_ROWS, near.permutations), np.uint32)
+
+
+def mixed(values: np.ndarray) -> np.ndarray:
+    """Spread every bit over all others (the finalizer of SplitMix64, Steele et al. 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def processor_seconds() -> float:
+    """Add up the processor time of this process and of those below it."""
+    ticks = 0
+    for pid in family():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            # User and system time are the 14th and 15th field; the 2nd may hold spaces.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def most_memory() -> Iterator[list[float]]:
+    """Watch the largest process of this one's family, in MiB without shared files."""
+    peak = [0.0]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            peak[0] = max(peak[0], *(private_mebibytes(pid) for pid in family()))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def family() -> list[str]:
+    """List this process and those below it."""
+    found = ["self"]
+    waiting = [Path("/proc/self/task").resolve()]
+    while waiting:
+        for task in waiting.pop().glob("*/children"):
+            for pid in task.read_text().split():
+                found.append(pid)
+                waiting.append(Path(f"/proc/{pid}/task"))
+    return found
+
+
+def private_mebibytes(pid: str) -> float:
+    """Read how much memory a process has for itself."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 1024
+
+
+if __name__ == "__main__":
+    main()
