@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mixscale.ingest.arrow_columns import write_columns
 from mixscale.ingest.corpus import Near
 from mixscale.ingest.dedup.groups import Source
 from mixscale.ingest.dedup.minhash import DTYPE, Signatures, read_signatures
-from mixscale.ingest.runtime.intermediate import intermediate_path
 
 Ints = NDArray[np.int64]
 
@@ -28,14 +28,7 @@ class SignatureFiles:
         """Save where the signatures of all bundles are."""
         starts = np.cumsum([0, *(source.rows for source in sources)])[:-1]
         files = [str(source.signatures_path) for source in sources]
-        table = pa.table(
-            {"start": starts.astype(np.int64), "file": pa.array(files, pa.large_string())}
-        )
-        with (
-            intermediate_path(self.path) as path,
-            pa.ipc.new_file(str(path), table.schema) as out,
-        ):
-            out.write_table(table)
+        write_columns(self.path, {"start": starts}, {"file": files})
 
     def read(self, rows: Ints, places: Ints, near: Near) -> Signatures:
         """Gather the signatures of some rows, (rows, permutations).

@@ -23,6 +23,9 @@ _PRELOADED = (
     "mixscale.ingest.stages.read",
     "mixscale.shards.storage.mds",
     "gigatoken",
+    "tokenizers",
+    # pyarrow imports it, where it is installed, at the first array.
+    "pandas",
 )
 
 

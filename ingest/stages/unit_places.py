@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mixscale.ingest.runtime.intermediate import intermediate_path
+from mixscale.ingest.arrow_columns import write_columns
 from mixscale.ingest.stages.read import BundleSummary, ReadTask
 
 Ints = NDArray[np.int64]
@@ -31,18 +31,12 @@ class UnitPlaces:
         for unit, count in zip(units, rows, strict=True):
             in_file.append(next_row.get(unit.file.address, 1))
             next_row[unit.file.address] = in_file[-1] + count
-        table = pa.table(
-            {
-                "start": np.cumsum([0, *rows])[:-1].astype(np.int64),
-                "in_file": np.array(in_file, np.int64),
-                "file": pa.array([unit.file.name for unit in units], pa.large_string()),
-            }
+        starts = np.cumsum([0, *rows])[:-1]
+        write_columns(
+            self.path,
+            {"start": starts, "in_file": np.array(in_file, np.int64)},
+            {"file": [unit.file.name for unit in units]},
         )
-        with (
-            intermediate_path(self.path) as path,
-            pa.ipc.new_file(str(path), table.schema) as out,
-        ):
-            out.write_table(table)
 
     def find(self, rows: Ints) -> tuple[pa.Array, Ints]:
         """Find the source files and, from 1, the numbers in them of some rows.
