@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ from mixscale.ingest.unit_rows import ROWS
 from mixscale.shards.storage.checksums import write_checksums
 from mixscale.shards.storage.mds import MdsOptions, TokenFile
 
+_INDEX = "mixscale.shards.sql.index"
 UNIT_VERSION = 4
 """Changes whenever the same input would give other results of reading."""
 
@@ -98,6 +100,8 @@ def build(
         open_runner(executor, workers, work.out) as run,
     ):
         job = _Job(corpus=corpus, work=work, units=units, run=run, progress=progress)
+        # The index needs it in the end; until then this process has little to do.
+        threading.Thread(target=import_module, args=(_INDEX,), daemon=True).start()
         return job.build(folder, strict=strict)
 
 

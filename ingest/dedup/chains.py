@@ -16,6 +16,7 @@ from mixscale.ingest.dedup.exact import LOSS, Ints, read_exact
 from mixscale.ingest.dedup.exchange import Exchange
 from mixscale.ingest.dedup.groups import Group
 from mixscale.ingest.dedup.near_duplicates import NearStage, read_gone
+from mixscale.ingest.dedup.order import order_of
 from mixscale.ingest.runtime.intermediate import (
     intermediate_path,
     read_completion,
@@ -76,7 +77,7 @@ def ask(task: ChainTask) -> None:
         copy_of.tofile(path)
     questions = np.empty(len(rows), LOSS)
     questions["row"], questions["winner"] = rows + task.group.first, copy_of[rows]
-    questions = questions[np.argsort(questions["winner"])]
+    questions = questions[order_of(questions["winner"])]
     readers = questions["winner"] // task.stage.exact.group_rows
     task.questions.write(number, questions, readers)
     write_completion(completion, {}, [task.copy_of, task.questions.path(number)])
@@ -100,7 +101,7 @@ def answer(task: ChainTask) -> int:
     further = np.fromfile(task.copy_of, np.int64)[asked["winner"] - task.group.first]
     answers = np.empty(int((further >= 0).sum()), LOSS)
     answers["row"], answers["winner"] = asked["row"][further >= 0], further[further >= 0]
-    answers = answers[np.argsort(answers["row"])]
+    answers = answers[order_of(answers["row"])]
     task.answers.write(number, answers, answers["row"] // task.stage.exact.group_rows)
     write_completion(completion, {"answers": len(answers)}, [task.answers.path(number)])
     return len(answers)

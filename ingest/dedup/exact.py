@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mixscale.ingest.dedup.exchange import Exchange, Records, part_of_hash
 from mixscale.ingest.dedup.groups import Group
+from mixscale.ingest.dedup.order import order_of
 from mixscale.ingest.runtime.intermediate import (
     intermediate_path,
     read_completion,
@@ -81,7 +82,7 @@ def scatter(task: ScatterTask) -> None:
     high, low, domain, status = task.group.read("high", "low", "domain", "status")
     chosen = np.flatnonzero(np.isin(status, HAS_TEXT))
     # A text that stands in a million rows is one record for its part.
-    chosen = chosen[np.argsort(high[chosen])]
+    chosen = chosen[order_of(high[chosen])]
     texts = np.empty(len(chosen), TEXT)
     texts["high"], texts["low"] = high[chosen], low[chosen]
     texts["rank"] = np.asarray(stage.priority, np.int16)[domain[chosen]]
@@ -112,9 +113,9 @@ def compare(task: CompareTask) -> None:
     if read_completion(completion) is not None:
         return
     texts = stage.texts.read(part)
-    texts = texts[np.argsort(texts["high"])]
+    texts = texts[order_of(texts["high"])]
     losses = _losses(texts, *find_copies(texts, by_domain=stage.by_domain))
-    losses = losses[np.argsort(losses["row"])]
+    losses = losses[order_of(losses["row"])]
     stage.losses.write(part, losses, losses["row"] // stage.group_rows)
     write_completion(completion, {}, [stage.losses.path(part)])
 

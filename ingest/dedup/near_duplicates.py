@@ -20,6 +20,7 @@ from mixscale.ingest.dedup.exact import LOSS, ExactStage, Ints, read_exact, repe
 from mixscale.ingest.dedup.exchange import Exchange, Records, part_of_hash
 from mixscale.ingest.dedup.groups import Group
 from mixscale.ingest.dedup.minhash import Signatures, have_words, read_signatures
+from mixscale.ingest.dedup.order import order_of
 from mixscale.ingest.dedup.signature_files import SignatureFiles
 from mixscale.ingest.runtime.intermediate import (
     intermediate_path,
@@ -210,11 +211,11 @@ def match(task: BandTask) -> None:
     if read_completion(completion) is not None:
         return
     texts = stage.banded(band).read(part)
-    texts = texts[np.argsort(texts["key"])]
+    texts = texts[order_of(texts["key"])]
     texts = texts[repeated(texts["key"])]
     texts = texts[np.lexsort([texts["rank"], texts["key"]])]
     losses = np.concatenate([np.empty(0, LOSS), *_compare(stage, texts)])
-    losses = losses[np.argsort(losses["row"])]
+    losses = losses[order_of(losses["row"])]
     exchange.write(part, losses, losses["row"] // stage.exact.group_rows)
     write_completion(completion, {}, [exchange.path(part)])
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mixscale.ingest.runtime.failures import machine_failures_explained
 from mixscale.ingest.runtime.runner import Result, Runner, Task
+from mixscale.ingest.runtime.spare_pandas import spare_pandas
 from mixscale.runtime.import_path import HELPERS_CAN_PRELOAD, same_import_path
 
 _PRELOADED = (
@@ -24,8 +25,6 @@ _PRELOADED = (
     "mixscale.shards.storage.mds",
     "gigatoken",
     "tokenizers",
-    # pyarrow imports it, where it is installed, at the first array.
-    "pandas",
 )
 
 
@@ -55,7 +54,7 @@ def local_runner(workers: int | None, folder: Path) -> Iterator[Runner]:
     if workers == 1:
         yield _run_here
         return
-    with ProcessPoolExecutor(workers, _fork_server(), initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, _fork_server(), initializer=_start_worker) as pool:
         yield _PoolRunner(pool)
 
 
@@ -67,6 +66,11 @@ def _fork_server() -> ForkServerContext:
         # It loads them now, while this process prepares the work.
         forkserver.ensure_running()
     return context
+
+
+def _start_worker() -> None:
+    _end_with_parent()
+    spare_pandas()
 
 
 def _end_with_parent() -> None:
