@@ -45,7 +45,7 @@ from mixscale.ingest.stages.refuse_malformed import refuse_malformed
 from mixscale.ingest.stages.unit_places import UnitPlaces
 from mixscale.ingest.stages.write_documents import write_bundle
 from mixscale.ingest.stages.write_shards import StreamTask, write_shards
-from mixscale.ingest.stages.write_task import make_write_tasks
+from mixscale.ingest.stages.write_task import WriteSettings, make_write_tasks
 from mixscale.ingest.tokenize.choose_encoder import choose_encoder
 from mixscale.ingest.tokenize.encoder import EncoderSpec
 from mixscale.ingest.tokenize.prepare_tokenizer import prepare_tokenizer
@@ -255,15 +255,15 @@ class _Job:
         places: UnitPlaces,
     ) -> tuple[dict[Stream, list[TokenFile]], dict[str, str]]:
         """Write all documents; finds the tokens of every stream, and the hashes of the files."""
-        write_tasks, files = make_write_tasks(
-            self.work,
-            list(zip(tasks, summaries, strict=True)),
-            self._domains,
-            self.corpus.sequence_length,
-            decisions,
-            counts,
-            places,
+        settings = WriteSettings(
+            work=self.work,
+            decisions=decisions,
+            places=places,
+            domains=self._domains,
+            sequence_length=self.corpus.sequence_length,
         )
+        read = list(zip(tasks, summaries, strict=True))
+        write_tasks, files = make_write_tasks(settings, read, counts)
         rows = counts.rows.sum(axis=1)
         with stage("documents", int(rows.sum()), "records", progress=self.progress) as advance:
             done = self.run(

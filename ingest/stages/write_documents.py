@@ -35,7 +35,7 @@ def write_bundle(task: WriteTask) -> dict[str, str]:
     done = read_completion(task.completion)
     if done is not None:
         return done
-    rows = read_rows(task.rows_path)
+    rows = read_rows(task.read.rows_path)
     _write_documents(task, rows)
     write_tokens(task, rows)
     if task.near is not None:
@@ -81,11 +81,11 @@ def _documents(
     tokens = np.where(kept, rows.column("tokens").to_numpy(), 0)
     ranks = rows.column("domain").to_numpy()
     place = _token_places(ranks, validation, kept, tokens, next_token)
-    files, numbers = task.places.find(np.arange(*here))
-    names = pa.array([*task.domains, UNROUTED], pa.string())
+    files, numbers = task.settings.places.find(np.arange(*here))
+    names = pa.array([*task.settings.domains, UNROUTED], pa.string())
     columns = {
         **{column.name: rows.column(column.name) for column in RECORD_COLUMNS},
-        "domain": names.take(pa.array(np.where(ranks < 0, len(task.domains), ranks))),
+        "domain": names.take(pa.array(np.where(ranks < 0, len(task.settings.domains), ranks))),
         "split": _masked(
             pc.if_else(pa.array(validation), pa.scalar("validation"), pa.scalar("train")), kept
         ),
@@ -96,8 +96,8 @@ def _documents(
         "tokens": tokens,
         "status": pa.array(STATUS, pa.string()).take(pa.array(status)),
         "detail": _details(task, rows, here),
-        "first_sample": _masked(pa.array(place // task.sequence_length), kept),
-        "first_offset": _masked(pa.array(place % task.sequence_length), kept),
+        "first_sample": _masked(pa.array(place // task.settings.sequence_length), kept),
+        "first_offset": _masked(pa.array(place % task.settings.sequence_length), kept),
         "meta": rows.column("meta"),
     }
     arrays = [_column(columns[field.name], field.type) for field in DOCUMENTS]
@@ -147,6 +147,6 @@ def _details(task: WriteTask, rows: pa.Table, here: tuple[int, int]) -> pa.Array
     losers = np.flatnonzero(copy_of >= 0)
     if not len(losers):
         return detail
-    files, numbers = task.places.find(copy_of[losers])
+    files, numbers = task.settings.places.find(copy_of[losers])
     places = pc.binary_join_element_wise(files, pa.array(numbers).cast(pa.string()), ":")
     return pc.replace_with_mask(detail, pa.array(copy_of >= 0), places)

@@ -42,7 +42,7 @@ def write_signatures(task: WriteTask, rows: pa.Table, near: Near) -> None:
     signed = np.flatnonzero(rows.column("status").to_numpy() == KEPT)
     status = task.decisions.status(task.first_row, task.first_row + task.rows)[signed]
     chosen = np.flatnonzero((status == KEPT) | (status == NEAR_DUPLICATE))
-    signatures = read_signatures(task.signatures_path, near)
+    signatures = read_signatures(task.read.signatures_path, near)
     with atomic_write(task.signatures, "wb") as output:
         for start in range(0, len(chosen), _SLICE_ROWS):
             output.write(signatures[chosen[start : start + _SLICE_ROWS]].data)
@@ -60,7 +60,7 @@ def _token_slices(
     ranks = rows.column("domain").to_numpy()[has_tokens].astype(np.int64)
     streams = np.where(kept, ranks * 2 + validation, -1)
     ends = np.cumsum(counts)
-    ids = _map_tokens(task.tokens_path, task.dtype)
+    ids = _map_tokens(task.read.tokens_path, task.read.encoder.dtype)
     start = 0
     while start < len(counts):
         begin = int(ends[start] - counts[start])

@@ -25,10 +25,12 @@ from mixscale.shards.storage.checksums import checksum_problems
 REPOSITORY = Path(__file__).resolve().parents[3]
 KILLS = int(os.environ.get("MIXSCALE_KILLS", "32"))
 BUILD = """
+import mixscale.ingest.dedup.groups
 import mixscale.ingest.readers.cut_units
 from mixscale.ingest.build import build
 
 def run(corpus, out, workers):
+    mixscale.ingest.dedup.groups.GROUP_ROWS = 150
     mixscale.ingest.readers.cut_units.UNIT_BYTES = 20_000
     build(corpus, out, workers=int(workers), progress=False)
 """
@@ -76,8 +78,11 @@ def corpus(
 ) -> Path:
     for name in ("a/1", "b/1"):
         write_lines(f"{name}.jsonl", [{"text": text} for text in texts[name]])
+    # Small files, some of which are read together.
+    for number, text in enumerate(texts["b/1"][70:110]):
+        write_lines(f"c/{number:02}.txt", [f"small {text}"])
     return write_corpus(
-        domains={"a": {"paths": "a/*"}, "b": {"paths": "b/*"}},
+        domains={name: {"paths": f"{name}/*"} for name in ("a", "b", "c")},
         tokenizer={"train": {"vocab_size": 280}},
         split={"validation": 0.2},
         duplicates={"near": {"words": 3}},
@@ -155,6 +160,7 @@ def test_killed_growth_ends_with_the_same_bytes(
     launcher.start(corpus, old, 1)
     assert launcher.wait() == 0
     write_lines("a/0.jsonl", [{"text": text} for text in texts["a/0"]])
+    write_lines("c/205.txt", ["between the others"])
     kill_until_done(launcher, corpus, tmp_path, old, 2, read_tree)
 
 
