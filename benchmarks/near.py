@@ -14,25 +14,24 @@ import itertools
 import random
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from xxhash import xxh3_128_digest
 
 from mixscale.ingest.corpus import Near, read_corpus
+from mixscale.ingest.dedup.decide import Policy, decide
+from mixscale.ingest.dedup.groups import Source
 from mixscale.ingest.dedup.minhash import sign
-from mixscale.ingest.dedup.near_duplicates import (
-    Texts,
-    collect_candidates,
-    find_near_duplicates,
-    resolve_chains,
-)
 from mixscale.ingest.dedup.shingles import shingle_hashes
 from mixscale.ingest.readers.cut_units import cut_units
 from mixscale.ingest.readers.find_files import find_files
+from mixscale.ingest.runtime.local import local_runner
 from mixscale.ingest.select.classify import ReadSettings, classified_blocks
 from mixscale.ingest.select.rules import make_rules
+from mixscale.ingest.unit_rows import KEPT
 
 BINS = [0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.01]
 
@@ -87,18 +86,25 @@ def exchanged(text: str, rng: random.Random) -> str:
 
 def compare(texts: list[bytes], near: Near) -> dict[int, int]:
     """Find the texts that go, with the text that stays in the place of each."""
-    rows = np.arange(len(texts))
-
-    def all_texts() -> Iterator[Texts]:
-        yield Texts(rows, rows, np.zeros_like(rows), sign(texts, near))
-
-    copy_of = np.full(len(texts), -1)
-    with tempfile.TemporaryDirectory() as folder:
-        candidates = collect_candidates(Path(folder) / "near", near, len(texts), all_texts())
-        for losers, winners in find_near_duplicates(candidates):
-            copy_of[losers] = winners
-    resolve_chains(copy_of)
-    return {row: int(other) for row, other in enumerate(copy_of.tolist()) if other >= 0}
+    digests = np.frombuffer(b"".join(map(xxh3_128_digest, texts)), ">u8").reshape(-1, 2)
+    columns = {
+        "domain": np.zeros(len(texts), np.int16),
+        "high": digests[:, 0].astype(np.uint64),
+        "low": digests[:, 1].astype(np.uint64),
+        "status": np.full(len(texts), KEPT, np.uint8),
+    }
+    table = pa.table(columns)
+    policy = Policy(scope="corpus", priority=(0,), share=0.0, documents=0, near=near)
+    with tempfile.TemporaryDirectory() as name, local_runner(1, Path(name)) as run:
+        folder = Path(name)
+        rows, signatures = folder / "texts.arrow", folder / "texts.signatures"
+        with pa.ipc.new_file(str(rows), table.schema) as writer:
+            writer.write_table(table)
+        sign(texts, near).tofile(signatures)
+        source = Source(rows_path=rows, rows=len(texts), signatures_path=signatures)
+        decisions = decide([source], policy, folder / "decisions", run)
+        copy_of = decisions.copy_of(0, len(texts))
+    return {row: other for row, other in enumerate(copy_of.tolist()) if other >= 0}
 
 
 def jaccard(one: str, other: str, near: Near) -> float:

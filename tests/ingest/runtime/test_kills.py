@@ -80,7 +80,7 @@ def corpus(
         write_lines(f"{name}.jsonl", [{"text": text} for text in texts[name]])
     # Small files, some of which are read together.
     for number, text in enumerate(texts["b/1"][70:110]):
-        write_lines(f"c/{number:02}.txt", [f"small {text}"])
+        write_lines(f"c/{number:02}.txt", [" ".join(reversed(text.split()))])
     return write_corpus(
         domains={name: {"paths": f"{name}/*"} for name in ("a", "b", "c")},
         tokenizer={"train": {"vocab_size": 280}},
