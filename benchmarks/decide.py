@@ -4,7 +4,8 @@ python -m benchmarks.decide [--rows 10000000 100000000] [--workers 1 2] [--near]
 
 The rows are made, not real: bundles of 20,000 rows of four domains, a tenth of them copies of
 others. With `--near` they have signatures, a tenth of them nearly those of others. Processor time
-is that of all processes.
+is that of all processes. A slice is what one task reads from one other: there are as many as the
+square of the number of groups of rows, so that they count from billions of rows on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import pyarrow as pa
 
 from mixscale.ingest.corpus import Near
 from mixscale.ingest.dedup.decide import Policy, decide
+from mixscale.ingest.dedup.exact import LOSS
+from mixscale.ingest.dedup.exchange import Exchange
 from mixscale.ingest.dedup.groups import Source
 from mixscale.ingest.runtime.local import local_runner
 from mixscale.ingest.unit_rows import KEPT, ROWS
@@ -46,6 +49,7 @@ def main() -> None:
         for rows in arguments.rows:
             for workers in arguments.workers:
                 measure(Path(folder), rows, workers, Near() if arguments.near else None)
+        print(f"{measure_slices(Path(folder)):.1f} microseconds a slice")
 
 
 def measure(folder: Path, rows: int, workers: int, near: Near | None) -> None:
@@ -61,6 +65,18 @@ def measure(folder: Path, rows: int, workers: int, near: Near | None) -> None:
     nanoseconds = used / rows * 1e9
     print(f"{rows:<12,} {workers:<8} {used:11.1f} {wall:8.1f} {nanoseconds:9.0f}  {peak[0]:.0f}")
     shutil.rmtree(folder / "decisions")
+
+
+def measure_slices(folder: Path, writers: int = 2_000, readers: int = 50) -> float:
+    """Measure the time of reading a slice of few records, in microseconds of processor time."""
+    exchange = Exchange(folder=folder / "slices", writers=writers, readers=readers, dtype=LOSS)
+    records = np.zeros(10 * readers, LOSS)
+    for writer in range(writers):
+        exchange.write(writer, records, np.repeat(np.arange(readers), 10))
+    started = time.process_time()
+    for reader in range(readers):
+        exchange.read(reader)
+    return (time.process_time() - started) / writers / readers * 1e6
 
 
 def write_bundles(folder: Path, rows: int, near: Near | None) -> list[Source]:

@@ -98,8 +98,10 @@ def collect(task: SignedTask) -> None:
     if read_completion(completion) is not None:
         return
     status, _ = read_exact(stage.exact, task.group)
-    texts, keys = [np.empty(0, _TEXT)], [np.empty((stage.near.bands()[0], 0), np.uint64)]
-    first = 0
+    texts = [np.empty(0, _TEXT)]
+    # The largest thing that a task holds, so made once.
+    keys = np.empty((stage.near.bands()[0], np.count_nonzero(status == KEPT)), np.uint64)
+    first = done = 0
     for part in task.group.parts:
         here = slice(first, first + part.stop - part.start)
         unit_status, domain = part.read("status", "domain")
@@ -115,12 +117,14 @@ def collect(task: SignedTask) -> None:
         scopes = domain + 1 if stage.exact.by_domain else np.zeros_like(domain)
         assert part.source.signatures_path is not None
         signatures = read_signatures(part.source.signatures_path, stage.near)
-        keys += _band_keys(signatures, places, scopes, stage.near)
+        for some in _band_keys(signatures, places, scopes, stage.near):
+            keys[:, done : done + some.shape[1]] = some
+            done += some.shape[1]
         first = here.stop
     with intermediate_path(stage.texts(number)) as path:
         np.concatenate(texts).tofile(path)
     with intermediate_path(stage.keys(number)) as path:
-        np.concatenate(keys, axis=1).tofile(path)
+        keys.tofile(path)
     write_completion(completion, {}, [stage.texts(number), stage.keys(number)])
 
 
