@@ -9,18 +9,26 @@ with all that come before it: bytes, lines, JSON, classified texts, ids.
 from __future__ import annotations
 
 import argparse
+import ctypes
+import json
+import os
+import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmarks.texts import repeat_text, total_megabytes, write_corpus
 
 VOCAB_SIZE = 50_257
+_BECOME_REAPER = 36
+"""`PR_SET_CHILD_SUBREAPER` of Linux."""
 STAGES = (
     "prepare_tokenizer",
     "choose_encoder",
@@ -50,6 +58,7 @@ def main() -> None:
         corpus = write_corpus(folder, str(tokenizer))
         for number in range(arguments.repeats):
             time_imports(seconds)
+            time_small_build(folder, str(tokenizer), seconds)
             time_stages(corpus, folder / f"out{number}", seconds)
             time_layers(corpus, tokenizer / "tokenizer.json", seconds)
         print(f"{total_megabytes(files):.0f} MB of JSON Lines; seconds of one processor")
@@ -71,6 +80,37 @@ def time_imports(seconds: Seconds) -> None:
     code = "import time, mixscale.ingest.build; print(time.process_time())"
     printed = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     seconds.setdefault("imports", []).append(float(printed.stdout))
+
+
+def time_small_build(folder: Path, tokenizer: str, seconds: Seconds) -> None:
+    """Time all processes of a build of a few texts with two workers: what no text can make less."""
+    small = folder / "small"
+    shutil.rmtree(small, ignore_errors=True)
+    small.mkdir()
+    lines = (json.dumps({"text": f"{n} " + "some words " * 100}) for n in range(500))
+    (small / "text.jsonl").write_text("\n".join(lines))
+    settings = {
+        "domains": {"small": {"paths": "text.jsonl"}},
+        "tokenizer": tokenizer,
+        "sequence_length": 64,
+    }
+    (small / "corpus.yaml").write_text(json.dumps(settings))
+    # So that the workers, which outlive the command for a moment, are children of this process.
+    ctypes.CDLL(None).prctl(_BECOME_REAPER, 1, 0, 0, 0)
+    before = children_seconds()
+    command = ["-m", "mixscale", "build", str(small / "corpus.yaml"), "--out", str(small / "out")]
+    process = [sys.executable, *command, "--workers", "2"]
+    subprocess.run(process, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
+    seconds.setdefault("a few texts, two workers", []).append(children_seconds() - before)
+
+
+def children_seconds() -> float:
+    """Add up the processor time of processes that have ended below this one."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def time_stages(corpus: Path, out: Path, seconds: Seconds) -> None:
