@@ -90,10 +90,11 @@ def _measured(
 def _domain_tokens(config: RunConfig, prepared: PreparedRun) -> dict[str, DomainTokens]:
     dataset, length = prepared.dataset, config.max_seq_len
     seen, unique = prepared.counter.totals()
+    per_sample = prepared.counter.tokens_per_sample()
     planned = _planned_samples(config, prepared)
     result = {}
     for index, domain in enumerate(dataset.domains):
-        available = int(dataset.samples_per_stream[index]) * length
+        available = round(int(dataset.samples_per_stream[index]) * float(per_sample[index]))
         share = float(dataset.streams[index].proportion)
         result[domain] = DomainTokens(
             proportion=min(share, 1.0),

@@ -92,8 +92,8 @@ def prepare_run(
         max_duration=config.max_duration,
         device=device,
         precision=choose_precision(config, device),
-        # Batches of masked language models differ in how many tokens they predict.
-        accumulate_train_batch_on_tokens=config.model.name == MASKED,
+        # Batches of texts and of masked language models differ in how many tokens they predict.
+        accumulate_train_batch_on_tokens=config.model.name == MASKED or dataset.holds_text,
         parallelism_config={"fsdp": config.fsdp_config} if config.fsdp_config else None,
         **config.model_dump(
             include={
