@@ -120,9 +120,14 @@ def train(run: Path, out: Path | None, as_json: bool) -> None:
       mixscale train run.yaml
     """
     require("train", "mixscale train")
+    from mixscale.train.config import load_run_config
     from mixscale.train.output.run import run_table
     from mixscale.train.run.from_file import train_file
+    from mixscale.train.run.warm_up import warm_up_warning
 
+    warning = warm_up_warning(load_run_config(run))
+    if warning is not None:
+        note(f"warning: {warning}")
     record, folder = train_file(run, out)
     if as_json:
         print_json({"folder": str(folder), **record.model_dump(mode="json")})
