@@ -31,7 +31,7 @@ from mixscale.train.run.components import (
     build_all,
     build_optimizer,
 )
-from mixscale.train.run.device import choose_device, choose_precision
+from mixscale.train.run.device import choose_device, choose_precision, set_allocator
 from mixscale.train.run.model import build_model, load_tokenizer
 
 
@@ -60,6 +60,7 @@ def prepare_run(
     Raises:
         UserError: The config asks for what is not there.
     """
+    set_allocator(config)
     device = choose_device()
     _check_batches(config)
     _check_checkpoint(config)
