@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -21,6 +23,9 @@ class Config(BaseModel):
     """Base of every settings model: immutable, and a misspelt key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    ways_out: ClassVar[Mapping[str, str]] = {}
+    """What to do about keys that other programs have and this one does not, by key."""
 
 
 ConfigType = TypeVar("ConfigType", bound=BaseModel)
@@ -172,8 +177,7 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [_complaint(item, model, where, document) for item in error.errors()]
-        raise UserError("\n".join(dict.fromkeys(lines))) from error
+        raise UserError("\n".join(_complaints(error, model, where, document))) from error
 
 
 def line_of(document: Any, keys: Sequence[str | int]) -> int | None:
@@ -182,7 +186,7 @@ def line_of(document: Any, keys: Sequence[str | int]) -> int | None:
     node = document
     for key in keys:
         if isinstance(node, CommentedMap) and key in node:
-            line = node.lc.key(key)[0] + 1
+            line = _line_of_key(node, key) or line
         elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
             line = node.lc.item(key)[0] + 1
         else:
@@ -191,26 +195,79 @@ def line_of(document: Any, keys: Sequence[str | int]) -> int | None:
     return line
 
 
+def _line_of_key(mapping: CommentedMap, key: str | int) -> int | None:
+    """Find the line of a key, which may come from a mapping that is merged into this one (<<)."""
+    # A document made in memory has no lines at all.
+    if key in (mapping.lc.data or {}):
+        return mapping.lc.key(key)[0] + 1
+    for merged in getattr(mapping.merge, "value", ()):
+        if key in merged:
+            return _line_of_key(merged, key)
+    return None
+
+
 def _kind(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__.removeprefix('Commented')}"
 
 
-def _complaint(item: Any, model: type[BaseModel], where: str, document: CommentedMap | None) -> str:
-    keys = [key for key in item["loc"] if not _is_union_member(key, item)]
-    line = line_of(document, keys) if document is not None else None
-    place = f"{where}:{line}" if line else where
-    key = ".".join(str(part) for part in keys) or "(top level)"
-    if item["type"] == "extra_forbidden":
-        allowed = _allowed_keys(model, keys[:-1])
-        hint = f"; allowed here: {', '.join(allowed)}" if allowed else ""
-        return f"{place}: {key}: unknown key{hint}"
+def _complaints(
+    error: ValidationError, model: type[BaseModel], where: str, document: CommentedMap | None
+) -> list[str]:
+    """Write one line for each mistake; the keys that a section may have are listed only once."""
+    lines: dict[tuple[object, ...], str] = {}
+    listed: set[tuple[str | int, ...]] = set()
+    meant: set[tuple[str | int, ...]] = set()
+    # A key that was misspelt is missing, too, which goes without saying.
+    for item in sorted(error.errors(), key=lambda item: item["type"] == "missing"):
+        keys = tuple(key for key in item["loc"] if not _is_union_member(key, item))
+        if item["type"] == "missing" and keys in meant:
+            continue
+        line = line_of(document, keys) if document is not None else None
+        name = ".".join(str(part) for part in keys) or "(top level)"
+        message = _message(item)
+        if item["type"] == "extra_forbidden":
+            section = keys[:-1]
+            section_model = _model_at(model, section)
+            near = _nearest(str(keys[-1]), section_model)
+            meant |= {(*section, near)} if near else set()
+            hint = _way_out(str(keys[-1]), section_model, near, is_listed=section in listed)
+            if "; allowed here" in hint:
+                listed.add(section)
+            message = f"unknown key{hint}"
+        place = f"{where}:{line}" if line else where
+        # Where a mapping is merged into several others, its keys are theirs, on one line.
+        lines.setdefault(
+            (line, keys[-1:], message) if line else (keys, message), f"{place}: {name}: {message}"
+        )
+    return list(lines.values())
+
+
+def _message(item: Any) -> str:
+    if item["type"] == "missing":
+        return "missing"
     message = item["msg"].removeprefix("Value error, ")
     found = item.get("input")
-    if item["type"] == "missing":
-        return f"{place}: {key}: missing"
     if isinstance(found, str | int | float | bool) or found is None:
-        return f"{place}: {key}: {message} (found {found!r})"
-    return f"{place}: {key}: {message}"
+        return f"{message} (found {found!r})"
+    return message
+
+
+def _nearest(key: str, model: type[BaseModel] | None) -> str | None:
+    if model is None or key in getattr(model, "ways_out", {}):
+        return None
+    return next(iter(difflib.get_close_matches(key, model.model_fields, n=1)), None)
+
+
+def _way_out(key: str, model: type[BaseModel] | None, near: str | None, *, is_listed: bool) -> str:
+    """Say what may have been meant by a key, or which keys there are."""
+    if model is None:
+        return ""
+    way_out = getattr(model, "ways_out", {}).get(key)
+    if way_out is not None:
+        return f"; {way_out}"
+    if near is not None:
+        return f"; did you mean {near!r}?"
+    return "" if is_listed else f"; allowed here: {', '.join(sorted(model.model_fields))}"
 
 
 def _is_union_member(key: object, item: Any) -> bool:
@@ -220,16 +277,53 @@ def _is_union_member(key: object, item: Any) -> bool:
     return bool(re.search(r"[\[\]()]", key)) or key in {"str", "int", "float", "bool"}
 
 
-def _allowed_keys(model: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
-    """List the fields of the settings model that `keys` leads to, or nothing when unsure."""
+def _model_at(model: type[BaseModel], keys: Sequence[str | int]) -> type[BaseModel] | None:
+    """Find the settings model that `keys` leads to, or none when unsure."""
     current: Any = model
     for key in keys:
-        if not (isinstance(current, type) and issubclass(current, BaseModel)):
-            return []
-        field = current.model_fields.get(str(key))
-        if field is None:
-            return []
-        current = field.annotation
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return sorted(current.model_fields)
-    return []
+        found = _below(current, key)
+        if found is None:
+            return None
+        current = found
+    return _as_model(current)
+
+
+def _below(annotation: Any, key: str | int) -> Any:
+    """Return the type of what lies under a key of a value of some type."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _below(inner[0], key)
+    if origin in (Union, types.UnionType):
+        members = [member for member in inner if _is_tagged(member, key)]
+        return members[0] if members else _first(_below(member, key) for member in inner)
+    if origin is dict:
+        return inner[1]
+    if origin in (tuple, list):
+        return inner[0]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(key))
+        return None if field is None else field.annotation
+    return None
+
+
+def _is_tagged(member: Any, key: str | int) -> bool:
+    """Whether this member of a union is the one that `type: key` chooses."""
+    if not (isinstance(member, type) and issubclass(member, BaseModel)):
+        return False
+    field = member.model_fields.get("type")
+    return (
+        field is not None
+        and get_origin(field.annotation) is Literal
+        and key in get_args(field.annotation)
+    )
+
+
+def _as_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    members = (_as_model(member) for member in get_args(annotation))
+    return _first(members)
+
+
+def _first(found: Iterable[Any]) -> Any:
+    return next((item for item in found if item is not None), None)

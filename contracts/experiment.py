@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mixscale.contracts.config import Config, TokenCount, load_config
 from mixscale.contracts.metrics import metrics
@@ -40,6 +41,19 @@ class DdoDesign(Config):
 
     _check_base = field_validator("base")(sums_to_one)
 
+    @field_validator("base")
+    @classmethod
+    def _several_domains(cls, base: BaseMixture) -> BaseMixture:
+        if isinstance(base, dict):
+            without = sorted(name for name, share in base.items() if not share)
+            if without or len(base) < 2:
+                raise ValueError(
+                    f"{f'{without} have no share' if without else 'one domain alone'}: each "
+                    "domain's tokens are multiplied and divided, so the base needs some of each, "
+                    "of two domains or more"
+                )
+        return base
+
     @field_validator("scales")
     @classmethod
     def _increase(cls, scales: tuple[int, ...]) -> tuple[int, ...]:
@@ -66,6 +80,13 @@ class SwarmDesign(Config):
     """The share of their tokens, at least, in which any two mixtures differ."""
 
     _check_prior = field_validator("prior")(sums_to_one)
+
+    @field_validator("prior")
+    @classmethod
+    def _several_domains(cls, prior: BaseMixture) -> BaseMixture:
+        if isinstance(prior, dict) and sum(share > 0 for share in prior.values()) < 2:
+            raise ValueError("one domain alone: there is nothing to mix")
+        return prior
 
 
 class ExplicitDesign(Config):
@@ -152,6 +173,66 @@ class Constraints(Config):
 
     _check_prior = field_validator("prior")(sums_to_one)
 
+    def check_domains(self, domains: Sequence[str]) -> None:
+        """Refuse bounds that no mixture of some domains can keep.
+
+        Raises:
+            ValueError: Gives the sums.
+        """
+        low = [self.fixed.get(name, _bound(self.floor, name, 0.0)) for name in domains]
+        high = [self.fixed.get(name, _bound(self.ceiling, name, 1.0)) for name in domains]
+        if sum(low) > 1 + _ROUNDING:
+            raise ValueError(
+                f"floors and fixed shares of the {len(domains)} domains sum to {sum(low):.6g}, "
+                "more than 1"
+            )
+        if sum(high) < 1 - _ROUNDING:
+            raise ValueError(
+                f"ceilings and fixed shares of the {len(domains)} domains sum to {sum(high):.6g}, "
+                "less than 1"
+            )
+        for name, group in self.groups.items():
+            inside = [domain in group.domains for domain in domains]
+            least = sum(value for value, is_in in zip(low, inside, strict=True) if is_in)
+            most = sum(value for value, is_in in zip(high, inside, strict=True) if is_in)
+            if group.floor > most + 1e-9 or group.ceiling < least - _ROUNDING:
+                raise ValueError(
+                    f"groups.{name}: {group.floor:g} to {group.ceiling:g}, but its domains' own "
+                    f"bounds leave {least:.6g} to {min(most, 1):.6g}"
+                )
+
+
+def _bound(value: float | dict[str, float] | None, domain: str, default: float) -> float:
+    if isinstance(value, dict):
+        return value.get(domain, default)
+    return default if value is None else value
+
+
+def possible(constraints: Constraints) -> Constraints:
+    """Validate that there is room between the bounds, whichever domains there are besides."""
+    floor, ceiling = constraints.floor, constraints.ceiling
+    names = {name for value in (floor, ceiling) if isinstance(value, dict) for name in value}
+    for name in sorted(names - set(constraints.fixed)):
+        _check_order(f"{name}: ", _bound(floor, name, 0.0), _bound(ceiling, name, 1.0))
+    _check_order("", _bound(floor, "", 0.0), _bound(ceiling, "", 1.0))
+    least = {**(floor if isinstance(floor, dict) else {}), **constraints.fixed}
+    if sum(least.values()) > 1 + _ROUNDING:
+        raise ValueError(f"floors and fixed shares sum to {sum(least.values()):.6g}, more than 1")
+    for name, group in constraints.groups.items():
+        _check_order(f"groups.{name}: ", group.floor, group.ceiling)
+        twice = sorted({domain for domain in group.domains if group.domains.count(domain) > 1})
+        if twice:
+            raise ValueError(f"groups.{name}.domains: {twice} are there twice")
+    return constraints
+
+
+_ROUNDING = 1e-9
+
+
+def _check_order(where: str, floor: float, ceiling: float) -> None:
+    if floor > ceiling:
+        raise ValueError(f"{where}the floor {floor:g} is above the ceiling {ceiling:g}")
+
 
 class Experiment(Config):
     """A sweep of proxy runs with the question it answers."""
@@ -169,7 +250,7 @@ class Experiment(Config):
     initialisation alone."""
     evaluation: Evaluation = Evaluation()
     objective: Objective = Objective()
-    constraints: Constraints = Constraints()
+    constraints: Annotated[Constraints, AfterValidator(possible)] = Constraints()
     targets: tuple[PositiveTokens, ...] = Field(min_length=1)
     """Token budgets to project the mixture to."""
     max_proxy_epochs: float = Field(default=4.0, gt=0)

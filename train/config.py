@@ -3,21 +3,67 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar, Literal
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
 
 from mixscale.contracts.atomic import atomic_write
-from mixscale.contracts.config import Config, line_of, plain, read_yaml, validate
+from mixscale.contracts.config import (
+    Config,
+    TokenCount,
+    line_of,
+    parse_tokens,
+    plain,
+    read_yaml,
+    validate,
+)
 from mixscale.contracts.errors import UserError
 
 PAIRED = "paired"
 CAUSAL, MASKED = "hf_causal_lm", "hf_masked_lm"
-ShuffleAlgorithm = Literal["naive", "py1b", "py1br", "py1e", "py1s", "py2s", "paired"]
+ShuffleAlgorithm = Literal["naive", "py1br", "py1e", "py1s", "py2s", "paired"]
+TokenEncoding = Literal["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+_UNITS = "tok|sp|ba|ep"
+_NOT_PRE_TRAINING = "it is for fine-tuning, which is not done here; remove it"
+_NOT_TASKS = "tasks are not evaluated while training; remove it"
+
+
+def _interval(value: object) -> object:
+    """Validate how often something is done: whole epochs, or a time with its unit."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if is_number or re.fullmatch(rf"[1-9]\d*({_UNITS})|(0?\.\d+|1(\.0*)?)dur", str(value)):
+        return value
+    raise ValueError(
+        "write how often, with a unit: 1000000tok, 5000sp, 100ba, 1ep, or a part of the run as "
+        "0.25dur"
+    )
+
+
+Interval = Annotated[str | int, BeforeValidator(_interval)]
+"""Epochs, or a time with its unit."""
+
+
+class Section(Config):
+    """A part of `run.yaml`; a key without a value is absent, as in LLM Foundry."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if value is not None}
 
 
 class Named(BaseModel):
@@ -33,8 +79,14 @@ class Named(BaseModel):
         return dict(self.model_extra or {})
 
 
-class ModelConfig(Config):
+class ModelConfig(Section):
     """A transformers model for causal or for masked language modelling."""
+
+    ways_out: ClassVar[Mapping[str, str]] = {
+        "peft_config": _NOT_PRE_TRAINING,
+        "load_in_8bit": _NOT_PRE_TRAINING,
+        "attn_config": "for LLM Foundry's MPT; give `attn_implementation`, or `config_overrides`",
+    }
 
     name: Literal["hf_causal_lm", "hf_masked_lm"]
     pretrained_model_name_or_path: str
@@ -46,19 +98,72 @@ class ModelConfig(Config):
     """Attributes of the transformers config to change. Unless set here, dropout is 0, and the
     vocabulary and the context length follow the tokenizer and `max_seq_len`."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
+    use_flash_attention_2: bool | None = None
+    """LLM Foundry's way to ask for `flash_attention_2`. Where that is not installed, or without a
+    GPU, `sdpa` computes the same."""
     init_device: Literal["cpu", "meta", "mixed"] = "cpu"
     use_auth_token: bool = False
     trust_remote_code: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _known_model(cls, values: object) -> object:
+        if isinstance(values, dict) and values.get("name") in _OTHER_MODELS:
+            raise ValueError(_instead_of(values))
+        return values
 
-class TokenizerConfig(Config):
+
+_OTHER_MODELS = {
+    "mpt_causal_lm": "mpt",
+    "mptmoe_causal_lm": "mixtral",
+    "fake_mpt_causal_lm": "mpt",
+}
+"""Models of LLM Foundry's own, with the transformers model type that is nearest."""
+
+
+def _instead_of(values: Mapping[str, Any]) -> str:
+    """Say which transformers model is nearest to one of LLM Foundry's own."""
+    name = values["name"]
+    attention = values.get("attn_config") or {}
+    kind, why = _OTHER_MODELS[name], "ALiBi positions, no biases"
+    if kind == "mixtral":
+        why = "a mixture of experts"
+    elif attention.get("rope") or attention.get("kv_n_heads"):
+        kind, why = "llama", "rotary positions, grouped keys"
+    elif not attention.get("alibi"):
+        kind, why = "gpt2", "learned positions"
+    sizes = _SIZES[kind]
+    overrides = {theirs: values[ours] for ours, theirs in sizes.items() if values.get(ours)}
+    if kind in ("llama", "mixtral") and attention.get("kv_n_heads"):
+        overrides["num_key_value_heads"] = attention["kv_n_heads"]
+    inner = ", ".join(f"{key}: {value}" for key, value in overrides.items())
+    return (
+        f"name: {name} is LLM Foundry's own model; the nearest in transformers ({why}): "
+        f"{{name: {CAUSAL}, pretrained_model_name_or_path: {kind}, pretrained: false, "
+        f"config_overrides: {{{inner}}}}}"
+    )
+
+
+_LLAMA = {"d_model": "hidden_size", "n_layers": "num_hidden_layers",
+          "n_heads": "num_attention_heads"}  # fmt: skip
+_SIZES = {
+    "mpt": {"d_model": "d_model", "n_layers": "n_layers", "n_heads": "n_heads",
+            "expansion_ratio": "expansion_ratio"},
+    "gpt2": {"d_model": "n_embd", "n_layers": "n_layer", "n_heads": "n_head"},
+    "llama": _LLAMA,
+    "mixtral": _LLAMA,
+}  # fmt: skip
+"""By model type, what MPT's sizes are called there."""
+
+
+class TokenizerConfig(Section):
     """The tokenizer; a shard set carries its own in `SHARDSET/tokenizer`."""
 
     name: str
     kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
-class StreamConfig(Config):
+class StreamConfig(Section):
     """One domain: where its samples lie and how much of them to use."""
 
     local: str | None = None
@@ -83,21 +188,40 @@ class StreamConfig(Config):
         return self
 
 
-class DatasetConfig(Config):
+class DatasetConfig(Section):
     """Arguments of Streaming's dataset."""
 
+    ways_out: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("hf_name", "hf_kwargs", "preprocessing_fn", "packing_ratio", "decoder_only_format",
+             "safe_load", "target_prompts", "target_responses"), _NOT_PRE_TRAINING
+        ),
+        **dict.fromkeys(
+            ("eos_token_id", "bos_token_id"),
+            "only LLM Foundry's MPT attends by document; remove it",
+        ),
+        "seq_parallel_replication": "sequences are not split over devices here; remove it",
+        "proportion": "it belongs to a stream, under `streams`",
+        "repeat": "it belongs to a stream, under `streams`",
+        "choose": "it belongs to a stream, under `streams`",
+    }  # fmt: skip
+
     streams: dict[str, StreamConfig] = Field(min_length=1)
+    """By domain. LLM Foundry's layout of a single dataset (`local`, `remote`, `split` here) is read
+    as one stream, named after its folder."""
     max_seq_len: int | None = Field(default=None, gt=0)
     mlm_probability: float | None = Field(default=None, gt=0, lt=1)
     """For masked language models: the share of the tokens to predict; 0.15 when absent."""
+    token_encoding_type: TokenEncoding | None = None
+    """Type of the tokens in `tokens` columns of raw bytes; found by their values when absent."""
     shuffle: bool = False
     shuffle_algo: ShuffleAlgorithm = "py1e"
     """One of Streaming's algorithms, or `paired`: each domain's order of samples depends on the
     seed and the domain alone, so that runs differ by their mixture only."""
     shuffle_seed: int = 9176
     shuffle_block_size: int | None = None
-    epoch_size: int | None = Field(default=None, gt=0)
-    """Samples in an epoch."""
+    epoch_size: Annotated[TokenCount, Field(gt=0)] | None = None
+    """Samples in an epoch; also as `100k`."""
     num_canonical_nodes: int | None = None
     partition_algo: Literal["orig", "relaxed"] = "relaxed"
     sampling_method: Literal["balanced", "fixed"] = "balanced"
@@ -109,6 +233,44 @@ class DatasetConfig(Config):
     download_timeout: float = 60
     validate_hash: str | None = None
     keep_zip: bool = False
+    allow_unsafe_types: bool | None = None
+    """Read columns of Python pickles, which can run any program: only of those you trust."""
+    replication: int | None = Field(default=None, gt=0)
+    """How many consecutive devices get the same samples."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single_dataset(cls, values: object) -> object:
+        """Read the layout of a single dataset as one stream."""
+        if not isinstance(values, dict):
+            return values
+        place = {key: values[key] for key in _PLACE if values.get(key) is not None}
+        rest = {key: value for key, value in values.items() if key not in _PLACE}
+        if not place and "streams" in rest:
+            return rest
+        if rest.get("streams") is None and not {"local", "remote"} & set(place):
+            raise ValueError(
+                "where do the samples lie? Give `streams`, or `local` or `remote` with `split`"
+            )
+        if rest.get("streams") is not None:
+            raise ValueError(
+                f"{', '.join(f'`{key}`' for key in place)} beside `streams`: give one of the two; "
+                "with `streams`, each says where it lies"
+            )
+        for key, value in place.items():
+            if not isinstance(value, str):
+                raise ValueError(f"{key}: expected text (found {value!r})")
+        return {**rest, "streams": {_domain_of(place): place}}
+
+    @field_validator("shuffle_algo", mode="before")
+    @classmethod
+    def _there_is_none_any_more(cls, value: object) -> object:
+        if value == "py1b":
+            raise ValueError(
+                "Streaming 0.13 has no py1b any more; take py1br, its successor, or one of "
+                "naive, py1e, py1s, py2s, paired"
+            )
+        return value
 
     @field_validator("streams")
     @classmethod
@@ -124,7 +286,16 @@ class DatasetConfig(Config):
         return streams
 
 
-class LoaderConfig(Config):
+_PLACE = ("local", "remote", "split")
+
+
+def _domain_of(place: Mapping[str, str]) -> str:
+    """Name a single dataset after the folder that it lies in."""
+    path = place.get("remote") or place.get("local") or ""
+    return PurePosixPath(path.rstrip("/")).name or "data"
+
+
+class LoaderConfig(Section):
     """A data loader over one dataset."""
 
     name: Literal["text"] = "text"
@@ -139,8 +310,26 @@ class LoaderConfig(Config):
     timeout: float = 0
 
 
-class RunConfig(Config):
+class RunConfig(Section):
     """One run. Every key means what it means in LLM Foundry's training YAML."""
+
+    ways_out: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("icl_tasks", "icl_tasks_str", "icl_subset_num_batches", "icl_seq_len",
+             "eval_gauntlet", "eval_gauntlet_str"), _NOT_TASKS
+        ),
+        **dict.fromkeys(
+            ("data_local", "data_remote", "tokenizer_name", "model_name", "global_seed"),
+            "values for ${…} belong under `variables`",
+        ),
+        "code_paths": "name your class by its import path, `callbacks: {package.module.Class: {}}`",
+        "log_config": "runs/<run id>/run.yaml holds the resolved config; remove it",
+        "device_train_batch_size": "give `global_train_batch_size`",
+        "device_train_grad_accum": "give `device_train_microbatch_size`",
+        "eval_loaders": "give a list as `eval_loader`",
+        "accumulate_train_batch_on_tokens": "every predicted token weighs the same; remove it",
+        "tp_config": "models are not split over devices by tensors here; use `fsdp_config`",
+    }  # fmt: skip
 
     variables: dict[str, Any] = Field(default_factory=dict)
     """Values for `${variables.name}` elsewhere in the file."""
@@ -167,8 +356,8 @@ class RunConfig(Config):
     callbacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
     loggers: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
     max_duration: str
-    """How long to train: `1000000tok`, `5000sp`, `100ba` or `1ep`."""
-    eval_interval: str | int = "1dur"
+    """How long to train: `1000000tok`, `1e9tok`, `1Btok`, `5000sp`, `100ba` or `1ep`."""
+    eval_interval: Interval = "1dur"
     eval_first: bool = False
     eval_subset_num_batches: int = -1
     global_train_batch_size: int = Field(default=16, gt=0)
@@ -180,7 +369,7 @@ class RunConfig(Config):
     fsdp_config: dict[str, Any] | None = None
     compile_config: dict[str, Any] | None = None
     save_folder: str | None = None
-    save_interval: str | int = "1ep"
+    save_interval: Interval = "1ep"
     save_num_checkpoints_to_keep: int = -1
     save_overwrite: bool = False
     load_path: str | None = None
@@ -191,18 +380,36 @@ class RunConfig(Config):
     autoresume: bool = False
     progress_bar: bool = False
     log_to_console: bool = False
-    console_log_interval: str | int = "1ba"
+    console_log_interval: Interval = "1ba"
     python_log_level: str | None = None
     dist_timeout: float = 600
+    expandable_segments: bool | None = None
+    """On a GPU: let the memory allocator grow its segments, which leaves fewer gaps."""
+    max_split_size_mb: int | None = Field(default=None, gt=0)
+    cuda_load_lazy: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_algorithms(cls, values: object) -> object:
+        # An empty key means none, where an absent one means gradient clipping.
+        if isinstance(values, dict) and "algorithms" in values and values["algorithms"] is None:
+            return {**values, "algorithms": {}}
+        return values
 
     @field_validator("max_duration", mode="before")
     @classmethod
     def _with_unit(cls, value: object) -> object:
-        if not re.fullmatch(r"[1-9]\d*(tok|sp|ba|ep)", str(value)):
+        found = re.fullmatch(rf"(.*?)\s*({_UNITS})", str(value))
+        try:
+            amount = parse_tokens(found[1]) if found else 0
+        except UserError:
+            amount = 0
+        if found is None or not amount:
             raise ValueError(
-                "needs a unit: 1000000tok (tokens), 5000sp (samples), 100ba (batches) or 1ep"
+                "needs a whole number with a unit: 1000000tok or 1e6tok (tokens), 5000sp (samples),"
+                " 100ba (batches) or 1ep"
             )
-        return value
+        return f"{amount}{found[2]}"
 
     @field_validator("eval_loader", mode="before")
     @classmethod

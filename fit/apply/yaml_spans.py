@@ -33,12 +33,17 @@ class Node:
     """Keys with values of a mapping."""
     items: list[Node] = field(default_factory=list)
 
-    def get(self, key: str) -> Node | None:
-        """The value under a key written in this mapping itself, merges aside."""
+    def entry(self, key: str) -> tuple[Node, Node] | None:
+        """A key written in this mapping itself, merges aside, with its value."""
         for name, value in self.entries:
             if name.kind == "scalar" and name.value == key:
-                return value
+                return name, value
         return None
+
+    def get(self, key: str) -> Node | None:
+        """The value under a key written in this mapping itself, merges aside."""
+        found = self.entry(key)
+        return None if found is None else found[1]
 
     def walk(self) -> Iterator[Node]:
         """Yield this node and all below it."""

@@ -323,7 +323,8 @@ def apply(
         run_yaml: A Composer or LLM Foundry training YAML.
         output: File to write instead of `run_yaml` itself.
         dry_run: Change no file; the result's `diff` shows the change.
-        backup: Keep the replaced file as `<name>.bak`.
+        backup: Keep the replaced file as `<name>.bak`, or `<name>.bak.1` and so on when there is
+            one already.
         streams: Stream name of each domain whose stream is called otherwise.
         estimate: `recommended`, or `optimum` for the law's best mixture whatever the noise.
 

@@ -142,7 +142,7 @@ def _only_for_tables(
 @click.option("--tokens", type=TokenBudget(), required=True, help="Token budget, for example 300B.")
 @click.option("--output", type=FILE, help="File to write instead of RUN itself.")
 @click.option("--dry-run", is_flag=True, help="Show the change, write nothing.")
-@click.option("--no-backup", is_flag=True, help="Keep no RUN.bak.")
+@click.option("--no-backup", is_flag=True, help="Keep no RUN.bak (RUN.bak.1 ...).")
 @click.option("--stream", "streams", multiple=True, metavar="DOMAIN=STREAM", help="Map a name.")
 @click.option(
     "--estimate",
@@ -165,9 +165,10 @@ def apply(
 ) -> None:
     """Write the mixture of FIT at a token budget into the streams of RUN (run.yaml).
 
-    Only the `proportion` values and one comment line change. The recommended mixture is the one
-    that the experiment started from where the advice is to keep it, else a step from it towards the
-    optimum, as long as the noise of the runs allows.
+    Only the `proportion` values and one comment line change: two YAML readers read the result again
+    before it is written. The recommended mixture is the one that the experiment started from where
+    the advice is to keep it, else a step from it towards the optimum, as long as the noise of the
+    runs allows.
 
     \b
     Example:
@@ -193,7 +194,7 @@ def apply(
     for domain, reason in result.binding.items():
         click.echo(f"{domain}: {reason}")
     click.echo(f"advice: {result.advice}")
-    verb = "would write" if dry_run else "wrote"
+    verb = "would write" if dry_run else "wrote" if result.written else "left as it is:"
     click.echo(f"{verb} {result.path}, {result.meaning} for {format_tokens(tokens)} tokens")
     if result.backup is not None:
         click.echo(f"kept the old file as {result.backup}")

@@ -20,6 +20,7 @@ _COMMANDS = (
     training.plan,
     training.sweep,
     training.train,
+    training.evaluate,
     training.export,
     fitting.fit,
     fitting.apply,

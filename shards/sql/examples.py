@@ -111,6 +111,24 @@ WHERE status = 'finished' ORDER BY d.domain, loss_nats""",
 SELECT run_id, tokens, avg(loss_nats) AS mean_loss_nats
 FROM learning_curves GROUP BY ALL ORDER BY ALL""",
     ),
+    "difference": Example(
+        "How does the best run differ from the worst, by domain?",
+        """\
+WITH means AS (
+    SELECT run_id, avg(loss_nats) AS mean FROM run_domains JOIN runs USING (run_id)
+    WHERE runs.status = 'finished' GROUP BY run_id)
+FROM run_difference((SELECT arg_max(run_id, mean) FROM means),
+                    (SELECT arg_min(run_id, mean) FROM means))""",
+    ),
+    "curve_difference": Example(
+        "And while both went on?",
+        """\
+WITH ends AS (
+    SELECT run_id, avg(loss_nats) AS mean FROM run_domains JOIN runs USING (run_id)
+    WHERE runs.status = 'finished' GROUP BY run_id)
+FROM curve_difference((SELECT arg_max(run_id, mean) FROM ends),
+                      (SELECT arg_min(run_id, mean) FROM ends))""",
+    ),
     "pending": Example(
         "Which runs of a sweep are still to come?",
         """\

@@ -1,4 +1,4 @@
-"""The table macros: where documents lie in samples, and samples in shards."""
+"""The table macros: documents in samples, samples in shards, one run against another."""
 
 from __future__ import annotations
 
@@ -63,6 +63,62 @@ FROM samples LEFT JOIN shards
     ON shards.domain = samples.domain AND shards.split = samples.split
     AND sample >= shards.first_sample AND sample < shards.first_sample + shards.samples
 ORDER BY samples.domain, samples.split, sample""",
+    ),
+    "run_difference": Macro(
+        answers="how two runs differ by domain: what they took of it and how well they predict it",
+        parameters=("of_first", "of_second"),
+        columns={
+            "domain": "domain",
+            "first_proportion": "share of the first run's samples",
+            "second_proportion": "share of the second's",
+            "first_seen_tokens": "training tokens that the first run's batches held",
+            "second_seen_tokens": "those of the second",
+            "first_loss_nats": "validation loss of the first run, nats per token",
+            "second_loss_nats": "that of the second",
+            "difference_nats": "second less first: below 0 the second run is better",
+            "standard_error": "of the difference, nats per token, had each run samples of its own;"
+            " on the same samples, as in a sweep, it is less",
+        },
+        sql="""
+WITH one AS (SELECT * FROM run_domains WHERE run_id = of_first),
+other AS (SELECT * FROM run_domains WHERE run_id = of_second)
+SELECT coalesce(one.domain, other.domain) AS domain, one.proportion AS first_proportion,
+       other.proportion AS second_proportion, one.seen_tokens AS first_seen_tokens,
+       other.seen_tokens AS second_seen_tokens, one.loss_nats AS first_loss_nats,
+       other.loss_nats AS second_loss_nats, other.loss_nats - one.loss_nats AS difference_nats,
+       sqrt(one.standard_error ^ 2 + other.standard_error ^ 2) AS standard_error
+FROM one FULL JOIN other ON one.domain = other.domain ORDER BY 1""",
+    ),
+    "curve_difference": Macro(
+        answers="how two runs' losses differ while both go on, wherever either was evaluated",
+        parameters=("of_first", "of_second"),
+        columns={
+            "domain": "validation domain",
+            "tokens": "training tokens, of each run",
+            "first_loss_nats": "loss of the first run there, nats per token; on a straight line "
+            "between its evaluations",
+            "second_loss_nats": "that of the second",
+            "difference_nats": "second less first: below 0 the second run is better",
+        },
+        sql="""
+WITH points AS (
+    SELECT run_id, domain, tokens, avg(loss_nats) AS loss FROM learning_curves
+    WHERE run_id = of_first OR run_id = of_second GROUP BY ALL),
+pieces AS (
+    SELECT *, lead(tokens) OVER w AS next_tokens, lead(loss) OVER w AS next_loss FROM points
+    WINDOW w AS (PARTITION BY run_id, domain ORDER BY tokens)),
+moments AS (SELECT DISTINCT domain, tokens FROM points),
+lines AS (
+    SELECT run_id, pieces.domain AS domain, moments.tokens AS tokens,
+           CASE WHEN moments.tokens = pieces.tokens THEN loss
+                ELSE loss + (next_loss - loss) * (moments.tokens - pieces.tokens)
+                            / (next_tokens - pieces.tokens) END AS loss
+    FROM moments JOIN pieces ON moments.domain = pieces.domain AND moments.tokens >= pieces.tokens
+        AND (moments.tokens = pieces.tokens OR moments.tokens < next_tokens))
+SELECT one.domain, one.tokens, one.loss AS first_loss_nats, other.loss AS second_loss_nats,
+       other.loss - one.loss AS difference_nats
+FROM lines AS one JOIN lines AS other ON one.domain = other.domain AND one.tokens = other.tokens
+WHERE one.run_id = of_first AND other.run_id = of_second ORDER BY one.domain, one.tokens""",
     ),
 }
 """By name."""

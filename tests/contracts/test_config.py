@@ -89,7 +89,18 @@ def test_other_values_are_refused(value: object) -> None:
     ("text", "message"),
     [
         ("inner: {size: 0}", r"x\.yaml:1: inner\.size: .*greater than 0 \(found 0\)"),
-        ("inner:\n  size: 1\n  lwa: ddo", r"x\.yaml:3: inner\.lwa: unknown key; allowed here: law"),
+        (
+            "inner:\n  size: 1\n  lwa: ddo",
+            r"x\.yaml:3: inner\.lwa: unknown key; did you mean 'l",
+        ),
+        (
+            "inner:\n  size: 1\n  zz: 1\n  qq: 2",
+            r"allowed here: law, size\n.*qq: unknown key$",
+        ),
+        (
+            "x: &x {lwa: ddo}\ninner:\n  <<: *x\n  size: 1",
+            r"x\.yaml:1: inner\.lwa: unknown",
+        ),
         ("inner: {size: 1, law: cubic}", r"inner\.law: .*'ddo' or 'bimix' \(found 'cubic'\)"),
         ("budgets: [1k]", r"x\.yaml: inner: missing"),
         ("inner: {size: 1}\nbudgets: [1k, 2q]", r"x\.yaml:2: budgets\.1: '2q' is not a number"),

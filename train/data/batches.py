@@ -12,14 +12,13 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFas
 
 from mixscale.contracts.errors import UserError
 from mixscale.train.data.dataset import SAMPLE_ID, DomainDataset
-from mixscale.train.data.memory_mapped import TOKENS
 from mixscale.train.evaluate.loss import IGNORED
 
 Batch = dict[str, torch.Tensor]
 
 
 class CausalBatches:
-    """Batches whose labels are their inputs."""
+    """Batches whose labels are their inputs, padding aside."""
 
     def __init__(self, dataset: DomainDataset, vocabulary: int) -> None:
         self._dataset = dataset
@@ -29,15 +28,17 @@ class CausalBatches:
         """Stack samples.
 
         Returns:
-            `input_ids` and `labels`, both (batch, sequence) int64; `attention_mask`, of the same
-            shape and all true; `sample_id`, (batch,) int64.
+            `input_ids` and `labels`, both (batch, sequence) int64, the labels -100 at padding;
+            `attention_mask`, of the same shape and true where there is none; `sample_id`,
+            (batch,) int64.
 
         Raises:
-            ShardError: A token is not in the vocabulary.
+            ShardError: A sample is too short, or a token is not in the vocabulary.
         """
         batch = _stack(samples, self._dataset, self._vocabulary)
         # Composer shifts the labels in place when it evaluates: they need memory of their own.
-        return batch | {"labels": batch["input_ids"].clone()}
+        labels = batch["input_ids"].masked_fill(~batch["attention_mask"], IGNORED)
+        return batch | {"labels": labels}
 
 
 class MaskedBatches:
@@ -87,43 +88,64 @@ class MaskedBatches:
             As `CausalBatches`, but with -100 in `labels` for the tokens that were not chosen.
 
         Raises:
-            ShardError: A token is not in the vocabulary.
+            ShardError: A sample is too short, or a token is not in the vocabulary.
         """
         batch = _stack(samples, self._dataset, self._vocabulary)
         tokens, ids = batch["input_ids"], batch[SAMPLE_ID].tolist()
+        padding = ~batch["attention_mask"]
         if self._training:
             key = f"{self._dataset.shuffle_seed} {self._dataset.next_epoch} {ids}"
-            inputs, labels = self._hide(tokens, key)
+            inputs, labels = self._hide(tokens, padding, key)
         else:
             rows = [
-                self._hide(row[None], f"{number}") for row, number in zip(tokens, ids, strict=True)
+                self._hide(row[None], empty[None], f"{number}")
+                for row, empty, number in zip(tokens, padding, ids, strict=True)
             ]
             inputs, labels = (torch.cat(pieces) for pieces in zip(*rows, strict=True))
         return batch | {"input_ids": inputs, "labels": labels}
 
-    def _hide(self, tokens: torch.Tensor, key: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _hide(
+        self, tokens: torch.Tensor, padding: torch.Tensor, key: str
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=7).digest(), "little")
         self._collator.generator = torch.Generator().manual_seed(seed)
-        special = torch.isin(tokens, self._special)
+        special = torch.isin(tokens, self._special) | padding
         return self._collator.torch_mask_tokens(tokens, special_tokens_mask=special)
 
 
 def predicted_tokens(batch: Batch) -> dict[str, int]:
     """Count the tokens of a batch, and those that its loss is the mean of, as Composer asks."""
     chosen = int((batch["labels"] != IGNORED).sum())
-    return {"total": batch["input_ids"].numel(), "loss_generating": chosen}
+    return {"total": int(batch["attention_mask"].sum()), "loss_generating": chosen}
+
+
+def tokens_of_texts(batch: Batch) -> dict[str, int]:
+    """Count the same for causal models, which do not predict the first token of a sample."""
+    chosen = int((batch["labels"][:, 1:] != IGNORED).sum())
+    return {"total": int(batch["attention_mask"].sum()), "loss_generating": chosen}
 
 
 def _stack(samples: Sequence[dict[str, Any]], dataset: DomainDataset, vocabulary: int) -> Batch:
-    rows = np.stack([sample[TOKENS] for sample in samples])
     ids = [sample[SAMPLE_ID] for sample in samples]
-    if rows.max() >= vocabulary:
+    domains = dataset.domain_of(np.array(ids)).tolist()
+    read = []
+    for number, domain, sample in zip(ids, domains, samples, strict=True):
+        try:
+            read.append(dataset.read_tokens(sample, domain))
+        except ValueError as error:
+            raise dataset.unusable(number, str(error)) from error
+    rows = np.stack([tokens for tokens, _ in read]).astype(np.int64)
+    outside = (rows < 0) | (rows >= vocabulary)
+    if outside.any():
         # A GPU would only say "device-side assert triggered".
-        raise dataset.wrong_tokens(ids[int(rows.max(axis=1).argmax())], vocabulary)
-    tokens = torch.from_numpy(rows.astype(np.int64))
+        row = int(outside.any(axis=1).argmax())
+        found = rows[row][outside[row]][0]
+        raise dataset.unusable(ids[row], f"token {found} is not in the vocabulary of {vocabulary}")
+    tokens = torch.from_numpy(rows)
+    used = torch.tensor([count for _, count in read])
     return {
         "input_ids": tokens,
         # Without one, transformers looks for packed positions and builds a full causal mask.
-        "attention_mask": torch.ones(tokens.shape, dtype=torch.bool),
+        "attention_mask": torch.arange(tokens.shape[1]) < used[:, None],
         SAMPLE_ID: torch.tensor(ids, dtype=torch.int64),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,13 @@ from mixscale.train.data.memory_mapped import TOKENS, MemoryMappedShard, memory_
 from mixscale.train.data.sample_order import draw_order, interleave
 
 SAMPLE_ID = "sample_id"
+
+
+ReadTokens = Callable[[Mapping[str, Any], int], tuple[NDArray[np.integer], int]]
+
+
+def _whole_array(sample: Mapping[str, Any], domain: int) -> tuple[NDArray[np.integer], int]:
+    return sample[TOKENS], len(sample[TOKENS])
 
 
 class ShardError(RuntimeError):
@@ -34,6 +41,10 @@ class DomainDataset(StreamingDataset):
         super().__init__(**arguments)
         self.domains = tuple(domains)
         self.paired = paired
+        self.holds_text = False
+        """Whether samples may be texts, which differ in length."""
+        self.read_tokens: ReadTokens = _whole_array
+        """Reads the tokens of a sample of some domain: (sequence,), and how many are no padding."""
 
     def resample_streams(
         self, epoch: int, stream_id: int | None = None
@@ -108,12 +119,10 @@ class DomainDataset(StreamingDataset):
         """Look up the index of the domain of each sample number."""
         return np.searchsorted(self.sample_offset_per_stream, sample_ids, side="right") - 1
 
-    def wrong_tokens(self, sample_id: int, vocabulary: int) -> ShardError:
-        """Build the error for a sample with tokens outside the vocabulary."""
+    def unusable(self, sample_id: int, reason: str) -> ShardError:
+        """Build the error for a sample that was read but cannot be used."""
         shard_id, row = self.spanner[sample_id]
-        found = int(self.get_item(sample_id)[TOKENS].max())
-        reason = f"token {found} in sample {row} is not in the vocabulary of {vocabulary}"
-        return self._error(shard_id, reason)
+        return self._error(shard_id, f"sample {row}: {reason}")
 
     def _memory_mapped_shard(self, shard_id: int) -> MemoryMappedShard | None:
         if self.cache_limit:

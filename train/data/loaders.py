@@ -10,9 +10,16 @@ from transformers import PreTrainedTokenizerFast
 
 from mixscale.contracts.errors import UserError
 from mixscale.train.config import MASKED, LoaderConfig, RunConfig
-from mixscale.train.data.batches import CausalBatches, MaskedBatches, predicted_tokens
+from mixscale.train.data.batches import (
+    Batch,
+    CausalBatches,
+    MaskedBatches,
+    predicted_tokens,
+    tokens_of_texts,
+)
 from mixscale.train.data.dataset import DomainDataset
 from mixscale.train.data.streams import build_dataset
+from mixscale.train.data.token_samples import read_any_layout
 
 LOSS_METRIC = "TokenLoss"
 
@@ -29,6 +36,11 @@ def train_loader(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> DataS
         raise UserError(
             f"global_train_batch_size: {config.global_train_batch_size} does not divide over "
             f"{world} devices; use a multiple of {world}"
+        )
+    replication = config.train_loader.dataset.replication or 1
+    if world % replication:
+        raise UserError(
+            f"train_loader.dataset.replication: {replication} does not divide the {world} devices"
         )
     batch_size = config.global_train_batch_size // world
     return _data_spec(config, config.train_loader, batch_size, tokenizer, training=True)
@@ -68,13 +80,15 @@ def _data_spec(
     *,
     training: bool,
 ) -> DataSpec:
-    dataset = build_dataset(loader.dataset, batch_size, config.max_seq_len)
+    dataset = build_dataset(loader.dataset, batch_size)
+    read_any_layout(dataset, loader.dataset, tokenizer, config.max_seq_len)
     masked = config.model.name == MASKED
     collate = (
         MaskedBatches(dataset, tokenizer, loader.dataset.mlm_probability or 0.15, training)
         if masked
         else CausalBatches(dataset, len(tokenizer))
     )
+    count = tokens_of_texts if dataset.holds_text else _all_tokens
     # PyTorch refuses these two without worker processes.
     with_workers = (
         {"prefetch_factor": loader.prefetch_factor, "persistent_workers": True}
@@ -94,7 +108,9 @@ def _data_spec(
     return DataSpec(
         dataloader,
         get_num_samples_in_batch=lambda batch: len(batch["input_ids"]),
-        get_num_tokens_in_batch=(
-            predicted_tokens if masked else lambda batch: batch["input_ids"].numel()
-        ),
+        get_num_tokens_in_batch=predicted_tokens if masked else count,
     )
+
+
+def _all_tokens(batch: Batch) -> int:
+    return batch["input_ids"].numel()

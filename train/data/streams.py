@@ -17,22 +17,21 @@ from mixscale.train.data.shared_memory import starting_datasets
 _TRIES = 20
 
 
-def build_dataset(config: DatasetConfig, batch_size: int, sequence_length: int) -> DomainDataset:
+def build_dataset(config: DatasetConfig, batch_size: int) -> DomainDataset:
     """Make the dataset of a loader.
 
     Args:
         config: Its streams, and how to mix them.
         batch_size: Samples of a batch on each device.
-        sequence_length: Tokens that each sample must have.
 
     Raises:
-        UserError: A stream's files are missing, empty, or of another length.
+        UserError: A stream's files are missing or empty.
     """
     for name, stream in config.streams.items():
         _check_stream(name, stream)
     with starting_datasets(), _named_errors(config):
         dataset = _open_with_free_number(config, batch_size)
-    _check_length(dataset, sequence_length)
+    _check_samples(dataset)
     return dataset
 
 
@@ -58,11 +57,13 @@ def _open(config: DatasetConfig, batch_size: int) -> DomainDataset:
         shuffle_algo="py1e" if paired else config.shuffle_algo,
         # The paired order is global: canonical nodes would cut it into pieces.
         num_canonical_nodes=1 if paired else config.num_canonical_nodes,
+        allow_unsafe_types=bool(config.allow_unsafe_types),
         **config.model_dump(
             include={
                 "shuffle_seed", "shuffle_block_size", "partition_algo", "sampling_method",
                 "sampling_granularity", "batching_method", "predownload", "cache_limit",
                 "download_retry", "download_timeout", "validate_hash", "keep_zip",
+                "replication",
             }
         ),
     )  # fmt: skip
@@ -98,14 +99,9 @@ def _check_stream(name: str, stream: StreamConfig) -> None:
         )
 
 
-def _check_length(dataset: DomainDataset, sequence_length: int) -> None:
+def _check_samples(dataset: DomainDataset) -> None:
     if not dataset.num_samples:
         raise UserError(f"streams {list(dataset.domains)}: no samples")
     for domain, samples in zip(dataset.domains, dataset.samples_per_stream, strict=True):
         if not samples:
             raise UserError(f"stream {domain!r}: no samples; give it more text or leave it out")
-    found = len(dataset[0]["tokens"])
-    if found != sequence_length:
-        raise UserError(
-            f"max_seq_len: {sequence_length}, but the shards' samples have {found} tokens"
-        )

@@ -75,7 +75,7 @@ def plan_summary(result: Plan) -> str:
         lines.append(f"about {duration(result.seconds)}, {result.device_hours:.3g} device-hours")
     if result.cost is not None:
         lines[-1] += f", {result.cost:.2f} at {result.price_per_hour:g} an hour"
-    return "\n".join(lines)
+    return "\n".join([*(f"warning: {line}" for line in result.warnings), *lines])
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.table import Table
 
 from mixscale.contracts.run_record import DomainLoss, DomainTokens, RunRecord
@@ -27,6 +29,17 @@ def run_table(record: RunRecord) -> Table:
             *(("", "", "") if tokens is None else _token_cells(tokens)),
             *(("", "", "") if loss is None else _loss_cells(loss)),
         )
+    return table
+
+
+def loss_table(title: str, losses: Mapping[str, DomainLoss]) -> Table:
+    """Draw the losses of a model: a row for each validation domain."""
+    table = Table(title=title)
+    table.add_column("domain")
+    for column in ("tokens", "loss", "standard error", "bits per byte", "perplexity"):
+        table.add_column(column, justify="right")
+    for domain, loss in losses.items():
+        table.add_row(domain, f"{loss.tokens:,}", *_loss_cells(loss), f"{loss.perplexity:.4g}")
     return table
 
 

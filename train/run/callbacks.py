@@ -26,12 +26,16 @@ class TokenCounter(Callback):
         self.sequence_length = sequence_length
         # What this process saw; ranks are added up when the counts are asked for.
         self.samples = np.zeros(len(dataset.domains), np.int64)
+        self.tokens = np.zeros(len(dataset.domains), np.int64)
         self.seen = np.zeros(dataset.num_samples, bool)
 
     def after_dataloader(self, state: State, logger: Logger) -> None:
         """Count the samples of a training batch as it arrives."""
         ids = state.batch[SAMPLE_ID].cpu().numpy()
-        self.samples += np.bincount(self.dataset.domain_of(ids), minlength=len(self.samples))
+        domains, count = self.dataset.domain_of(ids), len(self.samples)
+        lengths = state.batch["attention_mask"].sum(dim=1).cpu().numpy()
+        self.samples += np.bincount(domains, minlength=count)
+        self.tokens += np.bincount(domains, weights=lengths, minlength=count).astype(np.int64)
         self.seen[ids] = True
 
     def totals(self) -> tuple[dict[str, int], dict[str, int]]:
@@ -46,12 +50,19 @@ class TokenCounter(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Give Composer the counts of all ranks for a checkpoint."""
         samples, seen = self._merged()
-        return {"samples": samples.tolist(), "seen": np.packbits(seen.astype(bool))}
+        return {
+            "samples": samples.tolist(),
+            "tokens": self._sum(self.tokens).tolist(),
+            "seen": np.packbits(seen.astype(bool)),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint: rank zero takes the totals, the others start at nothing."""
         if dist.get_global_rank() == 0:
             self.samples = np.array(state["samples"], np.int64)
+            self.tokens = np.array(
+                state.get("tokens", self.samples * self.sequence_length), np.int64
+            )
             self.seen = np.unpackbits(state["seen"], count=len(self.seen)).astype(bool)
 
     def _merged(self) -> tuple[np.ndarray, np.ndarray]:
@@ -64,8 +75,25 @@ class TokenCounter(Callback):
         dist.all_reduce(seen, reduce_operation="MAX")
         return samples.cpu().numpy(), seen.cpu().numpy().astype(np.int64)
 
+    def _sum(self, counts: np.ndarray) -> np.ndarray:
+        if dist.get_world_size() == 1:
+            return counts
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        summed = torch.from_numpy(counts.copy()).to(device)
+        dist.all_reduce(summed, reduce_operation="SUM")
+        return summed.cpu().numpy()
+
+    def tokens_per_sample(self) -> np.ndarray:
+        """Mean tokens of a sample by domain, (domains,): the sequence length, but for texts.
+
+        Every rank must call it.
+        """
+        samples, tokens = self._sum(self.samples), self._sum(self.tokens)
+        return np.where(samples > 0, tokens / np.maximum(samples, 1), self.sequence_length)
+
     def _tokens(self, samples: np.ndarray) -> dict[str, int]:
-        tokens = (samples * self.sequence_length).tolist()
+        # Of texts the lengths of single samples are not kept: their mean stands for each.
+        tokens = np.rint(samples * self.tokens_per_sample()).astype(np.int64).tolist()
         return dict(zip(self.dataset.domains, tokens, strict=True))
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from composer import algorithms, callbacks, loggers, optim
+from composer import Algorithm, Callback, algorithms, callbacks, loggers, optim
 
 from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.train.config import Named
+from mixscale.train.run.housekeeping import RunTimeout, ScheduledGarbageCollector
 from mixscale.train.run.huggingface import HuggingFaceCheckpointer
+from mixscale.train.run.optimizers import DecoupledLion, InverseSquareRootWithWarmup
 
 OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
+    "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "decoupled_adamw": optim.DecoupledAdamW,
+    "decoupled_lionw": DecoupledLion,
     "decoupled_sgdw": optim.DecoupledSGDW,
+    "lion": DecoupledLion,
     "sgd": torch.optim.SGD,
 }
 SCHEDULERS: Mapping[str, Callable[..., Any]] = {
@@ -24,6 +30,7 @@ SCHEDULERS: Mapping[str, Callable[..., Any]] = {
     "constant_with_warmup": optim.ConstantWithWarmupScheduler,
     "cosine": optim.CosineAnnealingScheduler,
     "cosine_with_warmup": optim.CosineAnnealingWithWarmupScheduler,
+    "inv_sqrt_with_warmup": InverseSquareRootWithWarmup,
     "linear": optim.LinearScheduler,
     "linear_decay_with_warmup": optim.LinearWithWarmupScheduler,
     "polynomial": optim.PolynomialScheduler,
@@ -49,9 +56,12 @@ CALLBACKS: Mapping[str, Callable[..., Any]] = {
     "hf_checkpointer": HuggingFaceCheckpointer,
     "memory_monitor": callbacks.MemoryMonitor,
     "memory_snapshot": callbacks.MemorySnapshot,
+    "nan_monitor": callbacks.NaNMonitor,
     "oom_observer": callbacks.OOMObserver,
     "optimizer_monitor": callbacks.OptimizerMonitor,
+    "run_timeout": RunTimeout,
     "runtime_estimator": callbacks.RuntimeEstimator,
+    "scheduled_gc": ScheduledGarbageCollector,
     "speed_monitor": callbacks.SpeedMonitor,
     "system_metrics_monitor": callbacks.SystemMetricsMonitor,
     "threshold_stopper": callbacks.ThresholdStopper,
@@ -60,6 +70,7 @@ LOGGERS: Mapping[str, Callable[..., Any]] = {
     "comet_ml": loggers.CometMLLogger,
     "file": loggers.FileLogger,
     "in_memory": loggers.InMemoryLogger,
+    "inmemory": loggers.InMemoryLogger,
     "mlflow": loggers.MLFlowLogger,
     "neptune": loggers.NeptuneLogger,
     "tensorboard": loggers.TensorboardLogger,
@@ -75,18 +86,65 @@ def build(
     Raises:
         UserError: The name or an argument is unknown; the message lists what is allowed.
     """
-    if named.name not in registry:
-        raise unknown_name(f"{kind}.name", named.name, registry)
-    make = registry[named.name]
-    try:
-        inspect.signature(make).bind(*leading, **named.arguments)
-    except TypeError as error:
-        allowed = [name for name in inspect.signature(make).parameters if name != "params"]
-        raise UserError(f"{kind} {named.name!r}: {error}; arguments are {allowed}") from error
+    make = check(kind, registry, named, *leading)
     try:
         return make(*leading, **named.arguments)
-    except (TypeError, ValueError, ImportError) as error:
+    # A component raises what it likes about its arguments; Composer's have plain `Exception`s, too.
+    except Exception as error:
         raise UserError(f"{kind} {named.name!r}: {error}") from error
+
+
+def check(
+    kind: str, registry: Mapping[str, Callable[..., Any]], named: Named, *leading: object
+) -> Callable[..., Any]:
+    """Find the component that `named` asks for, and look whether it takes the arguments.
+
+    Args:
+        kind: The key in the YAML.
+        registry: Components by name; a name with dots is the import path of one of your own.
+        named: Name and arguments.
+        leading: Arguments that come first and are not in the YAML.
+
+    Raises:
+        UserError: As for `build`.
+    """
+    if named.name not in registry and "." not in named.name:
+        raise unknown_name(f"{kind}.name", named.name, registry)
+    make = registry.get(named.name) or _import(kind, named.name)
+    signature = inspect.signature(make)
+    try:
+        signature.bind(*leading, **named.arguments)
+    except TypeError as error:
+        allowed = [name for name in signature.parameters if name != "params"]
+        raise UserError(f"{kind} {named.name!r}: {error}; arguments are {allowed}") from error
+    return make
+
+
+def _import(kind: str, path: str) -> Callable[..., Any]:
+    """Import a class by `package.module.Class`."""
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    # Importing a module runs it.
+    except Exception as error:
+        raise UserError(
+            f"{kind}: {path!r}: cannot import it ({type(error).__name__}: {error}); its package "
+            "must be installed or in PYTHONPATH"
+        ) from error
+    base = _BASES[kind]
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise UserError(f"{kind}: {path!r} is no class made from {base.__module__}.{base.__name__}")
+    return found
+
+
+_BASES: Mapping[str, type] = {
+    "optimizer": torch.optim.Optimizer,
+    "scheduler": optim.ComposerScheduler,
+    "algorithms": Algorithm,
+    "callbacks": Callback,
+    "loggers": loggers.LoggerDestination,
+}
+"""By key, what a component of one's own must be made from."""
 
 
 def build_all(
@@ -94,15 +152,28 @@ def build_all(
     registry: Mapping[str, Callable[..., Any]],
     wanted: Mapping[str, Mapping[str, Any] | None],
 ) -> list[Any]:
-    """Make every component of a YAML mapping from names to arguments."""
+    """Make every component of a YAML mapping from names to arguments.
+
+    Raises:
+        UserError: As for `build`.
+    """
+    return [build(kind, registry, named) for named in all_named(wanted)]
+
+
+def all_named(wanted: Mapping[str, Mapping[str, Any] | None]) -> list[Named]:
+    """Read a YAML mapping from names to arguments."""
     return [
-        build(kind, registry, Named.model_validate({"name": name, **(arguments or {})}))
+        Named.model_validate({**(arguments or {}), "name": name})
         for name, arguments in wanted.items()
     ]
 
 
 def build_optimizer(named: Named, parameters: Iterable[torch.nn.Parameter]) -> Any:
-    """Make the optimizer of a run; `betas` may come as a list from YAML."""
+    """Make the optimizer of a run; `betas` may come as a list from YAML.
+
+    Raises:
+        UserError: As for `build`.
+    """
     arguments = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in named.arguments.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def choose_precision(config: RunConfig, device: str) -> str:
     if device == "cpu":
         return "fp32"
     return "amp_bf16" if torch.cuda.is_bf16_supported() else "amp_fp16"
+
+
+def set_allocator(config: RunConfig) -> None:
+    """Hand the config's wishes about GPU memory to CUDA, before it is used first."""
+    wishes = []
+    if config.expandable_segments:
+        wishes.append("expandable_segments:True")
+    if config.max_split_size_mb:
+        wishes.append(f"max_split_size_mb:{config.max_split_size_mb}")
+    if wishes:
+        os.environ["PYTORCH_CUDA_ALLOC_CONF"] = ",".join(wishes)
+    if config.cuda_load_lazy:
+        os.environ["CUDA_MODULE_LOADING"] = "LAZY"
 
 
 def describe_device(device: str) -> str:

@@ -15,10 +15,12 @@ from transformers import (
     PretrainedConfig,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import is_flash_attn_2_available
 
 from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.train.config import MASKED, ModelConfig, TokenizerConfig
 from mixscale.train.evaluate.loss import TokenLoss
+from mixscale.train.run.hub import load, nearest
 
 _CONTEXT_LENGTHS = ("n_positions", "max_position_embeddings")
 _POSITIONS_AFTER_PADDING = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm",
@@ -33,8 +35,9 @@ def load_tokenizer(config: TokenizerConfig) -> PreTrainedTokenizerFast:
         UserError: There is none of that name.
     """
     try:
-        return AutoTokenizer.from_pretrained(config.name, **config.kwargs)
-    except (OSError, ValueError) as error:
+        return load(AutoTokenizer.from_pretrained, config.name, **config.kwargs)
+    # What a wrong `kwargs` or a damaged file raises is whatever the tokenizer's class makes of it.
+    except Exception as error:
         raise UserError(
             f"tokenizer.name: cannot load {config.name!r}: {_first_line(error)}; a shard set has "
             "its tokenizer in SHARDSET/tokenizer"
@@ -113,16 +116,17 @@ def build_model(
     family = AutoModelForMaskedLM if masked else AutoModelForCausalLM
     try:
         if config.pretrained:
-            model = family.from_pretrained(
+            model = load(
+                family.from_pretrained,
                 config.pretrained_model_name_or_path,
                 config=made,
-                attn_implementation=config.attn_implementation,
+                attn_implementation=_attention(config),
                 trust_remote_code=config.trust_remote_code,
             )
         else:
             model = family.from_config(
                 made,
-                attn_implementation=config.attn_implementation,
+                attn_implementation=_attention(config),
                 trust_remote_code=config.trust_remote_code,
             )
     except (OSError, ValueError, ImportError) as error:
@@ -139,6 +143,12 @@ def build_model(
     )
 
 
+def _attention(config: ModelConfig) -> str:
+    """Choose the implementation; where LLM Foundry's switch cannot be had, PyTorch's is as good."""
+    wanted = config.use_flash_attention_2 and is_flash_attn_2_available()
+    return "flash_attention_2" if wanted else config.attn_implementation
+
+
 def _is_model_type(config: ModelConfig) -> bool:
     name = config.pretrained_model_name_or_path
     return not config.pretrained and not Path(name).exists() and name in CONFIG_MAPPING
@@ -149,11 +159,12 @@ def _base_config(config: ModelConfig) -> PretrainedConfig:
     if _is_model_type(config):
         return AutoConfig.for_model(name)
     try:
-        return AutoConfig.from_pretrained(name, trust_remote_code=config.trust_remote_code)
+        return load(AutoConfig.from_pretrained, name, trust_remote_code=config.trust_remote_code)
     except (OSError, ValueError) as error:
         raise UserError(
             f"model.pretrained_model_name_or_path: cannot load {name!r}: {_first_line(error)}; "
-            "with `pretrained: false` a transformers model type such as gpt2 or llama works offline"
+            "with `pretrained: false` a transformers model type such as gpt2 or llama works "
+            f"offline.{nearest(name, CONFIG_MAPPING)}"
         ) from error
 
 

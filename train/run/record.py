@@ -79,7 +79,7 @@ def _measured(
         "token_budget": sum(tokens.planned_tokens for tokens in domains.values()),
         "seen_tokens": seen,
         "domains": domains,
-        "evaluation": _domain_losses(prepared.evaluation, None if masked else shardset),
+        "evaluation": domain_losses(prepared.evaluation, None if masked else shardset),
         "learning_curve": tuple(prepared.evaluation.curve),
         "seconds": round(prepared.watch.total, 3),
         "train_seconds": round(training, 3),
@@ -90,10 +90,11 @@ def _measured(
 def _domain_tokens(config: RunConfig, prepared: PreparedRun) -> dict[str, DomainTokens]:
     dataset, length = prepared.dataset, config.max_seq_len
     seen, unique = prepared.counter.totals()
+    per_sample = prepared.counter.tokens_per_sample()
     planned = _planned_samples(config, prepared)
     result = {}
     for index, domain in enumerate(dataset.domains):
-        available = int(dataset.samples_per_stream[index]) * length
+        available = round(int(dataset.samples_per_stream[index]) * float(per_sample[index]))
         share = float(dataset.streams[index].proportion)
         result[domain] = DomainTokens(
             proportion=min(share, 1.0),
@@ -119,7 +120,8 @@ def _planned_samples(config: RunConfig, prepared: PreparedRun) -> int:
     return math.ceil(samples[unit])
 
 
-def _domain_losses(evaluation: EvaluationLog, shardset: ShardSet | None) -> dict[str, DomainLoss]:
+def domain_losses(evaluation: EvaluationLog, shardset: ShardSet | None) -> dict[str, DomainLoss]:
+    """State the losses of the last evaluation by domain; bits per byte need a shard set."""
     return {
         domain: DomainLoss(
             loss_nats=loss,

@@ -13,7 +13,8 @@ from mixscale.train.config import RunConfig, StreamConfig, to_plain
 _NOT_THE_EXPERIMENT = {
     "run_name", "variables", "loggers", "callbacks", "progress_bar", "log_to_console",
     "console_log_interval", "python_log_level", "dist_timeout", "save_folder", "save_interval",
-    "save_num_checkpoints_to_keep", "save_overwrite", "autoresume",
+    "save_num_checkpoints_to_keep", "save_overwrite", "autoresume", "expandable_segments",
+    "max_split_size_mb", "cuda_load_lazy",
 }  # fmt: skip
 """Keys that change where a run reports to, not what it computes."""
 

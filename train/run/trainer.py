@@ -31,7 +31,7 @@ from mixscale.train.run.components import (
     build_all,
     build_optimizer,
 )
-from mixscale.train.run.device import choose_device, choose_precision
+from mixscale.train.run.device import choose_device, choose_precision, set_allocator
 from mixscale.train.run.model import build_model, load_tokenizer
 
 
@@ -60,6 +60,7 @@ def prepare_run(
     Raises:
         UserError: The config asks for what is not there.
     """
+    set_allocator(config)
     device = choose_device()
     _check_batches(config)
     _check_checkpoint(config)
@@ -92,8 +93,8 @@ def prepare_run(
         max_duration=config.max_duration,
         device=device,
         precision=choose_precision(config, device),
-        # Batches of masked language models differ in how many tokens they predict.
-        accumulate_train_batch_on_tokens=config.model.name == MASKED,
+        # Batches of texts and of masked language models differ in how many tokens they predict.
+        accumulate_train_batch_on_tokens=config.model.name == MASKED or dataset.holds_text,
         parallelism_config={"fsdp": config.fsdp_config} if config.fsdp_config else None,
         **config.model_dump(
             include={

@@ -11,13 +11,14 @@ from pathlib import Path
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import RESULT, RunRecord, read_record
 from mixscale.train.config import RunConfig
-from mixscale.train.executors.job import Job
+from mixscale.train.executors.job import LOG, Job
 from mixscale.train.executors.local import run_jobs
 from mixscale.train.executors.progress import JobProgress
 
 _FIRST_BATCHES = 8
 _TRAINING_SECONDS = 4.0
 _EVALUATION_SECONDS = 2.0
+_LOG_LINES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +109,32 @@ def _measure(
         )
     seconds = time.perf_counter() - start
     if died:
-        raise UserError(f"a short run to measure the speed died: {next(iter(died.values()))}")
+        name, reason = next(iter(died.items()))
+        raise UserError(
+            f"a short run to measure the speed died: {_without_log(reason, folder)}"
+            f"{_last_lines(jobs, name)}"
+        )
     records = [read_record(job.folder / RESULT) for job in jobs]
     for record in records:
         if record.status != "finished":
             raise UserError(f"a short run to measure the speed: {record.status}: {record.error}")
     evaluated = _evaluation_tokens(config, config.eval_subset_num_batches)
     return _Measured(records=records, evaluation_tokens=evaluated, seconds=seconds)
+
+
+def _without_log(reason: str, folder: Path) -> str:
+    """Leave out where the log is: it goes with the short run."""
+    what, see, place = reason.rpartition("; see ")
+    return what if see and place.startswith(str(folder)) else reason
+
+
+def _last_lines(jobs: Sequence[Job], name: str) -> str:
+    """Quote the end of a short run's log."""
+    log = next(job.folder for job in jobs if job.name == name) / LOG
+    if not log.is_file():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\nthe last lines of its log:\n" + "\n".join(lines[-_LOG_LINES:]) if lines else ""
 
 
 def _short(config: RunConfig, batches: int, evaluation_batches: int) -> RunConfig:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.experiment import DdoDesign, Experiment, ExplicitDesign, SwarmDesign
+from mixscale.contracts.experiment import DdoDesign, Experiment, SwarmDesign
 from mixscale.contracts.shardset import VALIDATION, ShardSet
 from mixscale.train.sweep.design import Point
 from mixscale.train.sweep.run_config import (
@@ -23,27 +23,59 @@ def check_names(experiment: Experiment, shardset: ShardSet) -> None:
         UserError: Names the key and what is known.
     """
     known = set(shardset.domain_names)
-    named: dict[str, set[str]] = {
-        "objective.weights": set(experiment.objective.weights or {}),
-        "constraints.fixed": set(experiment.constraints.fixed),
-    }
-    for key in ("floor", "ceiling"):
-        value = getattr(experiment.constraints, key)
-        named[f"constraints.{key}"] = set(value) if isinstance(value, Mapping) else set()
-    design = experiment.design
-    if isinstance(design, DdoDesign) and isinstance(design.base, Mapping):
-        named["design.base"] = set(design.base)
-    if isinstance(design, ExplicitDesign):
-        named["design.mixtures"] = {name for shares in design.mixtures.values() for name in shares}
-    for key, names in named.items():
+    for key, names in _named(experiment).items():
         if names - known:
             raise UserError(
                 f"{key}: {sorted(names - known)} are no domains of the shard set; "
                 f"it has {sorted(known)}"
             )
+    design = experiment.design
+    if isinstance(design, DdoDesign | SwarmDesign) and len(known) < 2:
+        raise UserError(
+            f"design: the shard set has the domain {known.pop()!r} alone: nothing to mix"
+        )
+    if isinstance(design, DdoDesign):
+        _check_base(design, shardset)
+    try:
+        experiment.constraints.check_domains(shardset.domain_names)
+    except ValueError as error:
+        raise UserError(f"constraints: {error}") from error
     taken = sorted(set(experiment.run) & SET_BY_DESIGN)
     if taken:
         raise UserError(f"run: {taken} are set by the design; remove them")
+
+
+def _named(experiment: Experiment) -> dict[str, set[str]]:
+    """List the domains that an experiment names, by the key that names them."""
+    constraints, design = experiment.constraints, experiment.design
+    named: dict[str, object] = {
+        "objective.weights": experiment.objective.weights,
+        "constraints.fixed": constraints.fixed,
+        "constraints.floor": constraints.floor,
+        "constraints.ceiling": constraints.ceiling,
+        "constraints.prior": constraints.prior,
+    }
+    for name, group in constraints.groups.items():
+        named[f"constraints.groups.{name}.domains"] = dict.fromkeys(group.domains)
+    if isinstance(design, DdoDesign):
+        named["design.base"] = design.base
+    elif isinstance(design, SwarmDesign):
+        named["design.prior"] = design.prior
+    else:
+        for mixture, shares in design.mixtures.items():
+            named[f"design.mixtures.{mixture}"] = shares
+    return {key: set(value) for key, value in named.items() if isinstance(value, Mapping)}
+
+
+def _check_base(design: DdoDesign, shardset: ShardSet) -> None:
+    """Refuse a base that lacks a domain: no multiple of nothing can be measured."""
+    if isinstance(design.base, Mapping):
+        lacking = sorted(set(shardset.domain_names) - set(design.base))
+        if lacking:
+            raise UserError(
+                f"design.base: {lacking} have no share; each domain's tokens are multiplied and "
+                "divided, so the base needs some of each"
+            )
 
 
 def check_validation(experiment: Experiment, shardset: ShardSet) -> None:

@@ -11,6 +11,7 @@ from mixscale.contracts.experiment import read_experiment
 from mixscale.contracts.shardset import ShardSet, read_shardset
 from mixscale.train.executors.local import devices_in_use, runs_at_a_time
 from mixscale.train.sweep.calibration import Calibration, calibrate
+from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
 from mixscale.train.sweep.schedule import best_order, end_of
 from mixscale.train.sweep.sweep import is_done
@@ -52,6 +53,7 @@ class Plan:
     """None when not asked for."""
     price_per_hour: float | None
     """Of a device."""
+    warnings: Sequence[str] = ()
 
     @property
     def missing(self) -> list[PlanRow]:
@@ -104,6 +106,7 @@ class Plan:
             "device_hours": self.device_hours,
             "price_per_hour": self.price_per_hour,
             "cost": self.cost,
+            "warnings": list(self.warnings),
         }
 
 
@@ -135,6 +138,7 @@ def plan(
     rows = [_row(name, run, shardset, is_done(out, name)) for name, run in runs.items()]
     longest = max(runs.values(), key=lambda run: run.tokens)
     missing = sum(not row.is_done for row in rows)
+    warnings = check_before_start(runs[row.run_id] for row in rows if not row.is_done)
     workers = runs_at_a_time(workers, max(missing, 1), gpus_per_run)
     measured = calibrate(longest.config, workers, gpus_per_run) if measure and missing else None
     return Plan(
@@ -148,6 +152,7 @@ def plan(
         devices=devices_in_use(workers, gpus_per_run),
         calibration=measured,
         price_per_hour=price_per_hour or experiment.price_per_hour,
+        warnings=warnings,
     )
 
 

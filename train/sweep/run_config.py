@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixscale.contracts.config import validate
+from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Experiment
 from mixscale.contracts.shardset import TRAIN, VALIDATION, ShardSet
 from mixscale.train.config import PAIRED, RunConfig
@@ -95,5 +96,15 @@ def evaluation_batches(experiment: Experiment, length: int, batch: int) -> int:
 
 
 def evaluation_batch_size(experiment: Experiment) -> int:
-    """Return the samples in an evaluation batch of an experiment's runs."""
-    return int(experiment.run.get("device_eval_batch_size", 16))
+    """Return the samples in an evaluation batch of an experiment's runs.
+
+    Raises:
+        UserError: The experiment gives no such number.
+    """
+    size = experiment.run.get("device_eval_batch_size", 16)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise UserError(
+            f"experiment {experiment.name!r}: run: device_eval_batch_size: expected a whole number "
+            f"of samples, 1 or more (found {size!r})"
+        )
+    return size

@@ -19,6 +19,7 @@ from mixscale.train.executors.job import Job
 from mixscale.train.executors.progress import JobProgress
 from mixscale.train.executors.registry import find_executor
 from mixscale.train.run.run_id import find_shardset
+from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
 from mixscale.train.sweep.schedule import best_order
 
@@ -78,6 +79,8 @@ def sweep(
     experiment = read_experiment(experiment_yaml)
     runs = runs_by_id(experiment)
     out = Path(experiment.out or experiment.shardset)
+    for warning in check_before_start(run for name, run in runs.items() if not is_done(out, name)):
+        report(f"warning: {warning}")
     write_sweep(
         out,
         SweepRecord(

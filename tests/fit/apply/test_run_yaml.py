@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from mixscale.contracts.errors import UserError
 from mixscale.fit.apply.exact_decimals import exact_shares
-from mixscale.fit.apply.run_yaml import with_proportions
+from mixscale.fit.apply.stream_proportions import with_proportions
 
 FANCY = """\
 # top comment

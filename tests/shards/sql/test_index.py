@@ -49,6 +49,8 @@ def test_every_macro_column_is_documented(index: duckdb.DuckDBPyConnection) -> N
     calls = {
         "documents_in_sample": "documents_in_sample('arxiv', 'train', 0)",
         "samples_of_document": "samples_of_document('none')",
+        "run_difference": "run_difference('none', 'none')",
+        "curve_difference": "curve_difference('none', 'none')",
     }
     assert set(calls) == set(MACROS)
     for name, call in calls.items():

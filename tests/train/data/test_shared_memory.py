@@ -32,7 +32,7 @@ def device(rank, port, everyone, failures):
     try:
         dist.initialize_dist("cpu", timeout=120)
         everyone.wait(timeout=120)
-        kept = [build_dataset(CONFIG, 1, 32) for _ in range(DATASETS)]
+        kept = [build_dataset(CONFIG, 1) for _ in range(DATASETS)]
         dist.barrier()
         numbers = [dataset._shm_prefix_int for dataset in kept]
         assert len(set(numbers)) == DATASETS, numbers
@@ -46,7 +46,7 @@ def come_and_go(everyone, ended):
     while not ended.is_set():
         child = os.fork()
         if not child:
-            build_dataset(CONFIG, 1, 32)
+            build_dataset(CONFIG, 1)
             atexit._run_exitfuncs()
             os._exit(0)
         os.waitpid(child, 0)
@@ -113,6 +113,6 @@ def test_a_dataset_opens_no_more_files_for_those_before_it(shardset: Path) -> No
     config = DatasetConfig.model_validate({"streams": streams})
     kept, files = [], []
     for _ in range(8):
-        kept.append(build_dataset(config, 1, 32))
+        kept.append(build_dataset(config, 1))
         files.append(len(os.listdir("/proc/self/fd")))
     assert files[-1] - files[-2] <= files[1] - files[0]

@@ -25,6 +25,7 @@ BASE: dict[str, Any] = {
     "evaluation": {"tokens_per_domain": 512},
     "targets": ["1M"],
 }
+PRIOR = {"code": 0.5, "x": 0.5}
 
 
 def experiment(**changes: Any) -> Experiment:
@@ -133,6 +134,26 @@ def _three_domains() -> ShardSet:
         ),
         ({"objective": {"weights": {"cod": 1}}}, r"objective\.weights: \['cod'\] are no domains"),
         ({"constraints": {"floor": {"x": 0.1}}}, r"constraints\.floor: \['x'\] are no domains"),
+        ({"constraints": {"prior": {"x": 1.0}}}, r"constraints\.prior: \['x'\] are no domains"),
+        (
+            {"constraints": {"groups": {"g": {"domains": ["code", "x"]}}}},
+            r"constraints\.groups\.g\.domains: \['x'\] are no domains",
+        ),
+        ({"constraints": {"floor": 0.34}}, r"constraints: floors .* 3 domains sum to 1\.02"),
+        ({"constraints": {"ceiling": 0.3}}, r"constraints: ceilings .* sum to 0\.9, less than 1"),
+        (
+            {"constraints": {"groups": {"g": {"domains": ["code"], "floor": 0.5}}, "ceiling": 0.4}},
+            r"groups\.g: 0\.5 to 1, but its domains' own bounds leave 0\.01 to 0\.4",
+        ),
+        (
+            {"design": {"type": "swarm", "mixtures": 2, "scales": [1920], "prior": PRIOR}},
+            r"design\.prior: \['x'\] are no domains",
+        ),
+        (
+            {"design": {"type": "ddo", "scales": [1920], "base": {"code": 0.5, "prose": 0.5}}},
+            r"design\.base: \['tables'\] have no share",
+        ),
+        ({"run": {"device_eval_batch_size": "x"}}, r"device_eval_batch_size: .* \(found 'x'\)"),
         ({"run": {"seed": 3}}, r"run: \['seed'\] are set by the design"),
         (
             {"design": {"type": "ddo", "scales": [64]}},
@@ -171,5 +192,44 @@ def test_mistakes_in_the_file_are_located(
     path = tmp_path / "experiment.yaml"
     with path.open("w") as stream:
         YAML().dump({**BASE, **changes}, stream)
+    with pytest.raises(UserError, match=message):
+        read_experiment(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"constraints": {"floor": {"code": 0.7, "prose": 0.7}}},
+            "constraints: floors and fixed shares sum to 1\\.4, more than 1",
+        ),
+        ({"constraints": {"floor": 0.5, "ceiling": 0.4}}, "the floor 0.5 is above the ceiling 0.4"),
+        (
+            {"constraints": {"floor": {"code": 0.5}, "ceiling": {"code": 0.2}}},
+            "constraints: code: the floor 0.5 is above the ceiling 0.2",
+        ),
+        ({"constraints": {"floor": 1.5}}, "floor.*less than or equal to 1"),
+        ({"constraints": {"fixed": {"code": 0.6, "prose": 0.6}}}, "fixed shares sum to 1.2"),
+        (
+            {"constraints": {"groups": {"g": {"domains": ["a"], "floor": 0.5, "ceiling": 0.1}}}},
+            "groups.g: the floor 0.5 is above",
+        ),
+        ({"constraints": {"groups": {"g": {"domains": ["a", "a"]}}}}, "twice"),
+        ({"design": {"type": "ddo", "scales": [64], "base": {"code": 1.0}}}, "one domain alone"),
+        (
+            {"design": {"type": "ddo", "scales": [64], "base": {"code": 1.0, "prose": 0.0}}},
+            r"design\.ddo\.base: \['prose'\] have no share",
+        ),
+        (
+            {"design": {"type": "swarm", "mixtures": 2, "scales": [64], "prior": {"code": 1.0}}},
+            "one domain alone",
+        ),
+    ],
+)
+def test_what_no_mixture_can_keep_is_refused_when_it_is_read(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "experiment.yaml"
+    YAML().dump({**BASE, **changes}, path)
     with pytest.raises(UserError, match=message):
         read_experiment(path)
