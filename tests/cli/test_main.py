@@ -81,8 +81,8 @@ def test_help_shows_an_example_for_every_command() -> None:
     listed = done.stdout.partition("Commands:")[2].split("\n")
     commands = [line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "]
     assert commands == [
-        "build", "stats", "sql", "verify", "plan", "sweep", "train", "export", "fit", "apply",
-        "report", "demo",
+        "build", "stats", "sql", "verify", "plan", "sweep", "train", "evaluate", "export", "fit",
+        "apply", "report", "demo",
     ]  # fmt: skip
     for command in commands:
         assert f"mixscale {command}" in mixscale(command, "--help").stdout
@@ -236,7 +236,15 @@ def test_a_build_is_copied_to_where_streams_are_read(corpus: Path, tmp_path: Pat
     assert f"file://{remote} has it already" in again.stdout
 
 
-def test_an_experiment_whose_budget_exceeds_the_data(shardset: Path, tmp_path: Path) -> None:
+def test_an_experiment_whose_budget_exceeds_the_data(tmp_path: Path) -> None:
+    domains = "domains:\n  prose: {paths: prose.jsonl}\n  more: {paths: more.jsonl}\n"
+    shardset, settings = tmp_path / "shardset", CORPUS.partition("domains:")[0]
+    tail = CORPUS[CORPUS.index("tokenizer:") :]
+    (tmp_path / "prose.jsonl").write_text(jsonl(60))
+    (tmp_path / "more.jsonl").write_text(jsonl(60).replace("Document", "Page"))
+    (tmp_path / "corpus.yaml").write_text(settings + domains + tail)
+    done = mixscale("build", tmp_path / "corpus.yaml", "--out", shardset)
+    assert done.returncode == 0, done.stderr
     experiment = tmp_path / "experiment.yaml"
     experiment.write_text(
         f"name: big\nshardset: {shardset}\ndesign: {{type: ddo, scales: [1B]}}\n"
@@ -257,7 +265,7 @@ def test_fit_before_the_sweep(shardset: Path, tmp_path: Path) -> None:
 
 
 def test_fit_needs_an_experiment_or_two_tables() -> None:
-    refused(mixscale("fit"), "give EXPERIMENT, or both --mixtures and --losses")
+    refused(mixscale("fit"), "give EXPERIMENT, or --table, or both --mixtures and --losses")
 
 
 def test_a_token_budget_that_is_none() -> None:
