@@ -15,7 +15,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import is_flash_attn_2_available
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.train.config import MASKED, ModelConfig, TokenizerConfig
