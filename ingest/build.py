@@ -101,7 +101,7 @@ def build(
     ):
         job = _Job(corpus=corpus, work=work, units=units, run=run, progress=progress)
         # The index needs it in the end; until then this process has little to do.
-        threading.Thread(target=import_module, args=(_INDEX,), daemon=True).start()
+        threading.Thread(target=import_module, args=(_INDEX,)).start()
         return job.build(folder, strict=strict)
 
 
