@@ -12,6 +12,8 @@ from mixscale.contracts.config import Config, Count, read_json, validate
 
 RESULT = "result.json"
 RUN_YAML = "run.yaml"
+LOG = "log.txt"
+"""What a run printed, and the traceback of what ended it."""
 
 
 class DomainTokens(Config):
@@ -40,7 +42,7 @@ class DomainLoss(Config):
     tokens: Count
     """Predicted tokens."""
     perplexity: float
-    """`exp(loss_nats)`."""
+    """`exp(loss_nats)`; the largest number there is when that is larger."""
     bits_per_byte: float | None
     """`loss_nats` in bits, times the tokens per UTF-8 byte of the domain."""
 
@@ -54,10 +56,13 @@ class CurvePoint(Config):
     """Nats per token by validation domain."""
 
 
-Status = Literal["finished", "diverged", "out_of_memory", "data_error", "died"]
-"""`out_of_memory` and `data_error` (a shard is missing or damaged) may go well on another machine,
-or with the data restored: a sweep tries such runs again, and also those that `died`, for which the
-sweep itself writes the record: a killed process, or an error that no other status names."""
+Status = Literal["finished", "stopped", "diverged", "out_of_memory", "data_error", "died"]
+"""A `stopped` run was ended by one of its callbacks before its tokens. `out_of_memory` and
+`data_error` (a shard is missing or damaged) may go well on another machine, or with the data
+restored: a sweep tries such runs again, and also those that `died`, for which the sweep itself
+writes the record: a killed process, or an error that no other status names."""
+ENDED: frozenset[Status] = frozenset({"finished", "stopped", "diverged"})
+"""A run that ended so would do the same again."""
 Role = Literal["base", "increased", "reduced", "mixture", "single"]
 
 

@@ -14,14 +14,14 @@ from mixscale.contracts.errors import UserError
 from mixscale.train.run.from_file import train_file
 
 if __name__ == "__main__":
-    try:
-        record, _ = train_file(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
-        if record.status != "finished":
-            print(f"{record.status}: {record.error}", file=sys.stderr)
-            sys.exit(1)
-    except IndexError:
+    if len(sys.argv) not in (2, 3):
         print("usage: composer -n GPUS -m mixscale.train run.yaml [OUT]", file=sys.stderr)
         sys.exit(2)
+    try:
+        record, _ = train_file(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    if record.status != "finished":
+        print(f"{record.status}: {record.error}", file=sys.stderr)
+        sys.exit(1)

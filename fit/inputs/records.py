@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,9 @@ def gather(out: Path, name: str) -> Gathered:
     records = tuple(sweep_records(out, name))
     ended = {record.run_id for record in records}
     missing = [run_id for run_id in planned if run_id not in ended]
-    broken = [record for record in records if record.status != "finished"]
-    finished = tuple(record for record in records if record.status == "finished")
+    reasons = {record.run_id: _reason_against(record) for record in records}
+    broken = [record for record in records if reasons[record.run_id]]
+    finished = tuple(record for record in records if not reasons[record.run_id])
     warnings = []
     if missing:
         warnings.append(
@@ -43,11 +45,22 @@ def gather(out: Path, name: str) -> Gathered:
             "`mixscale sweep` with the same experiment runs them."
         )
     if broken:
-        names = [f"{record.run_id} ({record.status})" for record in broken]
+        names = [f"{record.run_id} ({reasons[record.run_id]})" for record in broken]
         warnings.append(f"{len(broken)} runs did not finish and are left out: {_some(names)}.")
     if not finished:
         raise UserError(f"{out}: experiment {name} has no finished run. " + " ".join(warnings))
     return Gathered(records=finished, warnings=tuple(warnings))
+
+
+def _reason_against(record: RunRecord) -> str | None:
+    """Return why a run cannot be fitted to, if it cannot."""
+    if record.status != "finished":
+        return record.status
+    if not record.evaluation:
+        return "no validation loss"
+    losses = {domain: loss.loss_nats for domain, loss in record.evaluation.items()}
+    wrong = [domain for domain, loss in losses.items() if not math.isfinite(loss)]
+    return f"validation loss of {wrong[0]} is {losses[wrong[0]]}" if wrong else None
 
 
 def runs_from_records(records: Sequence[RunRecord]) -> Runs:

@@ -114,6 +114,8 @@ def sweep(
 def train(run: Path, out: Path | None, as_json: bool) -> None:
     """Train one model as RUN (run.yaml, in LLM Foundry's layout) describes.
 
+    A run that has its record is not run again: remove its result.json for that.
+
     On several GPUs: composer -n 8 -m mixscale.train run.yaml
 
     \b
@@ -129,13 +131,13 @@ def train(run: Path, out: Path | None, as_json: bool) -> None:
     warning = warm_up_warning(load_run_config(run))
     if warning is not None:
         note(f"warning: {warning}")
-    record, folder = train_file(run, out)
+    record, folder = train_file(run, out, report=note)
     if as_json:
         print_json({"folder": str(folder), **record.model_dump(mode="json")})
     else:
         print_table(run_table(record))
         reason = "" if record.error is None else f": {record.error}"
-        click.echo(f"{record.status}{reason}; wrote {folder}")
+        click.echo(f"{record.status}{reason}; record in {folder}")
     if record.status != "finished":
         sys.exit(1)
 

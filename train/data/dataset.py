@@ -51,25 +51,31 @@ class DomainDataset(StreamingDataset):
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Choose and order the samples of an epoch.
 
+        Args:
+            epoch: Composer's epoch.
+            stream_id: The one stream that is wanted, of a batching method that composes batches of
+                the streams' samples itself; all streams when absent.
+
         Returns:
             Sizes of the units to shuffle (one, as nothing is left to shuffle), and the sample
             numbers in training order.
         """
         if not self.paired:
             return super().resample_streams(epoch, stream_id)
+        if stream_id is not None:
+            drawn = self._drawn(stream_id, epoch)
+            return np.array([len(drawn)], np.int64), drawn
         counts = [int(stream.choose) for stream in self.streams]
-        drawn = [
-            offset + draw_order(domain, int(size), count, self.shuffle_seed, epoch)
-            for domain, offset, size, count in zip(
-                self.domains,
-                self.sample_offset_per_stream,
-                self.samples_per_stream,
-                counts,
-                strict=True,
-            )
-        ]
         order = interleave(self.domains, counts, self.shuffle_seed, epoch)
-        return np.array([len(order)], np.int64), np.concatenate(drawn)[order]
+        everything = np.concatenate([self._drawn(i, epoch) for i in range(len(counts))])
+        return np.array([len(order)], np.int64), everything[order]
+
+    def _drawn(self, stream_id: int, epoch: int) -> NDArray[np.int64]:
+        """Draw the samples of one domain, (chosen,) sample numbers in training order."""
+        available = int(self.samples_per_stream[stream_id])
+        chosen = int(self.streams[stream_id].choose)
+        order = draw_order(self.domains[stream_id], available, chosen, self.shuffle_seed, epoch)
+        return self.sample_offset_per_stream[stream_id] + order
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the samples of an epoch, as Streaming does.
@@ -80,6 +86,17 @@ class DomainDataset(StreamingDataset):
         yield from super().__iter__()
         if self._failure is not None:
             raise self._failure
+
+    def stop(self) -> None:
+        """End the threads that download ahead; the dataset cannot be read again.
+
+        A run that ends in the middle of an epoch leaves them running. A process that frees its
+        shared memory beneath them may then never end.
+        """
+        if hasattr(self, "_iterator"):
+            self._iterator.non_blocking_exit()
+        if hasattr(self, "_executor"):
+            self._executor.shutdown(wait=True, cancel_futures=True)
 
     def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
         """Download a shard unless it is here.

@@ -18,7 +18,7 @@ from mixscale.train.data.batches import (
     tokens_of_texts,
 )
 from mixscale.train.data.dataset import DomainDataset
-from mixscale.train.data.streams import build_dataset
+from mixscale.train.data.streams import TRAIN_LOADER, build_dataset, check_batches
 from mixscale.train.data.token_samples import read_any_layout
 
 LOSS_METRIC = "TokenLoss"
@@ -82,6 +82,8 @@ def _data_spec(
 ) -> DataSpec:
     dataset = build_dataset(loader.dataset, batch_size)
     read_any_layout(dataset, loader.dataset, tokenizer, config.max_seq_len)
+    place = TRAIN_LOADER if training else f"eval_loader {loader.label or 'validation'!r}"
+    check_batches(dataset, loader, batch_size, place)
     masked = config.model.name == MASKED
     collate = (
         MaskedBatches(dataset, tokenizer, loader.dataset.mlm_probability or 0.15, training)
@@ -91,7 +93,10 @@ def _data_spec(
     count = tokens_of_texts if dataset.holds_text else _all_tokens
     # PyTorch refuses these two without worker processes.
     with_workers = (
-        {"prefetch_factor": loader.prefetch_factor, "persistent_workers": True}
+        {
+            "prefetch_factor": loader.prefetch_factor,
+            "persistent_workers": loader.persistent_workers is not False,
+        }
         if loader.num_workers
         else {}
     )

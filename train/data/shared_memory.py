@@ -1,10 +1,15 @@
-"""What the Streaming datasets of one machine share: numbered shared memory and lock files."""
+"""What the Streaming datasets of one machine share: numbered shared memory and lock files.
+
+Our datasets take their numbers from 100000 on. Streaming alone counts from 0, without a lock, so
+that a plain dataset and one of ours never want the same number.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import functools
+import itertools
 import os
 import re
 import tempfile
@@ -13,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from composer.utils import dist
+from streaming import StreamingDataset
 from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK, LOCALS
 from streaming.base.shared import SharedMemory, prefix
 
+FIRST_NUMBER = 100_000
 _LOCK_FILE = re.compile(rf"(\d{{6,}})_(?:{BARRIER_FILELOCK}|{CACHE_FILELOCK})")
+_LOCALS_FILE = re.compile(rf"(\d{{6,}})_{LOCALS}")
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -38,6 +46,7 @@ def starting_datasets() -> Iterator[None]:
 
 
 _streaming_find = prefix._check_and_find_retrying
+_streaming_numbers = prefix._each_prefix_int
 
 
 @contextlib.contextmanager
@@ -57,10 +66,12 @@ def _find(*arguments: Any, **options: Any) -> int:
     dataset that it comes across: with 40 datasets that was 10,000 files.
     """
     prefix.SharedMemory = functools.partial(SharedMemory, auto_cleanup=False)  # pyright: ignore[reportPrivateImportUsage]
+    prefix._each_prefix_int = functools.partial(itertools.count, FIRST_NUMBER)
     try:
         return _streaming_find(*arguments, **options)
     finally:
         prefix.SharedMemory = SharedMemory  # pyright: ignore[reportPrivateImportUsage]
+        prefix._each_prefix_int = _streaming_numbers
 
 
 def _find_together(*arguments: Any, **options: Any) -> int:
@@ -87,8 +98,23 @@ def _numbers_locked() -> Iterator[None]:
         os.close(descriptor)
 
 
-def remove_stale_locks() -> None:
-    """Delete the lock files of datasets that are no more.
+def keep_alive(dataset: StreamingDataset) -> None:
+    """Mark the shared memory of a dataset as in use, until this process and its children end.
+
+    The mark is a lock on the memory's file: it ends with the processes, however they end, and
+    processes of another container that shares the memory see it too.
+    """
+    path = _SHARED_MEMORY / f"{dataset._shm_prefix_int:06}_{LOCALS}"
+    if path.is_file():
+        descriptor = os.open(path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def remove_stale() -> None:
+    """Delete the shared memory and the lock files of datasets that are no more.
+
+    A killed run leaves its shared memory behind; what nobody marks as in use is deleted. Only
+    numbers of ours are looked at: plain datasets of Streaming have no mark.
 
     Streaming makes two for every dataset and deletes none, and a new dataset tries one number
     after the other until no lock has it: after 3000 datasets that took a run's start a second of
@@ -98,9 +124,38 @@ def remove_stale_locks() -> None:
     if not _SHARED_MEMORY.is_dir():
         return
     with _numbers_locked():
+        _remove_stale_memory()
         for path in Path(tempfile.gettempdir()).iterdir():
             found = _LOCK_FILE.fullmatch(path.name)
             if found and not (_SHARED_MEMORY / f"{found[1]}_{LOCALS}").exists():
                 # Another user may own it.
                 with contextlib.suppress(FileNotFoundError, PermissionError):
                     path.unlink()
+
+
+def _remove_stale_memory() -> None:
+    """Delete what belongs to no process; under the lock of the numbers no dataset is starting."""
+    for path in list(_SHARED_MEMORY.iterdir()):
+        found = _LOCALS_FILE.fullmatch(path.name)
+        if not found or int(found[1]) < FIRST_NUMBER or _is_in_use(path):
+            continue
+        parts = [part for part in _SHARED_MEMORY.glob(f"{found[1]}_*") if part != path]
+        # Its own file last: killed before, the next call finds the rest by it.
+        for part in (*parts, path):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                part.unlink()
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether a process has marked the memory, or it is another user's."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError):
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from composer.utils import dist
 from streaming import Stream
+from streaming.base.batching import generate_work
+from streaming.base.world import World
 
 from mixscale.contracts.errors import UserError
-from mixscale.train.config import PAIRED, DatasetConfig, StreamConfig
+from mixscale.train.config import PAIRED, DatasetConfig, LoaderConfig, StreamConfig
 from mixscale.train.data.dataset import DomainDataset
-from mixscale.train.data.shared_memory import starting_datasets
+from mixscale.train.data.shared_memory import keep_alive, starting_datasets
 
+TRAIN_LOADER = "train_loader"
+BATCH_KEYS = ("device_eval_batch_size", "global_train_batch_size")
 _TRIES = 20
+_STREAM_NUMBER = re.compile(r"[Ss]tream (?:with index )?(\d+)\b")
+_CREDENTIALS = (
+    "; the address may be wrong, or the credentials of the store missing in the environment"
+)
 
 
 def build_dataset(config: DatasetConfig, batch_size: int) -> DomainDataset:
@@ -31,6 +40,7 @@ def build_dataset(config: DatasetConfig, batch_size: int) -> DomainDataset:
         _check_stream(name, stream)
     with starting_datasets(), _named_errors(config):
         dataset = _open_with_free_number(config, batch_size)
+        keep_alive(dataset)
     _check_samples(dataset)
     return dataset
 
@@ -40,7 +50,7 @@ def _open_with_free_number(config: DatasetConfig, batch_size: int) -> DomainData
     # Several devices cannot: those that have their number wait for the others.
     tries = _TRIES if dist.get_world_size() == 1 else 1
     for _ in range(tries - 1):
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(FileExistsError, PermissionError):
             return _open(config, batch_size)
     return _open(config, batch_size)
 
@@ -69,15 +79,66 @@ def _open(config: DatasetConfig, batch_size: int) -> DomainDataset:
     )  # fmt: skip
 
 
+def check_batches(
+    dataset: DomainDataset, config: LoaderConfig, batch_size: int, place: str
+) -> None:
+    """Refuse a loader that has no batch to give.
+
+    Args:
+        dataset: Its dataset.
+        config: The loader.
+        batch_size: Samples of a batch on each device.
+        place: The key of the loader.
+
+    Raises:
+        UserError: An epoch is shorter than a batch and such batches are dropped, or a stream has
+            too few samples for the batching method.
+    """
+    devices = dist.get_world_size()
+    whole, samples = batch_size * devices, int(dataset.epoch_size)
+    if config.drop_last and samples < whole:
+        raise UserError(
+            f"{place}.drop_last: true drops the batches that are not whole, and an epoch has "
+            f"{samples} samples, a batch {whole}: nothing is left. Set it to false, or make the "
+            f"batch ({BATCH_KEYS[place == TRAIN_LOADER]}) smaller or the epoch longer"
+        )
+    method = config.dataset.batching_method
+    if method == "random":
+        return
+    with _named_errors(config.dataset, f"{place}.dataset.batching_method: {method}"):
+        batches = generate_work(method, dataset, World.detect(), 0, 0)
+    if not (batches >= 0).any():
+        raise UserError(
+            f"{place}.dataset.batching_method: {method} has no whole batch of {whole} samples to "
+            f"give: the streams' samples in an epoch are too few ({_chosen(dataset)}); take a "
+            "smaller batch, a longer epoch, or `batching_method: random`"
+        )
+
+
+def _chosen(dataset: DomainDataset) -> str:
+    pairs = zip(dataset.domains, dataset.streams, strict=True)
+    return ", ".join(f"{domain}: {int(stream.choose)}" for domain, stream in pairs)
+
+
 @contextlib.contextmanager
-def _named_errors(config: DatasetConfig) -> Iterator[None]:
-    """Turn an error of Streaming about places that it cannot use into a message that names them."""
+def _named_errors(config: DatasetConfig, place: str = "") -> Iterator[None]:
+    """Turn an error of Streaming about what it cannot use into a message that names it.
+
+    Whatever an object store's client raises is among them: each has exceptions of its own.
+    """
     try:
         yield
-    except (ValueError, OSError, RuntimeError) as error:
+    except (MemoryError, UserError):
+        raise
+    except Exception as error:
         remotes = [stream.remote for stream in config.streams.values() if stream.remote]
         places = f" (remote: {', '.join(remotes)})" if remotes else ""
-        raise UserError(f"streams {list(config.streams)}{places}: {error}") from error
+        names = list(config.streams)
+        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        message = _STREAM_NUMBER.sub(lambda found: f"stream {names[int(found[1])]!r}", str(error))
+        hint = _CREDENTIALS if any("://" in remote for remote in remotes) else ""
+        where = f"{place}; " if place else ""
+        raise UserError(f"{where}streams {names}{places}: {kind}{message}{hint}") from error
 
 
 def _stream(config: StreamConfig) -> Stream:

@@ -9,8 +9,6 @@ from typing import Any
 from mixscale.contracts.errors import UserError
 from mixscale.train.config import RunConfig
 
-LOG = "log.txt"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

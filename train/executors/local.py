@@ -8,12 +8,12 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import wait
-from pathlib import Path
 
 from mixscale.contracts.errors import UserError
 from mixscale.train.executors.job import Job, check_gpus_per_run
-from mixscale.train.executors.process import RunningJob, fork_server, start
+from mixscale.train.executors.process import Refused, RunningJob, fork_server, start
 from mixscale.train.executors.progress import JobProgress
+from mixscale.train.run.gpus import visible_gpus
 
 
 def run_jobs(
@@ -32,6 +32,9 @@ def run_jobs(
 
     Returns:
         The jobs that left no record, with the reason.
+
+    Raises:
+        UserError: What the runs share is wrong: the first that ended was refused for its config.
     """
     if not jobs:
         return {}
@@ -43,6 +46,7 @@ def run_jobs(
     running: dict[str, RunningJob] = {}
     tries: dict[str, int] = {}
     died: dict[str, str] = {}
+    has_finished = False
     try:
         while waiting or running:
             while waiting and free:
@@ -55,7 +59,10 @@ def run_jobs(
                 ended = running.pop(name)
                 free.append(ended.slot)
                 failure = ended.failure()
-                if failure is not None and tries[name] < retries:
+                if isinstance(failure, Refused) and not has_finished:
+                    raise UserError(failure)
+                has_finished = has_finished or failure is None
+                if not isinstance(failure, Refused | None) and tries[name] < retries:
                     progress.retry(name, failure)
                     waiting.append((ended.job, tries[name] + 1))
                     continue
@@ -95,18 +102,10 @@ def devices_in_use(runs: int, gpus_per_run: float | None = None) -> int:
 
 
 def _usable_gpus(gpus_per_run: float | None) -> int:
-    gpus = 0 if gpus_per_run == 0 else _gpu_count()
+    gpus = 0 if gpus_per_run == 0 else visible_gpus()
     if gpus_per_run is not None:
         check_gpus_per_run(gpus_per_run, gpus)
     return gpus
-
-
-def _gpu_count() -> int:
-    """Count GPUs without importing torch, which would slow down the start."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len(visible.split(",")) if visible else 0
-    return sum(1 for path in Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _ended(running: dict[str, RunningJob], progress: JobProgress) -> list[str]:

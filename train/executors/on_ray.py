@@ -12,7 +12,7 @@ from mixscale.runtime.ray_connection import connected
 from mixscale.runtime.ray_machines import machine_requirements, refresh_folder
 from mixscale.runtime.ray_tasks import Lost, TaskPool
 from mixscale.train.executors.job import Job, check_gpus_per_run
-from mixscale.train.executors.process import fork_server, start
+from mixscale.train.executors.process import Refused, fork_server, start
 from mixscale.train.executors.progress import JobProgress
 
 _PACKAGES = "mixscale", "mosaicml", "mosaicml-streaming", "numpy", "torch", "transformers"
@@ -46,7 +46,8 @@ def run_jobs(
         The jobs that left no record, with the reason.
 
     Raises:
-        UserError: There is no Ray; the cluster lacks GPUs; a machine does not see the folders.
+        UserError: There is no Ray; the cluster lacks GPUs; a machine does not see the folders;
+            what the runs share is wrong, as the first that ended says.
     """
     if not jobs:
         return {}
@@ -94,6 +95,7 @@ class _Jobs:
     started: set[str] = field(default_factory=set)
     tries: Counter[str] = field(default_factory=Counter)
     died: dict[str, str] = field(default_factory=dict)
+    has_finished: bool = False
 
     def run(self, pool: TaskPool) -> dict[str, str]:
         """Run all jobs; return those that left no record, with the reason."""
@@ -114,7 +116,9 @@ class _Jobs:
             self.progress.advance(job.name, message)
         elif isinstance(message, Lost):
             self._again(job, str(message))
-        elif message is not None and self.tries[job.name] < self.retries:
+        elif isinstance(message, Refused) and not self.has_finished:
+            raise UserError(message)
+        elif not isinstance(message, Refused | None) and self.tries[job.name] < self.retries:
             self.tries[job.name] += 1
             self._again(job, message)
         else:
@@ -122,6 +126,7 @@ class _Jobs:
 
     def _end(self, job: Job, reason: str | None) -> None:
         if reason is None:
+            self.has_finished = True
             refresh_folder(job.folder)
         else:
             self.died[job.name] = reason

@@ -14,12 +14,19 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from mixscale.contracts.run_record import LOG
 from mixscale.runtime.import_path import same_import_path
-from mixscale.train.executors.job import LOG, Job
+from mixscale.train.executors.job import Job
 
 _PRELOAD = ["mixscale.train.executors.preload"]
+REFUSED = 2
+"""Exit status of a run whose config is wrong."""
 _IMPORT_PATH = ("PYTHONPATH", "PYTHONSAFEPATH")
 """Variables that the fork server has of its own, and a run as this process has them."""
+
+
+class Refused(str):
+    """Why a run was refused: its config asks for what cannot be. Another try would not help."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +51,8 @@ class RunningJob:
         with contextlib.suppress(OSError):
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             if lines:
-                return f"{lines[-1]}; see {log}"
+                reason = f"{lines[-1]}; see {log}"
+                return Refused(reason) if code == REFUSED else reason
         return f"exit status {code}; see {log}"
 
 

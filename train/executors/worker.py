@@ -16,8 +16,10 @@ import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from mixscale.contracts.errors import UserError
-from mixscale.train.data.shared_memory import remove_stale_locks
-from mixscale.train.executors.job import LOG, Job
+from mixscale.contracts.run_record import LOG
+from mixscale.train.data.shared_memory import remove_stale
+from mixscale.train.executors.job import Job
+from mixscale.train.executors.process import REFUSED
 from mixscale.train.run.training import train
 
 
@@ -30,7 +32,7 @@ def prepare() -> None:
     """
     composer.models.huggingface._is_registered_causal_lm = _is_causal_lm
     cpuinfo.get_cpu_info = lambda: {"brand_raw": platform.processor() or platform.machine()}
-    remove_stale_locks()
+    remove_stale()
 
 
 def _is_causal_lm(model: torch.nn.Module) -> bool:
@@ -54,20 +56,20 @@ def work(job: Job, slot: int, slots: int, messages: Connection) -> None:
         train(job.config, job.folder, purpose=job.purpose, listener=messages.send)
     except UserError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(REFUSED)
     except Exception:
         traceback.print_exc()
         sys.exit(1)
     finally:
         # Streaming frees its shared memory at exit, which a forked process otherwise skips.
         atexit._run_exitfuncs()
-        remove_stale_locks()
+        remove_stale()
         sys.stderr.flush()
 
 
 def _redirect_output(job: Job) -> None:
     """Send what the libraries print, C code included, to the run's log."""
-    log = os.open(job.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    log = os.open(job.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

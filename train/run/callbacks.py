@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -12,10 +13,16 @@ import torch
 from composer import Callback, Logger, State
 from composer.utils import dist
 
+from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import CurvePoint
 from mixscale.train.data.dataset import SAMPLE_ID, DomainDataset
 from mixscale.train.data.loaders import LOSS_METRIC
 from mixscale.train.evaluate.loss import TokenLoss
+from mixscale.train.run.resume import Identity, check_same_run
+
+
+class Diverged(RuntimeError):
+    """A training or validation loss became infinite or no number."""
 
 
 class TokenCounter(Callback):
@@ -51,19 +58,35 @@ class TokenCounter(Callback):
         """Give Composer the counts of all ranks for a checkpoint."""
         samples, seen = self._merged()
         return {
+            "domains": self._domain_sizes(),
             "samples": samples.tolist(),
             "tokens": self._sum(self.tokens).tolist(),
             "seen": np.packbits(seen.astype(bool)),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint: rank zero takes the totals, the others start at nothing."""
+        """Go on from a checkpoint: rank zero takes the totals, the others start at nothing.
+
+        Raises:
+            UserError: It is of a run over other domains.
+        """
+        theirs, ours = state.get("domains"), self._domain_sizes()
+        if len(state["samples"]) != len(ours) or (theirs is not None and theirs != ours):
+            raise UserError(
+                "load_path: the checkpoint was made on other training data (samples by domain: "
+                f"{theirs or 'unknown'}; now {ours}), so that its place in the data means "
+                "nothing here; take its weights alone with `load_weights_only: true`"
+            )
         if dist.get_global_rank() == 0:
             self.samples = np.array(state["samples"], np.int64)
             self.tokens = np.array(
                 state.get("tokens", self.samples * self.sequence_length), np.int64
             )
             self.seen = np.unpackbits(state["seen"], count=len(self.seen)).astype(bool)
+
+    def _domain_sizes(self) -> dict[str, int]:
+        sizes = self.dataset.samples_per_stream.tolist()
+        return dict(zip(self.dataset.domains, sizes, strict=True))
 
     def _merged(self) -> tuple[np.ndarray, np.ndarray]:
         if dist.get_world_size() == 1:
@@ -106,14 +129,26 @@ class EvaluationLog(Callback):
         """By domain: loss in nats, its standard error, predicted tokens."""
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
-        """Read the metrics of all validation domains once they are complete."""
+        """Read the metrics of all validation domains once they are complete.
+
+        Raises:
+            Diverged: One of the losses is no finite number.
+        """
         self.last = {}
         for label, metrics in state.eval_metrics.items():
             metric = metrics.get(LOSS_METRIC)
             if isinstance(metric, TokenLoss):
                 self.last[label] = metric.summary()
         losses = {domain: values[0] for domain, values in self.last.items()}
+        wrong = {domain: loss for domain, loss in losses.items() if not math.isfinite(loss)}
+        if wrong:
+            named = ", ".join(f"of {domain!r} is {loss}" for domain, loss in wrong.items())
+            raise Diverged(f"validation loss {named} at batch {int(state.timestamp.batch)}")
         self.curve.append(CurvePoint(tokens=int(state.timestamp.token), losses=losses))
+
+    def eval_standalone_end(self, state: State, logger: Logger) -> None:
+        """Read the metrics of an evaluation before the first batch."""
+        self.eval_after_all(state, logger)
 
     def state_dict(self) -> dict[str, Any]:
         """Give Composer the curve for a checkpoint."""
@@ -182,10 +217,6 @@ class ProgressReport(Callback):
             self.listener(int(state.timestamp.token))
 
 
-class Diverged(RuntimeError):
-    """The training loss became infinite or no number."""
-
-
 class DivergenceGuard(Callback):
     """Ends a run whose loss is no longer a finite number."""
 
@@ -197,3 +228,38 @@ class DivergenceGuard(Callback):
         loss = float(state.total_loss_dict["loss/train/total"])
         if not math.isfinite(loss):
             raise Diverged(f"training loss is {loss} at batch {int(state.timestamp.batch)}")
+
+
+class CheckpointOwner(Callback):
+    """Writes into every checkpoint which run it belongs to, and looks when one is resumed.
+
+    Args:
+        identity: Of this run.
+        resumes: Whether a checkpoint must be this run's own: with `autoresume`, not for `load_path`
+            alone.
+    """
+
+    def __init__(self, identity: Identity, resumes: bool) -> None:
+        self.identity = identity
+        self.resumes = resumes
+
+    @staticmethod
+    def identity_in(callbacks: Any) -> Identity | None:
+        """Find what this callback wrote among the callbacks of a checkpoint."""
+        for name, state in dict(callbacks).items():
+            if name == CheckpointOwner.__qualname__:
+                return json.loads(state["identity"])
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give Composer the run's identity for a checkpoint."""
+        return {"identity": json.dumps(self.identity, sort_keys=True)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Compare with the checkpoint's identity.
+
+        Raises:
+            UserError: `autoresume` found a checkpoint of another run.
+        """
+        if self.resumes:
+            check_same_run(json.loads(state["identity"]), self.identity, "the checkpoint")

@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from mixscale.contracts.run_record import RunRecord, run_folder
+from mixscale.contracts.run_record import ENDED, RESULT, RunRecord, read_record, run_folder
 from mixscale.train.config import load_run_config
+from mixscale.train.run.checks import check_run
+from mixscale.train.run.gpus import visible_gpus
 from mixscale.train.run.run_id import content_of, run_id
 
 
-def train_file(run_yaml: str | Path, out: str | Path | None = None) -> tuple[RunRecord, Path]:
-    """Train what a `run.yaml` describes.
+def train_file(
+    run_yaml: str | Path,
+    out: str | Path | None = None,
+    report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> tuple[RunRecord, Path]:
+    """Train what a `run.yaml` describes, unless it has its record.
 
     Args:
         run_yaml: The config; relative paths in it count from the current folder, as in LLM Foundry.
         out: Folder that gets `runs/<run_id>/`; the folder of `run_yaml` by default.
+        report: Gets a line when there is nothing to train.
 
     Returns:
-        The record, and the folder that holds it as `result.json`.
+        The record, and the folder that holds it as `result.json`. A record that is there already
+        stays as it is, unless the run may go better another time: it died, lacked memory or data.
 
     Raises:
         UserError: The config is wrong or its data is missing.
     """
     config = load_run_config(run_yaml)
+    check_run(config, visible_gpus())
     name = run_id(config, content_of(config), config.run_name or Path(run_yaml).stem)
     folder = run_folder(Path(run_yaml).resolve().parent if out is None else out, name)
+    result = folder / RESULT
+    if result.is_file() and (record := read_record(result)).status in ENDED:
+        report(f"{name} has its record already; to run it again, remove {result}")
+        return record, folder
     # Composer imports torch's compiler, which would start processes that few runs need.
     os.environ.setdefault("TORCH_WARM_POOL", "0")
     # It takes seconds to import, too: mistakes in the file are found before.
+    from mixscale.train.data.shared_memory import remove_stale
     from mixscale.train.run.training import train
 
+    remove_stale()
     return train(config, folder), folder

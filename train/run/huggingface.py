@@ -62,7 +62,11 @@ class HuggingFaceCheckpointer(Callback):
             assert isinstance(wrapper, HuggingFaceModel)
             assert isinstance(wrapper.model, PreTrainedModel)
             model, tokenizer = wrapper.model, wrapper.tokenizer
-            folder = self.folder / "huggingface" / self.name.format(batch=batch)
+            folder = (
+                Path(str(self.folder).replace("{run_name}", state.run_name))
+                / "huggingface"
+                / self.name.format(batch=batch)
+            )
             write_folder(type(model), model.config, weights, tokenizer, folder, self.precision)
 
 

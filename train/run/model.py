@@ -53,14 +53,34 @@ def model_config(
         UserError: The model or an override is unknown.
     """
     base = _base_config(config)
+    overridden = _attributes(config, base)
+    defaults = {} if config.pretrained else _proxy_defaults(base, sequence_length, tokenizer)
+    # GPT-2's `max_position_embeddings` is `n_positions` by another name, and it would win.
+    defaults = {
+        name: value
+        for name, value in defaults.items()
+        if base.attribute_map.get(name, name) not in overridden
+    }
+    made = _with_values(config, base, {**defaults, **config.config_overrides})
+    _check_sizes(made, sequence_length, tokenizer)
+    return made
+
+
+def _attributes(config: ModelConfig, base: PretrainedConfig) -> set[str]:
+    """List the attributes that the overrides set, each by the model's own name for it."""
+    given: dict[str, str] = {}
     for name in config.config_overrides:
         if not hasattr(base, name):
             known = [key for key in base.to_dict() if not key.startswith("_")]
             raise unknown_name("model.config_overrides", name, known)
-    defaults = {} if config.pretrained else _proxy_defaults(base, sequence_length, tokenizer)
-    made = _with_values(config, base, {**defaults, **config.config_overrides})
-    _check_sizes(made, sequence_length, tokenizer)
-    return made
+        attribute = base.attribute_map.get(name, name)
+        if attribute in given:
+            raise UserError(
+                f"model.config_overrides: {given[attribute]} and {name} are one setting of "
+                f"{base.model_type!r}; give one of them"
+            )
+        given[attribute] = name
+    return set(given)
 
 
 def _proxy_defaults(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -127,11 +128,19 @@ def domain_losses(evaluation: EvaluationLog, shardset: ShardSet | None) -> dict[
             loss_nats=loss,
             standard_error=error,
             tokens=tokens,
-            perplexity=math.exp(loss),
+            perplexity=_perplexity(loss),
             bits_per_byte=_bits_per_byte(loss, domain, shardset),
         )
         for domain, (loss, error, tokens) in evaluation.last.items()
     }
+
+
+def _perplexity(loss_nats: float) -> float:
+    """Raise e to the loss; JSON has no infinity."""
+    try:
+        return math.exp(loss_nats)
+    except OverflowError:
+        return sys.float_info.max
 
 
 def _bits_per_byte(loss: float, domain: str, shardset: ShardSet | None) -> float | None:

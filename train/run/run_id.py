@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from mixscale.contracts.shardset import FILE_NAME, ShardSet, read_shardset
 from mixscale.train.config import RunConfig, StreamConfig, to_plain
@@ -17,7 +18,12 @@ _NOT_THE_EXPERIMENT = {
     "max_split_size_mb", "cuda_load_lazy",
 }  # fmt: skip
 """Keys that change where a run reports to, not what it computes."""
-
+_OBSERVING_CALLBACKS = {
+    "activation_monitor", "free_outputs", "hf_checkpointer", "lr_monitor", "memory_monitor",
+    "memory_snapshot", "oom_observer", "optimizer_monitor", "runtime_estimator", "scheduled_gc",
+    "speed_monitor", "system_metrics_monitor",
+}  # fmt: skip
+"""Callbacks that look on or save; all others may change or stop a run, and count."""
 
 _MODEL_PLACE = "pretrained_model_name_or_path"
 
@@ -30,32 +36,44 @@ def run_id(config: RunConfig, content: str, name: str = "run") -> str:
         content: Hash of the data the run reads, which stands for the paths in the config.
         name: The readable part.
     """
+    text = json.dumps([what_counts(config), content], sort_keys=True)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def what_counts(config: RunConfig) -> dict[str, Any]:
+    """Return the keys of a config that can change the result, with content in place of paths."""
     values = to_plain(config)
-    relevant = {key: value for key, value in values.items() if key not in _NOT_THE_EXPERIMENT}
-    for loader in (relevant["train_loader"], *relevant.get("eval_loader", ())):
-        for stream in loader["dataset"]["streams"].values():
+    counts = {key: value for key, value in values.items() if key not in _NOT_THE_EXPERIMENT}
+    callbacks = {
+        name: arguments
+        for name, arguments in config.callbacks.items()
+        if name not in _OBSERVING_CALLBACKS
+    }
+    if callbacks:
+        counts["callbacks"] = callbacks
+    root = _common_root(config)
+    loaders = (config.train_loader, *config.eval_loader)
+    for number, loader in enumerate((counts["train_loader"], *counts.get("eval_loader", ()))):
+        for name, stream in loader["dataset"]["streams"].items():
             for place in ("local", "remote"):
                 stream.pop(place, None)
+            asked = loaders[number].dataset.streams[name]
+            # `content` stands for the places of training streams outside of a shard set.
+            folder = _folder(name, asked, root) if number or root is not None else None
+            if folder is not None:
+                stream["folder"] = folder
     # Its files are in `content`; tokens added to them make the model larger.
-    relevant["tokenizer"] = relevant["tokenizer"]["kwargs"]
-    for section, key in ((relevant, "load_path"), (relevant["model"], _MODEL_PLACE)):
+    counts["tokenizer"] = counts["tokenizer"]["kwargs"]
+    for section, key in ((counts, "load_path"), (counts["model"], _MODEL_PLACE)):
         if section.get(key) and Path(section[key]).exists():
             section[key] = _content_of_files(Path(section[key]))
-    text = json.dumps([relevant, content], sort_keys=True)
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    return counts
 
 
 def find_shardset(config: RunConfig) -> ShardSet | None:
     """Read the shard set that all training streams lie in, when it is a folder and one."""
-    roots = {_root(stream) for stream in config.train_loader.dataset.streams.values()}
-    root = roots.pop() if len(roots) == 1 else None
-    return read_shardset(root) if root is not None and (root / FILE_NAME).is_file() else None
-
-
-def _root(stream: StreamConfig) -> Path | None:
-    """Return the folder that a stream's folder lies in; None when that is in an object store."""
-    place = (stream.remote or stream.local or "").removeprefix("file://")
-    return None if "://" in place else Path(place).resolve().parent
+    root = _common_root(config)
+    return None if root is None else read_shardset(root)
 
 
 def content_of(config: RunConfig) -> str:
@@ -66,6 +84,34 @@ def content_of(config: RunConfig) -> str:
     streams = config.train_loader.dataset.streams
     places = {name: stream.model_dump(mode="json") for name, stream in streams.items()}
     return hashlib.sha256(json.dumps(places, sort_keys=True).encode()).hexdigest()
+
+
+def _common_root(config: RunConfig) -> Path | None:
+    """Find the folder of the shard set that all training streams lie in."""
+    places = [_place(stream) for stream in config.train_loader.dataset.streams.values()]
+    roots = {None if place is None else place.parent for place in places}
+    root = roots.pop() if len(roots) == 1 else None
+    return root if root is not None and (root / FILE_NAME).is_file() else None
+
+
+def _place(stream: StreamConfig) -> Path | None:
+    """Return the folder that a stream is read from; None when that is in an object store."""
+    place = (stream.remote or stream.local or "").removeprefix("file://")
+    return None if "://" in place else Path(place).resolve()
+
+
+def _folder(name: str, stream: StreamConfig, root: Path | None) -> str | None:
+    """Describe which data a stream reads; None for the domain of its name in the shard set."""
+    place = _place(stream)
+    if place is None:
+        return stream.remote
+    if root is not None and place.parent == root:
+        return None if place.name == name else place.name
+    if (place.parent / FILE_NAME).is_file():
+        return f"{read_shardset(place.parent).content_sha256}/{place.name}"
+    index = place / (stream.split or "") / "index.json"
+    content = _content_of_files(index) if index.is_file() else ""
+    return f"{stream.remote or stream.local} {content}".rstrip()
 
 
 def _content_of_files(place: Path) -> str:

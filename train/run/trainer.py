@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from composer import Callback, Trainer
 from composer.models import HuggingFaceModel
@@ -15,13 +14,15 @@ from mixscale.train.config import MASKED, RunConfig
 from mixscale.train.data.dataset import DomainDataset
 from mixscale.train.data.loaders import dataset_of, evaluators, train_loader
 from mixscale.train.run.callbacks import (
+    CheckpointOwner,
     DivergenceGuard,
     EvaluationLog,
     ProgressReport,
     StopWatch,
     TokenCounter,
 )
-from mixscale.train.run.checkpoints import remove_unfinished
+from mixscale.train.run.checkpoints import check_checkpoints, remove_unfinished
+from mixscale.train.run.checks import check_run
 from mixscale.train.run.components import (
     ALGORITHMS,
     CALLBACKS,
@@ -33,6 +34,7 @@ from mixscale.train.run.components import (
 )
 from mixscale.train.run.device import choose_device, choose_precision, set_allocator
 from mixscale.train.run.model import build_model, load_tokenizer
+from mixscale.train.run.resume import identity_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,9 @@ class PreparedRun:
 
     model: HuggingFaceModel
     dataset: DomainDataset
+    """Of the training data."""
+    datasets: tuple[DomainDataset, ...]
+    """That one, and those of the validation domains."""
     trainer: Trainer
     counter: TokenCounter
     evaluation: EvaluationLog
@@ -62,13 +67,14 @@ def prepare_run(
     """
     set_allocator(config)
     device = choose_device()
-    _check_batches(config)
-    _check_checkpoint(config)
+    check_run(config, gpus=0 if device == "cpu" else None)
+    identity = identity_of(config)
     if dist.get_world_size() > 1 or config.fsdp_config:
         # In a single process every collective would cost time at every batch, for nothing.
         dist.initialize_dist(device, timeout=config.dist_timeout)
     if dist.get_global_rank() == 0:
         remove_unfinished(config)
+    check_checkpoints(config, identity)
     tokenizer = load_tokenizer(config.tokenizer)
     # The data comes before the seed is set, so that the weights do not depend on the data.
     loader = train_loader(config, tokenizer)
@@ -76,9 +82,12 @@ def prepare_run(
     reproducibility.seed_all(config.seed)
     model = build_model(config.model, config.max_seq_len, tokenizer)
     dataset = dataset_of(loader)
+    evaluation_datasets = [dataset_of(evaluator.dataloader) for evaluator in evaluation_loaders]
     counter = TokenCounter(dataset, config.max_seq_len)
     evaluation, watch = EvaluationLog(), StopWatch()
-    measuring: list[Callback] = [counter, evaluation, watch, DivergenceGuard()]
+    # `load_path` may be any run's, but only until this one has a checkpoint of its own.
+    owner = CheckpointOwner(identity, resumes=config.autoresume and not config.load_path)
+    measuring: list[Callback] = [owner, counter, evaluation, watch, DivergenceGuard()]
     if listener is not None:
         measuring.append(ProgressReport(listener, listener_interval))
     trainer = Trainer(
@@ -111,27 +120,12 @@ def prepare_run(
     return PreparedRun(
         model=model,
         dataset=dataset,
+        datasets=(dataset, *evaluation_datasets),
         trainer=trainer,
         counter=counter,
         evaluation=evaluation,
         watch=watch,
     )
-
-
-def _check_batches(config: RunConfig) -> None:
-    if config.device_train_microbatch_size == "auto" and not config.fsdp_config:
-        raise UserError(
-            "device_train_microbatch_size: Composer finds it itself (`auto`) only with "
-            "`fsdp_config`; give a number"
-        )
-
-
-def _check_checkpoint(config: RunConfig) -> None:
-    if config.load_path and "://" not in config.load_path and not Path(config.load_path).exists():
-        raise UserError(
-            f"load_path: {config.load_path} is missing; relative paths count from the current "
-            f"folder ({Path.cwd()})"
-        )
 
 
 def _check_left_to_do(config: RunConfig, trainer: Trainer) -> None:

@@ -116,7 +116,7 @@ def _measure(
         )
     records = [read_record(job.folder / RESULT) for job in jobs]
     for record in records:
-        if record.status != "finished":
+        if record.status not in ("finished", "stopped"):
             raise UserError(f"a short run to measure the speed: {record.status}: {record.error}")
     evaluated = _evaluation_tokens(config, config.eval_subset_num_batches)
     return _Measured(records=records, evaluation_tokens=evaluated, seconds=seconds)

@@ -10,6 +10,8 @@ from typing import Any
 from mixscale.contracts.experiment import read_experiment
 from mixscale.contracts.shardset import ShardSet, read_shardset
 from mixscale.train.executors.local import devices_in_use, runs_at_a_time
+from mixscale.train.run.checks import check_run
+from mixscale.train.run.gpus import visible_gpus
 from mixscale.train.sweep.calibration import Calibration, calibrate
 from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
@@ -135,6 +137,8 @@ def plan(
     shardset = read_shardset(experiment.shardset)
     out = Path(experiment.out or experiment.shardset)
     runs = runs_by_id(experiment)
+    for run in runs.values():
+        check_run(run.config, 0 if gpus_per_run == 0 else visible_gpus())
     rows = [_row(name, run, shardset, is_done(out, name)) for name, run in runs.items()]
     longest = max(runs.values(), key=lambda run: run.tokens)
     missing = sum(not row.is_done for row in rows)

@@ -9,6 +9,7 @@ from typing import Any
 from mixscale.contracts.config import validate
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Experiment
+from mixscale.contracts.run_record import run_folder
 from mixscale.contracts.shardset import TRAIN, VALIDATION, ShardSet
 from mixscale.train.config import PAIRED, RunConfig
 
@@ -49,6 +50,8 @@ def proxy_run_config(
     values = {
         "model": _DEFAULT_MODEL,
         **experiment.run,
+        **_saving(experiment),
+        "run_name": label,
         "metadata": {"sweep": experiment.name, "run": label, "seed": seed},
         "max_seq_len": length,
         "seed": seed,
@@ -108,3 +111,35 @@ def evaluation_batch_size(experiment: Experiment) -> int:
             f"of samples, 1 or more (found {size!r})"
         )
     return size
+
+
+def _saving(experiment: Experiment) -> dict[str, Any]:
+    """Give every run that saves checkpoints a folder of its own for them."""
+    run = experiment.run
+    callbacks = dict(run.get("callbacks") or {})
+    writer = callbacks.get("hf_checkpointer")
+    if isinstance(writer, Mapping) and "save_folder" in writer:
+        own = {"save_folder": _own_folder(writer["save_folder"])}
+        callbacks["hf_checkpointer"] = {**writer, **own}
+    saving: dict[str, Any] = {"callbacks": callbacks} if callbacks else {}
+    resumes, folder = bool(run.get("autoresume")), run.get("save_folder")
+    if folder is None and not resumes:
+        return saving
+    if folder is None:
+        out = Path(experiment.out or experiment.shardset)
+        folder = str(run_folder(out, "{run_name}") / "checkpoints")
+    saving["save_folder"] = _own_folder(folder)
+    if resumes:
+        # A proxy run is one epoch, after which nothing is left to go on with.
+        saving["save_interval"] = run.get("save_interval", "0.1dur")
+        saving["save_num_checkpoints_to_keep"] = run.get("save_num_checkpoints_to_keep", 1)
+    else:
+        # What a killed try has left is this run's own.
+        saving["save_overwrite"] = run.get("save_overwrite", True)
+    return saving
+
+
+def _own_folder(folder: object) -> str:
+    """Give each run its own place below a folder, unless the folder says how."""
+    own = str(folder) if "{run_name}" in str(folder) else f"{folder}/{{run_name}}"
+    return own if "://" in own else str(Path(own).absolute())

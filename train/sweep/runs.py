@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mixscale.contracts.experiment import DdoDesign, Experiment
@@ -64,7 +64,11 @@ def runs_by_id(experiment: Experiment) -> dict[str, PlannedRun]:
     """
     shardset = read_shardset(experiment.shardset)
     runs = plan_runs(experiment, shardset)
-    return {run_id(run.config, shardset.content_sha256, run.name): run for run in runs}
+    named = ((run_id(run.config, shardset.content_sha256, run.name), run) for run in runs)
+    return {
+        name: replace(run, config=run.config.model_copy(update={"run_name": name}))
+        for name, run in named
+    }
 
 
 def plan_runs(experiment: Experiment, shardset: ShardSet) -> list[PlannedRun]:

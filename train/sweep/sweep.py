@@ -13,11 +13,20 @@ from filelock import FileLock, Timeout
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import read_experiment
-from mixscale.contracts.run_record import RESULT, RunRecord, read_record, run_folder, write_record
+from mixscale.contracts.run_record import (
+    ENDED,
+    RESULT,
+    RunRecord,
+    read_record,
+    run_folder,
+    write_record,
+)
 from mixscale.contracts.sweep_record import SweepRecord, write_sweep
 from mixscale.train.executors.job import Job
 from mixscale.train.executors.progress import JobProgress
 from mixscale.train.executors.registry import find_executor
+from mixscale.train.run.checks import check_run
+from mixscale.train.run.gpus import visible_gpus
 from mixscale.train.run.run_id import find_shardset
 from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
@@ -78,6 +87,9 @@ def sweep(
     """
     experiment = read_experiment(experiment_yaml)
     runs = runs_by_id(experiment)
+    gpus = None if executor == "ray" else 0 if gpus_per_run == 0 else visible_gpus()
+    for run in runs.values():
+        check_run(run.config, gpus)
     out = Path(experiment.out or experiment.shardset)
     for warning in check_before_start(run for name, run in runs.items() if not is_done(out, name)):
         report(f"warning: {warning}")
@@ -157,7 +169,7 @@ def run_missing(
 def is_done(out: Path, run_id: str) -> bool:
     """Whether a run needs no further try: what died or lacked memory or data does."""
     path = run_folder(out, run_id) / RESULT
-    return path.is_file() and read_record(path).status in ("finished", "diverged")
+    return path.is_file() and read_record(path).status in ENDED
 
 
 def _ending(out: Path, run_id: str) -> str:

@@ -17,7 +17,7 @@ _RUN_COLUMNS = {
     "mixture": "name of the mixture",
     "scale_tokens": "token budget of the base run of this run's scale",
     "seed": "random seed",
-    "status": "finished, diverged, out_of_memory, data_error or died",
+    "status": "finished, stopped, diverged, out_of_memory, data_error or died",
     "error": "why, when it did not finish",
     "parameters": "trainable parameters of the model",
     "token_budget": "tokens planned",

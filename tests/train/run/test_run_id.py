@@ -1,0 +1,95 @@
+"""What a run id depends on, and what not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixscale.contracts.config import validate
+from mixscale.train.config import RunConfig
+from mixscale.train.run.run_id import content_of, run_id
+
+
+def id_of(values: dict[str, Any], **changes: Any) -> str:
+    config = validate({**values, **changes}, RunConfig, "test")
+    return run_id(config, content_of(config))
+
+
+def test_ids_of_earlier_records_stay(run_values: dict[str, Any]) -> None:
+    """The id that this config had before callbacks and folders counted."""
+    assert id_of(run_values) == "run-d4f33be1d5"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"callbacks": {"threshold_stopper": {"monitor": "loss", "threshold": 4.0}}},
+        {"callbacks": {"early_stopper": {"monitor": "loss", "patience": "2ba"}}},
+        {"callbacks": {"some.module.Callback": None}},
+        {"algorithms": {}},
+        {"algorithms": {"label_smoothing": {"smoothing": 0.1}}},
+        {"eval_loader": []},
+        {"eval_first": True},
+        {"eval_interval": "2ba"},
+        {"optimizer": {"name": "decoupled_adamw", "lr": 0.02}},
+        {"global_train_batch_size": 16},
+    ],
+)
+def test_what_changes_the_result_changes_the_id(
+    run_values: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    assert id_of(run_values, **changes) != id_of(run_values)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"callbacks": {"lr_monitor": None, "speed_monitor": {"window_size": 2}}},
+        {"loggers": {"in_memory": None}},
+        {"run_name": "other", "save_folder": "elsewhere", "autoresume": True},
+        {"save_interval": "2ba"},
+    ],
+)
+def test_what_only_looks_on_does_not(run_values: dict[str, Any], changes: dict[str, Any]) -> None:
+    assert id_of(run_values, **changes) == id_of(run_values)
+
+
+@pytest.mark.parametrize("loader", ["train_loader", "eval_loader"])
+def test_the_folder_of_a_stream_counts(
+    run_values: dict[str, Any], shardset: Path, loader: str
+) -> None:
+    before = id_of(run_values)
+    section = run_values[loader]
+    (section[0] if isinstance(section, list) else section)["dataset"]["streams"]["code"][
+        "local"
+    ] = str(shardset / "prose")
+    assert id_of(run_values) != before
+
+
+def test_evaluation_streams_from_elsewhere_count_by_their_content(
+    run_values: dict[str, Any], shardset: Path, tmp_path: Path
+) -> None:
+    before = id_of(run_values)
+    stream = run_values["eval_loader"][0]["dataset"]["streams"]["code"]
+    own = tmp_path / "own"
+    shutil.copytree(shardset / "code", own / "code")
+    stream["local"] = str(own / "code")
+    elsewhere = id_of(run_values)
+    index = own / "code" / "validation" / "index.json"
+    index.write_text(index.read_text().replace('"samples": 24', '"samples": 23'))
+    assert len({before, elsewhere, id_of(run_values)}) == 3
+
+
+def test_it_does_not_depend_on_where_the_shard_set_lies(
+    run_values: dict[str, Any], shardset: Path, tmp_path: Path
+) -> None:
+    before = id_of(run_values)
+    moved = tmp_path / "moved"
+    shutil.copytree(shardset, moved)
+    for loader in (run_values["train_loader"], *run_values["eval_loader"]):
+        for name, stream in loader["dataset"]["streams"].items():
+            stream["local"] = str(moved / name)
+    assert id_of(run_values) == before

@@ -1,0 +1,121 @@
+"""Sweeps whose runs save checkpoints, go on from them, or are refused for their config."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.run_record import RunRecord
+from mixscale.contracts.sweep_record import sweep_records
+from mixscale.train.sweep.plan import plan
+from mixscale.train.sweep.sweep import sweep
+
+EXPERIMENT = """\
+name: long
+shardset: {shardset}
+out: {out}
+design:
+  type: explicit
+  scales: [38400]
+  mixtures:
+    some: {{code: 0.5, prose: 0.3, tables: 0.2}}
+    most: {{code: 0.8, prose: 0.1, tables: 0.1}}
+max_proxy_epochs: 20
+evaluation:
+  tokens_per_domain: 512
+  points: 4
+targets: [100k]
+run:
+  model:
+    name: hf_causal_lm
+    pretrained_model_name_or_path: gpt2
+    pretrained: false
+    config_overrides: {{n_embd: 16, n_layer: 1, n_head: 2}}
+  optimizer: {{name: decoupled_adamw, lr: 0.01}}
+  global_train_batch_size: 8
+"""
+
+
+def write(folder: Path, shardset: Path, more: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "experiment.yaml"
+    path.write_text(EXPERIMENT.format(shardset=shardset, out=folder / "out") + more)
+    return path
+
+
+def outcomes(folder: Path) -> list[dict[str, object]]:
+    """Everything but times, for each run."""
+    clocks = {"seconds", "train_seconds", "tokens_per_second", "started"}
+    records: list[RunRecord] = list(sweep_records(folder / "out", "long"))
+    return [record.model_dump(exclude=clocks) for record in records]
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(shardset: Path, tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole", shardset)
+    sweep(whole, workers=1, report=lambda line: None)
+    resumed = write(tmp_path / "killed", shardset, "  autoresume: true\n")
+    command = [sys.executable, "-m", "mixscale", "sweep", str(resumed), "--workers", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    _wait_for_checkpoint(tmp_path / "killed")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list((tmp_path / "killed").glob("out/runs/*/result.json")), "killed after its end"
+    result = sweep(resumed, workers=1, report=lambda line: None)
+    assert result.states == {"finished": 2}
+    logs = [path.read_text() for path in (tmp_path / "killed").glob("out/runs/*/log.txt")]
+    assert len(logs) == 2
+    assert outcomes(tmp_path / "killed") == outcomes(tmp_path / "whole")
+    assert len(list((tmp_path / "killed").glob("out/runs/*/checkpoints/latest-rank0.pt"))) == 2
+
+
+def test_runs_that_save_have_folders_of_their_own(shardset: Path, tmp_path: Path) -> None:
+    more = f"  save_folder: {tmp_path / 'save'}\n  save_interval: 100ba\n"
+    result = sweep(write(tmp_path, shardset, more), workers=2, report=lambda line: None)
+    assert result.states == {"finished": 2}
+    folders = {path.name for path in (tmp_path / "save").iterdir()}
+    assert folders == {record.run_id for record in result.records}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("  device_eval_batch_size: x\n", "device_eval_batch_size: expected a whole number"),
+        ("  device_eval_batch_size: 0\n", "device_eval_batch_size: expected a whole number"),
+        ("  precision: amp_bf16\n", "precision: amp_bf16 needs a GPU"),
+        ("  fsdp_config: {sharding_strategy: FULL_SHARD}\n", "fsdp_config: .* needs GPUs"),
+        ("  save_folder: a/{x}\n  run_name: x\n", "run_name"),
+    ],
+)
+def test_mistakes_are_found_before_the_first_run(
+    shardset: Path, tmp_path: Path, more: str, said: str
+) -> None:
+    experiment = write(tmp_path, shardset, more)
+    with pytest.raises(UserError, match=said):
+        plan(experiment, measure=False, gpus_per_run=0)
+    with pytest.raises(UserError, match=said):
+        sweep(experiment, gpus_per_run=0, report=lambda line: None)
+    assert not list(tmp_path.glob("out/runs/*"))
+
+
+def test_the_first_refused_run_ends_the_sweep(shardset: Path, tmp_path: Path) -> None:
+    """What its config asks for cannot be, so that it cannot be for the others either."""
+    more = "  algorithms: {seq_length_warmup: {}}\n"
+    with pytest.raises(UserError, match=r"algorithms\.seq_length_warmup: "):
+        sweep(write(tmp_path, shardset, more), workers=1, report=lambda line: None)
+    assert len(list(tmp_path.glob("out/runs/*/log.txt"))) == 1
+
+
+def _wait_for_checkpoint(folder: Path) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        if list(folder.glob("out/runs/*/checkpoints/latest-rank0.pt")):
+            return
+        time.sleep(0.01)
+    pytest.fail("no checkpoint in time")
