@@ -251,7 +251,7 @@ def test_an_experiment_whose_budget_exceeds_the_data(tmp_path: Path) -> None:
         "evaluation: {tokens_per_domain: 64}\ntargets: [300B]\n"
     )
     for command in ("plan", "sweep"):
-        refused(mixscale(command, experiment), "run 'base-1B' needs 1B tokens of 'prose'")
+        refused(mixscale(command, experiment), "run 'base-1B' needs 500M tokens of 'prose'")
     assert not (shardset / "runs").exists()
     assert not (shardset / "sweeps").exists()
 
