@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.run_record import RESULT, RunRecord, read_record
+from mixscale.contracts.run_record import LOG, RESULT, RunRecord, read_record
 from mixscale.train.config import RunConfig
-from mixscale.train.executors.job import LOG, Job
+from mixscale.train.executors.job import Job
 from mixscale.train.executors.local import run_jobs
 from mixscale.train.executors.progress import JobProgress
 
