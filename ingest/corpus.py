@@ -44,6 +44,8 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+NO_META = "none"
+"""The value of `meta:` that keeps nothing."""
 Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 """One text or a list of them."""
 
@@ -73,8 +75,9 @@ class Domain(Config):
     """`auto` goes by the ending; the compression always does."""
     text: str = Field(default="text", min_length=1)
     """Dotted path of the text in a record."""
-    meta: str | None = None
-    """Dotted path of what to keep beside the text; else `meta`, or all other fields."""
+    meta: str | tuple[str, ...] | None = None
+    """Dotted path of what to keep beside the text, a list of fields, or `none`; when it is not
+    given, the field `meta`, or all other fields."""
     filters: Strings = ()
     """Conditions that a record must meet, all of them."""
     min_characters: int = Field(default=0, ge=0)

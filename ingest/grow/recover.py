@@ -39,6 +39,11 @@ from mixscale.shards.sql.documents import DOCUMENTS, RECORD_COLUMNS
 from mixscale.shards.storage.checksums import checksum_problems
 from mixscale.shards.storage.mds_index import stream_sha256
 
+_BATCH_ROWS = 1 << 10
+_LARGE_ROWS = pa.schema(
+    [field.with_type(pa.large_string()) if field.name == "meta" else field for field in ROWS]
+)
+"""The meta of a whole unit may be more than one array of strings can hold."""
 _NO_HASH = "0" * 32
 
 
@@ -132,7 +137,8 @@ def recover_unit(task: RecoverTask) -> None:
         return
     rows = _rows(documents, task)
     with intermediate_path(task.read.rows_path) as path, pa.ipc.new_file(str(path), ROWS) as writer:
-        writer.write_table(rows)
+        for start in range(0, rows.num_rows, _BATCH_ROWS):
+            writer.write_table(rows.slice(start, _BATCH_ROWS).cast(ROWS))
     with intermediate_path(task.read.tokens_path) as path, path.open("wb") as stream:
         dtype = task.read.encoder.dtype
         for ids in kept_tokens(documents, task.out, task.sequence_length, dtype):
@@ -169,7 +175,12 @@ def lacks_tokens(task: ReadTask, number: int, decisions: Decisions) -> bool:
 def _documents(task: RecoverTask) -> pa.Table:
     """Read the unit's rows in the order of its file."""
     tables = [pq.read_table(path) for path in task.documents]
-    return pa.concat_tables(tables).sort_by("source_row").combine_chunks()
+    if tables[0].schema.names != DOCUMENTS.names:
+        return tables[0]
+    table = pa.concat_tables(tables)
+    number = table.schema.get_field_index("meta")
+    table = table.set_column(number, "meta", table.column(number).cast(pa.large_string()))
+    return table.sort_by("source_row").combine_chunks()
 
 
 def _rows(documents: pa.Table, task: RecoverTask) -> pa.Table:
@@ -193,4 +204,4 @@ def _rows(documents: pa.Table, task: RecoverTask) -> pa.Table:
         "tokens": documents.column("tokens"),
         "meta": documents.column("meta"),
     }
-    return pa.table(columns, schema=ROWS)
+    return pa.table(columns, schema=_LARGE_ROWS)

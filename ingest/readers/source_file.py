@@ -28,6 +28,8 @@ class SourceFile:
     """Changes when the file does: modification time, or what the object store reports."""
     domain: str | None
     """Nothing when each record names its own."""
+    fields: tuple[str, ...] | None = None
+    """The fields of a record that are used, that of the text first; nothing when all may be."""
 
     @property
     def is_remote(self) -> bool:
