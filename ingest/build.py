@@ -27,6 +27,7 @@ from mixscale.ingest.grow.inputs import record_inputs
 from mixscale.ingest.grow.recover import lacks_tokens, recover_units
 from mixscale.ingest.readers.cut_units import cut_units
 from mixscale.ingest.readers.find_files import find_files
+from mixscale.ingest.readers.local_files import expand_path
 from mixscale.ingest.readers.registry import find_reader
 from mixscale.ingest.readers.source_file import Unit
 from mixscale.ingest.runtime.execute import open_runner
@@ -46,7 +47,7 @@ from mixscale.ingest.stages.write_task import make_write_tasks
 from mixscale.ingest.tokenize.choose_encoder import choose_encoder
 from mixscale.ingest.tokenize.encoder import EncoderSpec
 from mixscale.ingest.tokenize.prepare_tokenizer import prepare_tokenizer
-from mixscale.ingest.tokenize.tokenizer_files import TokenizerFiles
+from mixscale.ingest.tokenize.tokenizer_files import TokenizerFiles, source_sha256
 from mixscale.ingest.unit_rows import ROWS
 from mixscale.shards.storage.checksums import write_checksums
 from mixscale.shards.storage.mds import MdsOptions, TokenFile
@@ -85,9 +86,9 @@ def build(
     corpus = read_corpus(corpus_path)
     folder = corpus_path.resolve().parent
     work = Workspace(out=Path(out).absolute())
-    units = cut_units(find_files(corpus, folder))
+    units = cut_units(find_files(corpus, folder, _own_files(corpus, corpus_path, work)))
     if work.is_whole():
-        shardset = _finished(work, corpus, units, progress=progress)
+        shardset = _finished(work, corpus, units, _tokenizer_source(corpus, folder), progress)
         if shardset is not None:
             return shardset
     with (
@@ -99,8 +100,25 @@ def build(
         return job.build(folder, strict=strict)
 
 
+def _own_files(corpus: Corpus, corpus_path: Path, work: Workspace) -> list[Path]:
+    """List what lies beside the input and is none, however wide its patterns are."""
+    own = [work.out, corpus_path]
+    if corpus.tokenizer.name is not None:
+        own.append(corpus_path.resolve().parent / expand_path(corpus.tokenizer.name))
+    return own
+
+
+def _tokenizer_source(corpus: Corpus, folder: Path) -> str | None:
+    name = corpus.tokenizer.name
+    return None if name is None else source_sha256(name, folder)
+
+
 def _finished(
-    work: Workspace, corpus: Corpus, units: Sequence[Unit], *, progress: bool
+    work: Workspace,
+    corpus: Corpus,
+    units: Sequence[Unit],
+    tokenizer_source: str | None,
+    progress: bool,
 ) -> ShardSet | None:
     """Return the finished shard set if it is the one that was asked for, nothing if it can grow.
 
@@ -108,7 +126,7 @@ def _finished(
         UserError: It is neither.
     """
     shardset = read_shardset(work.out)
-    changes = find_changes(work, shardset, corpus, units)
+    changes = find_changes(work, shardset, corpus, units, tokenizer_source)
     if changes.is_growth:
         print_status(f"{work.out}: growing by {len(changes.added)} input files", progress=progress)
         return None
@@ -167,7 +185,9 @@ class _Job:
         self.work.clear_output()
         token_files = self._write_documents(tasks, summaries, decisions, counts)
         streams = self._write_shards(token_files, counts, spec)
-        record_inputs(self.work, tasks, summaries, counts.document_files(self._domains))
+        source = _tokenizer_source(self.corpus, folder)
+        files = counts.document_files(self._domains)
+        record_inputs(self.work, tasks, summaries, files, source)
         shardset = self._summarize(tokenizer, spec, streams)
         listed = write_checksums(self.work.out, shardset.streams)
         shardset = shardset.model_copy(update={"files_sha256": listed}).sealed()

@@ -20,6 +20,8 @@ class Layout:
     """Settings of every domain that differ from the defaults."""
     route_paths: tuple[str, ...] = ()
     """Globs below the root of the files that hold all domains."""
+    exclude: tuple[str, ...] = ()
+    """Globs below the root of files that are published for validation and tests."""
     route_field: str = ""
     routes: Mapping[str, str] = field(default_factory=dict)
     """From the value of the field to the domain."""
@@ -63,9 +65,11 @@ LAYOUTS: dict[str, Layout] = {
         default=("en_head_middle",),
         settings={"text": "raw_content", "format": "jsonl"},
     ),
-    # Soboleva et al. 2023, SlimPajama-627B: train/chunk*/*.jsonl.zst, the domain in each record.
+    # Soboleva et al. 2023, SlimPajama-627B: train/chunk*/*.jsonl.zst, the domain in each record;
+    # beside it validation/ and test/, which no training may see.
     "slimpajama": Layout(
         route_paths=tuple(f"**/*.{ending}" for ending in _JSONL),
+        exclude=("validation", "test"),
         route_field="meta.redpajama_set_name",
         routes={
             "RedPajamaArXiv": "arxiv",

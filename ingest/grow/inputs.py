@@ -18,6 +18,7 @@ def record_inputs(
     tasks: Sequence[ReadTask],
     summaries: Sequence[UnitSummary],
     document_files: Sequence[Mapping[str, int]],
+    tokenizer_source: str | None,
 ) -> None:
     """Write the list of the input files, with a hash and the Parquet files of every unit.
 
@@ -26,6 +27,7 @@ def record_inputs(
         tasks: All units.
         summaries: What was found in each.
         document_files: Numbers of the Parquet files of each, by domain.
+        tokenizer_source: Hash of the files that the tokenizer was made from.
     """
     files: dict[str, dict[str, Any]] = {}
     for task, summary, numbers in zip(tasks, summaries, document_files, strict=True):
@@ -35,7 +37,7 @@ def record_inputs(
         entry = {"size": file.size, "version": version, "units": []}
         unit = {"start": task.unit.start, "digest": summary.digest, "documents": dict(numbers)}
         files.setdefault(file_key(task.unit), entry)["units"].append(unit)
-    write_json(work.inputs, {"files": files})
+    write_json(work.inputs, {"files": files, "tokenizer_source": tokenizer_source})
 
 
 def read_inputs(work: Workspace) -> dict[str, Any]:
@@ -44,13 +46,28 @@ def read_inputs(work: Workspace) -> dict[str, Any]:
     Raises:
         UserError: There is none.
     """
+    return _read(work)["files"]
+
+
+def read_tokenizer_source(work: Workspace) -> str | None:
+    """Read the hash of the files that the tokenizer was made from, if it was recorded.
+
+    Raises:
+        UserError: There is no list of the inputs.
+    """
+    return _read(work).get("tokenizer_source")
+
+
+def _read(work: Workspace) -> dict[str, Any]:
     try:
-        return json.loads(work.inputs.read_text(encoding="utf-8"))["files"]
+        found = json.loads(work.inputs.read_text(encoding="utf-8"))
+        found["files"]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{work.inputs}: cannot tell which inputs the shard set was built from ({error}); "
             "build into another folder"
         ) from error
+    return found
 
 
 def file_key(unit: Unit) -> str:

@@ -56,8 +56,8 @@ def _decompressed(chunks: Iterator[bytes], compression: str) -> Iterator[bytes]:
     for chunk in chunks:
         while chunk:
             if frame is None:
-                # gzip pads its last member with zeros; `gzip -t` accepts that.
-                chunk = chunk.lstrip(b"\0") if compression == "gz" and frames else chunk
+                # Tapes and some writers of gz and xz pad with zeros, which is no damage.
+                chunk = chunk.lstrip(b"\0") if frames else chunk
                 if not chunk:
                     break
                 frame = DECOMPRESSORS[compression]()

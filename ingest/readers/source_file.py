@@ -25,7 +25,7 @@ class SourceFile:
     compression: str | None
     size: int
     version: str
-    """Changes when the file does: modification time, or what the object store reports."""
+    """Changes when the file does: what `local_version` makes, or what the object store reports."""
     domain: str | None
     """Nothing when each record names its own."""
     fields: tuple[str, ...] | None = None
@@ -63,7 +63,7 @@ class SourceFile:
         if self.is_remote:
             return
         status = os.stat(self.address)
-        if (status.st_size, str(status.st_mtime_ns)) != (self.size, self.version):
+        if (status.st_size, local_version(status)) != (self.size, self.version):
             raise UserError(
                 f"{self.address}: changed while it was being read; run the same command again"
             )
@@ -77,6 +77,20 @@ class Unit:
     start: int
     end: int | None
     """Nothing when the unit is the whole file."""
+
+
+def local_version(status: os.stat_result) -> str:
+    """Write the times of the last change of a file and of its entry in the file system.
+
+    The second one, unlike the first, tells also that another file with an older date was put in
+    its place.
+    """
+    return f"{status.st_mtime_ns}.{status.st_ctime_ns}"
+
+
+def last_change(version: str) -> int:
+    """Read the later one of the two times, in nanoseconds."""
+    return max(map(int, version.split(".")))
 
 
 def is_address(path: str) -> bool:

@@ -12,6 +12,9 @@ _SYNTAX = re.compile(
     r"\s*(?P<field>[^\s=!<>~]+)\s*"
     r"(?P<operator>==|!=|<=|>=|<|>|not\s+in\b|in\b|exists\b|missing\b)\s*(?P<value>.*?)\s*"
 )
+_ITEM = re.compile(
+    r"""\s*(?P<item>"[^"]*"|'[^']*'|(?!["'])[^,]*?)\s*(?:,|$)""",
+)
 _MISSING = object()
 _HELP = (
     "write FIELD OPERATOR VALUE, for example `meta.language == en`; operators are "
@@ -71,7 +74,7 @@ def parse_filter(text: str) -> Filter:
 
 def _parse_value(text: str) -> Any:
     if text.startswith("[") and text.endswith("]"):
-        return tuple(_parse_value(item.strip()) for item in text[1:-1].split(",") if item.strip())
+        return tuple(_parse_value(item) for item in _items(text))
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         return text[1:-1]
     if text in _WORDS:
@@ -82,6 +85,20 @@ def _parse_value(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def _items(text: str) -> list[str]:
+    """Cut a list at the commas that are in no quotes."""
+    items: list[str] = []
+    place, end = 1, len(text) - 1
+    while place < end:
+        match = _ITEM.match(text, place, end)
+        if match is None:
+            raise ValueError(f"{text!r}: a quote is not closed, or something stands behind it")
+        if match["item"]:
+            items.append(match["item"])
+        place = match.end()
+    return items
 
 
 def _equal(found: Any, wanted: Any) -> bool:

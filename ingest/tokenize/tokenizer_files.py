@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -13,10 +14,21 @@ from typing import Any
 from mixscale.contracts.atomic import write_json
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import TokenizerSummary, folder_sha256
+from mixscale.ingest.readers.local_files import expand_path
 
 MODEL_FILE, SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
 FOLDER = "tokenizer"
 _COPIED = (MODEL_FILE, SETTINGS_FILE, "special_tokens_map.json", "chat_template.jinja")
+_SOURCES = (
+    *_COPIED,
+    "tokenizer.model",
+    "tekken.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "vocab.txt",
+    "spiece.model",
+)
 _USUAL_EOS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|end|>")
 
 
@@ -44,6 +56,39 @@ class TokenizerFiles:
             eos_token_id=self.eos_token_id,
             sha256=self.sha256,
         )
+
+
+def source_sha256(name: str, base: Path) -> str | None:
+    """Hash the files that a tokenizer is made from; nothing when they are not on this machine.
+
+    Args:
+        name: As in the corpus config.
+        base: The folder that local names are relative to.
+    """
+    local = base / expand_path(name)
+    if local.is_file():
+        files = {MODEL_FILE: local}
+    elif local.is_dir():
+        files = {file: local / file for file in _SOURCES}
+    else:
+        files = {file: path for file in _SOURCES if (path := _cached(name, file)) is not None}
+    digest = hashlib.sha256()
+    found = [(file, path) for file, path in files.items() if path.is_file()]
+    for file, path in found:
+        digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {file}\n".encode())
+    return digest.hexdigest() if found else None
+
+
+def _cached(name: str, file: str) -> Path | None:
+    """Find a file of the model hub that is on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, file)
+    except HFValidationError:
+        return None
+    return Path(found) if isinstance(found, str) else None
 
 
 def read_tokenizer(folder: Path, eos_token: str | None = None) -> TokenizerFiles:
@@ -91,7 +136,7 @@ def install_tokenizer(name: str, base: Path, folder: Path, eos_token: str | None
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    local = base / Path(name).expanduser()
+    local = base / expand_path(name)
     if local.is_file():
         shutil.copyfile(local, folder / MODEL_FILE)
     elif (local / MODEL_FILE).is_file():

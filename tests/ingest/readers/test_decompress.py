@@ -39,8 +39,11 @@ def test_plain_bytes() -> None:
     assert read(DATA, None) == DATA
 
 
-def test_zeros_behind_gzip_are_padding() -> None:
-    assert read(gzip.compress(DATA) + b"\0" * 512, "gz") == DATA
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("zeros", [4, 512, 300_000])
+def test_zeros_between_and_behind_frames_are_padding(name: str, zeros: int) -> None:
+    frame = CODECS[name](DATA)
+    assert read(frame + bytes(zeros) + frame + bytes(zeros), name) == DATA + DATA
 
 
 @pytest.mark.parametrize("name", CODECS)

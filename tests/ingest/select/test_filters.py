@@ -8,6 +8,8 @@ RECORD = {
     "score": "12",
     "flag": True,
     "none": None,
+    "license": "BSD, 3-clause",
+    "quoted": "O'Reilly",
     "meta": {"language": "en", "tags": {"a b": "x == y"}},
 }
 
@@ -45,6 +47,14 @@ RECORD = {
         ("flag == 1", False),
         ("n == true", False),
         ("flag > 0", False),
+        ('license in ["BSD, 3-clause", mit]', True),
+        ("license in ['BSD, 3-clause']", True),
+        ('license == "BSD, 3-clause"', True),
+        ('license not in [mit, "BSD, 3-clause", x]', False),
+        ("license in [BSD, 3-clause]", False),
+        ('quoted in [O\'Reilly, "a ] b"]', True),
+        ("n in [ 1 , 3, ]", True),
+        ("n in []", False),
     ],
 )
 def test_filter(text: str, accepts: bool) -> None:
@@ -68,7 +78,7 @@ def test_unknown_syntax_names_the_operators(text: str) -> None:
         parse_filter(text)
 
 
-@pytest.mark.parametrize(("text", "reason"), [("n in 3", "needs a list"), ("n < x", "numbers")])
+@pytest.mark.parametrize(("text", "reason"), [("n in 3", "needs a list"), ("n < x", "numbers"), ('n in ["a, b]', "quote")])
 def test_wrong_value(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_filter(text)
