@@ -25,11 +25,13 @@ from mixscale.ingest.dedup.decide import Policy, decide
 from mixscale.ingest.grow.changes import find_changes
 from mixscale.ingest.grow.inputs import record_inputs
 from mixscale.ingest.grow.recover import lacks_tokens, recover_units
+from mixscale.ingest.outcomes import ReadUnits
 from mixscale.ingest.readers.cut_units import cut_units
 from mixscale.ingest.readers.find_files import find_files
 from mixscale.ingest.readers.local_files import expand_path
 from mixscale.ingest.readers.registry import find_reader
 from mixscale.ingest.readers.source_file import Unit
+from mixscale.ingest.refuse import parse_share, refuse_too_little_text, refuse_too_malformed
 from mixscale.ingest.runtime.execute import open_runner
 from mixscale.ingest.runtime.failures import machine_failures_explained
 from mixscale.ingest.runtime.progress import print_status, stage
@@ -37,7 +39,7 @@ from mixscale.ingest.runtime.runner import Runner
 from mixscale.ingest.runtime.workspace import Workspace
 from mixscale.ingest.select.classify import ReadSettings
 from mixscale.ingest.select.rules import make_routing, make_rules
-from mixscale.ingest.stages.count import Counts, Stream, count_rows, refuse_too_little_text
+from mixscale.ingest.stages.count import Counts, Stream, count_rows
 from mixscale.ingest.stages.read import ReadTask, UnitSummary, read_unit
 from mixscale.ingest.stages.refuse_malformed import refuse_malformed
 from mixscale.ingest.stages.unit_places import UnitPlaces, first_rows
@@ -63,6 +65,7 @@ def build(
     workers: int | None = None,
     executor: str = "local",
     strict: bool = False,
+    max_malformed: str | float | None = None,
     progress: bool = True,
 ) -> ShardSet:
     """Make the shard set that a corpus config describes.
@@ -76,12 +79,14 @@ def build(
         workers: Processes that work at the same time; one for each core when not given.
         executor: Where they run.
         strict: Refuse input with records that cannot be read, instead of counting them.
+        max_malformed: Refuse a domain of whose records a larger share cannot be read: `1%`, 0.01.
         progress: Show on standard error how far the build is.
 
     Raises:
         UserError: The settings, the inputs or the folder do not allow it; the message says how to
             go on.
     """
+    most = None if max_malformed is None else parse_share(max_malformed)
     corpus_path = Path(corpus_yaml)
     corpus = read_corpus(corpus_path)
     folder = corpus_path.resolve().parent
@@ -97,7 +102,7 @@ def build(
         open_runner(executor, workers, work.out) as run,
     ):
         job = _Job(corpus=corpus, work=work, units=units, run=run, progress=progress)
-        return job.build(folder, strict=strict)
+        return job.build(folder, strict=strict, max_malformed=most)
 
 
 def _own_files(corpus: Corpus, corpus_path: Path, work: Workspace) -> list[Path]:
@@ -158,7 +163,7 @@ class _Job:
     run: Runner
     progress: bool
 
-    def build(self, folder: Path, *, strict: bool) -> ShardSet:
+    def build(self, folder: Path, *, strict: bool, max_malformed: float | None) -> ShardSet:
         settings = ReadSettings(
             rules=make_rules(self.corpus),
             routing=make_routing(self.corpus),
@@ -175,13 +180,23 @@ class _Job:
                 self.work, tasks, self.corpus.sequence_length, self.run, progress=self.progress
             )
         summaries = self._read(tasks)
+        outcomes = ReadUnits(
+            rows=[task.rows_path for task in tasks],
+            files=[task.unit.file.name for task in tasks],
+            first_rows=first_rows(tasks, summaries),
+            domains=self._domains,
+        )
         if strict:
-            refuse_malformed(tasks, first_rows(tasks, summaries))
+            refuse_malformed(tasks, outcomes.first_rows)
+        if max_malformed is not None:
+            refuse_too_malformed(outcomes, max_malformed, self.work)
         self.work.begin_final(_digest([self._settings(), [task.stem.name for task in tasks]]))
         decisions = self._decide(tasks, summaries)
         summaries = self._read_again(tasks, summaries, decisions)
         counts = count_rows([task.rows_path for task in tasks], decisions, len(self._domains))
-        refuse_too_little_text(self.corpus, counts)
+        refuse_too_little_text(self.corpus, counts, outcomes, self.work)
+        for line in outcomes.warnings():
+            print_status(line, progress=self.progress)
         self.work.clear_output()
         token_files = self._write_documents(tasks, summaries, decisions, counts)
         streams = self._write_shards(token_files, counts, spec)

@@ -58,6 +58,7 @@ def test_empty_file_and_empty_array() -> None:
     assert read(b"") == read(b" \n") == read(b"[]") == read(b" [ ] \n") == []
 
 
+_C = b'{"text": "c", "id": 2}'
 A, B, C = ({"text": letter, "id": n} for n, letter in enumerate("abc"))
 
 
@@ -70,8 +71,8 @@ A, B, C = ({"text": letter, "id": n} for n, letter in enumerate("abc"))
         (b'[{"text": "a", "id": 0}', [A], "the end of the file"),
         (b'[{"text": "a", "id": 0}] [1]', [A, 1], "after the end"),
         (b'[{"text": "a", "id": 0}, words, 3' + b" " * 99 + b"]", [A], "lost"),
-        (b'[{"text": "a", "id": 0}, {"text": "x" "m": {"id": 3}}, {"text": "c", "id": 2}]', [A, C], "lost"),
-        (b'[{"text": "a", "id": 0}, {"text": x, "m": [{"t": 1}, {"t": 2}], "y": 0},\n{"text": "c", "id": 2}]', [A, C], "lost"),
+        (b'[{"text": "a", "id": 0}, {"text": "x" "m": {"id": 3}}, ' + _C + b"]", [A, C], "lost"),
+        (b'[{"text": "a", "id": 0}, {"text": x, "m": [{"t": 1}, {"t": 2}], "y": 0},\n' + _C + b"]", [A, C], "lost"),
         (b'[{"text": a, "id": 0}, {"text": "b", "id": 1}, {"text": "c", "id": 2}]', [B, C], "lost"),
         (b'[\n{"text": "a", "id": 0},\n{"text": "\n{"text": "c", "id": 2}\n]', [A, C], "lost"),
         (b'{"text": "a", "id": 0},\n{"text": "b", "id": 1}\n]', [A, B], "outside"),

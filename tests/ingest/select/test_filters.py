@@ -78,7 +78,10 @@ def test_unknown_syntax_names_the_operators(text: str) -> None:
         parse_filter(text)
 
 
-@pytest.mark.parametrize(("text", "reason"), [("n in 3", "needs a list"), ("n < x", "numbers"), ('n in ["a, b]', "quote")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("n in 3", "needs a list"), ("n < x", "numbers"), ('n in ["a, b]', "quote")],
+)
 def test_wrong_value(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_filter(text)
