@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,18 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _known_encoding(name: str | None) -> str | None:
+    if name is None:
+        return None
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(f"unknown encoding {name!r}; known are those of Python") from None
+    return None if found in ("utf-8", "utf-8-sig") else found
+
+
+Encoding = Annotated[str | None, AfterValidator(_known_encoding)]
+"""A text encoding that Python knows; nothing for UTF-8."""
 NO_META = "none"
 """The value of `meta:` that keeps nothing."""
 Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -84,7 +97,11 @@ class Domain(Config):
     exclude: Strings = ()
     """Globs of files and folders that are left out."""
     format: FormatName = AUTO
-    """`auto` goes by the ending; the compression always does."""
+    """`auto` goes by the ending."""
+    encoding: Encoding = None
+    """Of the characters; UTF-8 when not given."""
+    separator: str | None = Field(default=None, min_length=1)
+    """What stands between the documents of a text file; without it the file is one document."""
     text: str = Field(default="text", min_length=1)
     """Dotted path of the text in a record."""
     meta: str | tuple[str, ...] | None = None
@@ -120,6 +137,7 @@ class Route(Config):
     domains: dict[str, DomainName] = Field(min_length=1)
     """From the value of the field to the name of the domain."""
     format: FormatName = AUTO
+    encoding: Encoding = None
 
 
 class Near(Config):

@@ -9,10 +9,12 @@ from typing import IO, Any
 import pyarrow as pa
 
 from mixscale.ingest.readers.column_values import column_values
+from mixscale.ingest.readers.decompress import compression_of
 from mixscale.ingest.readers.malformed import DamagedFile
 from mixscale.ingest.readers.source_file import SourceFile
 
 BLOCK_ROWS = 512
+_START_BYTES = 16
 BLOCK_BYTES = 1 << 22
 """Records are handed on so many bytes at a time, all fields counted."""
 
@@ -24,7 +26,11 @@ def seekable(file: SourceFile) -> IO[bytes]:
         DamagedFile: The compressed data is damaged or ends early.
     """
     if file.compression is None:
-        return file.open()
+        stream = file.open()
+        if compression_of(stream.read(_START_BYTES), None) is None:
+            stream.seek(0)
+            return stream
+        stream.close()
     copy = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
     for chunk in file.chunks():
         copy.write(chunk)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mixscale.contracts.errors import UserError
 from mixscale.ingest.corpus import Corpus, Domain, Route, domain_names, preset_patterns
-from mixscale.ingest.readers.decompress import COMPRESSIONS
+from mixscale.ingest.readers.decompress import COMPRESSIONS, compression_of
 from mixscale.ingest.readers.local_files import (
     expand_braces,
     expand_path,
@@ -22,6 +22,9 @@ from mixscale.ingest.readers.own_files import OwnFiles
 from mixscale.ingest.readers.registry import AUTO, all_readers, format_by_ending
 from mixscale.ingest.readers.source_file import SourceFile, is_address, local_version
 from mixscale.ingest.select.used_fields import used_fields
+
+_LARGE_BYTES = 1 << 20
+_START_BYTES = 16
 
 
 def find_files(corpus: Corpus, folder: Path, own: Sequence[Path] = ()) -> list[SourceFile]:
@@ -78,6 +81,9 @@ class _Finder:
                 if real_path in files:
                     continue
                 format_name, compression = _by_ending(address)
+                if compression is None and size > _LARGE_BYTES:
+                    # A large file is read in ranges, unless it is compressed.
+                    compression = _by_content(address)
                 files[real_path] = SourceFile(
                     address=address,
                     name=self.portable_name(address),
@@ -87,6 +93,8 @@ class _Finder:
                     version=version,
                     domain=domain,
                     fields=fields,
+                    separator=group.separator if isinstance(group, Domain) else None,
+                    encoding=group.encoding,
                 )
         if not files:
             raise self._nothing(key, ", ".join(group.paths))
@@ -165,6 +173,13 @@ def _by_ending(address: str) -> tuple[str | None, str | None]:
     if compression is not None:
         endings.pop()
     return (format_by_ending(endings[-1]) if endings else None), compression
+
+
+def _by_content(address: str) -> str | None:
+    if is_address(address):
+        return None
+    with open(address, "rb") as stream:
+        return compression_of(stream.read(_START_BYTES), None)
 
 
 def _refuse_twice(sources: Sequence[tuple[str, SourceFile]]) -> None:

@@ -30,6 +30,8 @@ _BEHIND_RECORD = re.compile(
     r'|[ \t\r]*\n\s*[^\]},"\s]'
 )
 """What stands behind a record, and not behind an object inside a record."""
+_BEHIND_INNER = re.compile(r'\s*(?:,\s*"|\})')
+_BRACKET = re.compile(r"[\[{]")
 
 
 def read_json(unit: Unit) -> Blocks:
@@ -193,18 +195,28 @@ class _Text:
         skipped = 1
         self.place += 1
         while True:
-            start = self._text.find("{", self.place)
-            skipped += (len(self._text) if start < 0 else start) - self.place
-            self.place = len(self._text) if start < 0 else start
-            if start < 0:
+            match = _BRACKET.search(self._text, self.place)
+            start = len(self._text) if match is None else match.start()
+            skipped += start - self.place
+            self.place = start
+            if match is None:
                 if self.at_end:
                     return skipped
                 self.grow()
-            elif self._starts_record(is_record):
+                continue
+            if match[0] == "{" and self._starts_record(is_record):
                 return skipped
-            else:
-                self.place += 1
-                skipped += 1
+            step = 1 if match[0] == "{" else self._inner_list()
+            self.place += step
+            skipped += step
+
+    def _inner_list(self) -> int:
+        """Measure the list that starts here, if it is whole and lies in a record; else 1."""
+        try:
+            end = _DECODER.raw_decode(self._text, self.place)[1]
+        except (json.JSONDecodeError, RecursionError):
+            return 1
+        return end - self.place if _BEHIND_INNER.match(self._text, end) else 1
 
     def _starts_record(self, is_record: Callable[[Any], bool]) -> bool:
         while True:

@@ -10,7 +10,7 @@ import orjson
 
 from mixscale.ingest.corpus import NO_META, Domain
 from mixscale.ingest.readers.malformed import PartlyRead, Unreadable
-from mixscale.ingest.select.filters import Path, lookup, parse_path
+from mixscale.ingest.select.filters import Path, as_object, lookup, parse_path
 
 LOSS = "meta not stored whole: "
 """Begins the detail of a record of whose meta something is missing."""
@@ -56,12 +56,17 @@ class MetaRule:
 
     def _value(self, record: Mapping[str, Any]) -> Any:
         if self.path is not None:
-            return lookup(record, self.path)
+            return _parsed(lookup(record, self.path))
         if self.fields is not None:
             return _chosen(record, self.fields)
         if _META in record:
-            return record[_META]
+            return _parsed(record[_META])
         return {key: value for key, value in record.items() if key != self.text_field} or None
+
+
+def _parsed(value: Any) -> Any:
+    """Read what is an object written as text, as the hub's copy of RedPajama has it."""
+    return as_object(value) if isinstance(value, str) else value
 
 
 def _chosen(record: Mapping[str, Any], fields: tuple[Path, ...]) -> dict[str, Any]:

@@ -14,4 +14,6 @@ def used_fields(domain: Domain) -> tuple[str, ...] | None:
     paths = [parse_path(domain.text)]
     paths += [parse_path(path) for path in kept if path != NO_META]
     paths += [parse_filter(text).path for text in domain.filters]
-    return tuple(dict.fromkeys(path[0] for path in paths))
+    # A column may have dots in its name.
+    names = (".".join(path[:length]) for path in paths for length in range(1, len(path) + 1))
+    return tuple(dict.fromkeys(names))

@@ -161,7 +161,7 @@ def boundary_model(settings: Mapping[str, Any]) -> str | None:
     model = settings["model"]
     if model.get("type") != "BPE" or '"ByteLevel"' not in orjson.dumps(settings).decode():
         return None
-    letters = _byte_letters()
+    letters = byte_letters()
     shown = [letters[byte] for byte in _SHOWN.encode()]
     others = [letters[byte] for byte in range(128, 256)]
     merges = [*itertools.product(shown, others), *itertools.product(others, shown)]
@@ -239,7 +239,7 @@ def _code_points(data: bytes) -> NDArray[np.uint32]:
     return np.frombuffer(data.decode("utf-8").encode("utf-32-le"), "<u4")
 
 
-def _byte_letters() -> dict[int, str]:
+def byte_letters() -> dict[int, str]:
     """Name the bytes as GPT-2's byte-level alphabet does."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]

@@ -15,14 +15,21 @@ from mixscale.contracts.atomic import write_json
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import TokenizerSummary, folder_sha256
 from mixscale.ingest.readers.local_files import expand_path
+from mixscale.ingest.tokenize.convert import (
+    SENTENCEPIECE_FILE,
+    TEKKEN_FILE,
+    convert_sentencepiece,
+    convert_tekken,
+    is_tekken,
+)
 
 MODEL_FILE, SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
 FOLDER = "tokenizer"
 _COPIED = (MODEL_FILE, SETTINGS_FILE, "special_tokens_map.json", "chat_template.jinja")
 _SOURCES = (
     *_COPIED,
-    "tokenizer.model",
-    "tekken.json",
+    SENTENCEPIECE_FILE,
+    TEKKEN_FILE,
     "vocab.json",
     "merges.txt",
     "added_tokens.json",
@@ -138,16 +145,40 @@ def install_tokenizer(name: str, base: Path, folder: Path, eos_token: str | None
     folder.mkdir(parents=True)
     local = base / expand_path(name)
     if local.is_file():
-        shutil.copyfile(local, folder / MODEL_FILE)
+        _install_file(local, folder)
     elif (local / MODEL_FILE).is_file():
         for file in _COPIED:
             if (local / file).is_file():
                 shutil.copyfile(local / file, folder / file)
+    elif source := _other_kind(local):
+        _install_file(source, folder)
+        if (local / SETTINGS_FILE).is_file():
+            shutil.copyfile(local / SETTINGS_FILE, folder / SETTINGS_FILE)
     else:
         _from_transformers(str(local) if local.is_dir() else name, folder)
     tokenizer = read_tokenizer(folder, eos_token)
     _name_eos(folder, tokenizer.eos_token)
     return read_tokenizer(folder)
+
+
+def _other_kind(folder: Path) -> Path | None:
+    """Find the model of a folder without a tokenizer.json."""
+    names = (TEKKEN_FILE, SENTENCEPIECE_FILE)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _install_file(path: Path, folder: Path) -> None:
+    """Bring one model file into `folder`, as a tokenizer.json."""
+    target = folder / MODEL_FILE
+    if path.suffix == ".json":
+        if is_tekken(path):
+            convert_tekken(path, target)
+        else:
+            shutil.copyfile(path, target)
+    elif ".model" in path.suffixes:
+        convert_sentencepiece(path, target)
+    else:
+        shutil.copyfile(path, target)
 
 
 def save_trained(model: Any, folder: Path, eos_token: str) -> TokenizerFiles:

@@ -17,6 +17,7 @@ EXTRAS = {
         "filelock",
     ),
     "ray": ("ray",),
+    "sentencepiece": ("sentencepiece",),
 }
 """Modules that each extra of pyproject.toml brings."""
 

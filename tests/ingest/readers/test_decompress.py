@@ -101,3 +101,13 @@ def test_text_before_the_damage_is_given(name: str) -> None:
     with pytest.raises(DamagedFile, match="ends inside a frame"):
         read_on()
     assert given.startswith(DATA)
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("believed", [None, "gz", "zst"])
+def test_the_bytes_tell_the_compression(name: str, believed: str | None) -> None:
+    assert read(CODECS[name](DATA), believed) == DATA
+
+
+def test_text_is_no_compression() -> None:
+    assert read(b"BZh9 is how bzip2 files begin", None).startswith(b"BZh9")

@@ -72,7 +72,7 @@ A, B, C = ({"text": letter, "id": n} for n, letter in enumerate("abc"))
         (b'[{"text": "a", "id": 0}] [1]', [A, 1], "after the end"),
         (b'[{"text": "a", "id": 0}, words, 3' + b" " * 99 + b"]", [A], "lost"),
         (b'[{"text": "a", "id": 0}, {"text": "x" "m": {"id": 3}}, ' + _C + b"]", [A, C], "lost"),
-        (b'[{"text": "a", "id": 0}, {"text": x, "m": [{"t": 1}, {"t": 2}], "y": 0},\n' + _C + b"]", [A, C], "lost"),
+        (b'[{"text": x, "m": [{"t": 1}, {"t": 2}], "y": 0},\n' + _C + b"]", [C], "lost"),
         (b'[{"text": a, "id": 0}, {"text": "b", "id": 1}, {"text": "c", "id": 2}]', [B, C], "lost"),
         (b'[\n{"text": "a", "id": 0},\n{"text": "\n{"text": "c", "id": 2}\n]', [A, C], "lost"),
         (b'{"text": "a", "id": 0},\n{"text": "b", "id": 1}\n]', [A, B], "outside"),

@@ -69,3 +69,10 @@ def test_nothing_else_is_lost_with_it() -> None:
 def test_what_the_reader_left_out_is_said() -> None:
     _, loss = MetaRule.of(Domain()).json(PartlyRead({"text": "t"}, "too deep"))
     assert loss == "meta not stored whole: too deep"
+
+
+def test_an_object_written_as_text_is_stored_as_an_object() -> None:
+    stored, _ = MetaRule.of(Domain()).json({"text": "t", "meta": '{"a": [1]}'})
+    assert json.loads(stored or b"") == {"a": [1]}
+    stored, _ = MetaRule.of(Domain()).json({"text": "t", "meta": "{plain"})
+    assert json.loads(stored or b"") == "{plain"
