@@ -13,7 +13,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -25,7 +25,8 @@ MakeEncoders = Callable[[str], tuple[EncodeTexts, EncodeTexts]]
 """Makes the fast and the reference encoder of a tokenizer.json."""
 
 _ASCII = bytes(range(128))
-_UNICODE_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
+_UNICODE_FORMS: tuple[UnicodeForm, ...] = ("NFC", "NFD", "NFKC", "NFKD")
 _CODE_POINTS = 0x110000
 _KINDS = "aZ1.' \n\r\t_é中"
 _AROUND = "aZ1. \n\t'"
@@ -101,7 +102,7 @@ class ProvenTexts:
         fast, reference = self._make_encoders(model)
         return np.array_equal(fast(data)[0], reference(data)[0])
 
-    def _suspect_contents(self, forms: Sequence[str] | None) -> list[bytes]:
+    def _suspect_contents(self, forms: Sequence[UnicodeForm] | None) -> list[bytes]:
         """List what a text must not contain: added tokens that are not proven."""
         tokens = [t for t in self._settings.get("added_tokens", []) if not t["special"]]
         if not tokens:
@@ -132,7 +133,7 @@ class ProvenTexts:
         return found
 
 
-def normal_forms(normalizer: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+def normal_forms(normalizer: Mapping[str, Any] | None) -> tuple[UnicodeForm, ...] | None:
     """List the Unicode forms that a normalizer brings a text to; nothing if it does other things.
 
     What puts one text in the place of another, such as a space, is none of them.
@@ -145,8 +146,9 @@ def normal_forms(normalizer: Mapping[str, Any] | None) -> tuple[str, ...] | None
         if any(part is None for part in parts):
             return None
         return tuple(form for part in parts for form in part or ())
-    if kind in _UNICODE_FORMS:
-        return (kind,)
+    found = tuple(form for form in _UNICODE_FORMS if form == kind)
+    if found:
+        return found
     is_plain = kind == "Prepend" or (kind == "Replace" and "String" in normalizer["pattern"])
     return () if is_plain else None
 
@@ -213,7 +215,7 @@ def _in_words(text: str) -> str:
 
 
 def _is_plain(
-    token: Mapping[str, Any], normalizer: Mapping[str, Any] | None, forms: Sequence[str] | None
+    token: Mapping[str, Any], normalizer: Mapping[str, Any] | None, forms: Sequence[UnicodeForm] | None
 ) -> bool:
     """Return whether an added token is found by its letters alone."""
     if token["single_word"] or token["lstrip"] or token["rstrip"]:
