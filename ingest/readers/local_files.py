@@ -54,7 +54,7 @@ def find_local_files(pattern: str, folder: Path) -> list[FoundFile]:
             raise UserError(f"{start}: is no regular file, so it cannot be read twice; copy it")
         return [replace(found, is_named=True)]
     files: dict[str, FoundFile] = {}
-    real_folder = functools.cache(os.path.realpath)
+    real_folder: Callable[[str], str] = functools.cache(lambda path: os.path.realpath(path))
     for path in _matching(start, parts, set()):
         found = _regular(path, real_folder)
         if found is not None:

@@ -110,7 +110,9 @@ class _Classifier:
             return self._rank
         return self._routing.rank(record) if isinstance(record, dict) else None
 
-    def _reject(self, rank: int, status: str, detail: str, meta: bytes | None = None) -> None:
+    def _reject(
+        self, rank: int, status: str, detail: str | None, meta: bytes | None = None
+    ) -> None:
         self.block.rows.append(Row(rank, STATUS.index(status), detail, meta))
         self.block.size += len(meta or b"")
 

@@ -27,7 +27,8 @@ def convert_sentencepiece(path: Path, target: Path) -> None:
     from transformers.convert_slow_tokenizer import import_protobuf
 
     try:
-        model: Any = import_protobuf().ModelProto()  # pyright: ignore[reportCallIssue]
+        protobuf: Any = import_protobuf()
+        model = protobuf.ModelProto()
         model.ParseFromString(path.read_bytes())
         # The so-called legacy conversion gives the ids of SentencePiece itself.
         tokenizer = LlamaTokenizerFast(

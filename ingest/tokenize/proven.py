@@ -215,7 +215,9 @@ def _in_words(text: str) -> str:
 
 
 def _is_plain(
-    token: Mapping[str, Any], normalizer: Mapping[str, Any] | None, forms: Sequence[UnicodeForm] | None
+    token: Mapping[str, Any],
+    normalizer: Mapping[str, Any] | None,
+    forms: Sequence[UnicodeForm] | None,
 ) -> bool:
     """Return whether an added token is found by its letters alone."""
     if token["single_word"] or token["lstrip"] or token["rstrip"]:
