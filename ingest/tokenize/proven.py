@@ -145,7 +145,8 @@ def normal_forms(normalizer: Mapping[str, Any] | None) -> tuple[UnicodeForm, ...
         parts = [normal_forms(part) for part in normalizer["normalizers"]]
         if any(part is None for part in parts):
             return None
-        return tuple(form for part in parts for form in part or ())
+        forms: list[UnicodeForm] = [form for part in parts for form in part or ()]
+        return tuple(forms)
     found = tuple(form for form in _UNICODE_FORMS if form == kind)
     if found:
         return found

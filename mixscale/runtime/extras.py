@@ -17,7 +17,7 @@ EXTRAS = {
         "filelock",
     ),
     "ray": ("ray",),
-    "sentencepiece": ("sentencepiece",),
+    "sentencepiece": ("google", "sentencepiece"),
 }
 """Modules that each extra of pyproject.toml brings."""
 
