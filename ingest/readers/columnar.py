@@ -72,6 +72,8 @@ def _records(batch: pa.RecordBatch) -> list[Any]:
     if not names:
         return [{} for _ in range(batch.num_rows)]
     columns = [column_values(column) for column in batch.columns]
+    if any(len(column) != batch.num_rows for column in columns):
+        raise DamagedFile("not readable: the columns of a batch differ in length")
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

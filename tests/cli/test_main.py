@@ -276,7 +276,9 @@ def test_a_run_with_a_mistake(tmp_path: Path) -> None:
     run = tmp_path / "run.yaml"
     run.write_text("max_seq_len: 128\nmax_duration: 1000\n")
     refused(
-        mixscale("train", run), "run.yaml: model: missing", "run.yaml:2: max_duration: needs a unit"
+        mixscale("train", run),
+        "run.yaml: model: missing",
+        "run.yaml:2: max_duration: needs a whole number with a unit",
     )
 
 

@@ -73,7 +73,8 @@ def test_tokens_outside_the_vocabulary(own_values: dict[str, Any], tmp_path: Pat
     )
     assert record.status == "data_error"
     assert record.error is not None
-    assert "token 65535 in sample 119 is not in the vocabulary of 64" in record.error
+    assert "prose" in record.error
+    assert "not tokens of the vocabulary of 64; restore the file" in record.error
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_one_direction_can_be_left_out(summary: ShardSet, changes: str) -> None:
 
 def test_runs_of_a_scale_differ_in_the_mixture_only(summary: ShardSet) -> None:
     base, changed = (run.config for run in plan_runs(experiment(), summary)[:2])
-    ours = {"metadata", "train_loader", "max_duration"}
+    ours = {"run_name", "metadata", "train_loader", "max_duration"}
     assert base.model_dump(exclude=ours) == changed.model_dump(exclude=ours)
 
 
