@@ -37,6 +37,8 @@ def _struct_values(column: Any) -> list[Any]:
     names = [column.type.field(number).name for number in range(column.type.num_fields)]
     # Unlike `field`, `flatten` respects the offset of a slice.
     columns = [column_values(child) for child in column.flatten()]
+    if any(len(child) != len(column) for child in columns):
+        return [Unreadable("not readable: its fields differ in length")] * len(column)
     present = column.is_valid().to_pylist()
     rows = zip(*columns, strict=True) if columns else iter([()] * len(column))
     return [

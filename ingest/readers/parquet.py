@@ -82,23 +82,32 @@ class _RowGroup:
         names = self._parquet.schema_arrow.names if self._columns is None else self._columns
         readable = [name for name in names if self._can_read(name)]
         if not readable:
-            yield [
-                Malformed(
-                    f"row group {self._number + 1} of the file: not readable as Parquet: {reason}; "
-                    f"its {self._rows - done} records are lost"
-                )
-            ]
+            yield [self._lost(reason, self._rows - done)]
             return
         lost = {
             name: Unreadable(f"not readable as Parquet: {reason}")
             for name in names
             if name not in readable
         }
-        for batch in self._batches(readable):
-            skipped = min(done, batch.num_rows)
-            done -= skipped
-            for records in batch_blocks(batch.slice(skipped)):
-                yield [{**record, **lost} for record in records]
+        left = self._rows - done
+        try:
+            for batch in self._batches(readable):
+                skipped = min(done, batch.num_rows)
+                done -= skipped
+                for records in batch_blocks(batch.slice(skipped)):
+                    yield [{**record, **lost} for record in records]
+                    left -= len(records)
+        except (pa.ArrowException, OSError) as error:
+            # Each column can be read, but not together: they differ in length.
+            if getattr(error, "errno", None) is not None:
+                raise
+            yield [self._lost(first_line(error), left)]
+
+    def _lost(self, reason: str, records: int) -> Malformed:
+        return Malformed(
+            f"row group {self._number + 1} of the file: not readable as Parquet: {reason}; "
+            f"its {records} records are lost"
+        )
 
     def _can_read(self, name: str) -> bool:
         try:
