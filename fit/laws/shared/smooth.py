@@ -13,7 +13,9 @@ from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import Law, Optimum
+from mixscale.fit.laws.base import Law, Optimum, Residuals
+from mixscale.fit.laws.registry import reference_law
+from mixscale.fit.laws.shared.suspects import find_suspects
 from mixscale.fit.optimize.convex import Minimum, minimise
 from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise, student_scales
@@ -75,6 +77,15 @@ class SmoothLaw:
     runs: Runs | None
     """What it was fitted to; absent when read back from a record."""
     noise: Noise = UNKNOWN_NOISE
+    suspect: Bools | None = None
+    """(runs,) left out of the fit, see `mixscale.fit.laws.shared.suspects`; None: all count."""
+
+    @property
+    def suspects(self) -> tuple[str, ...]:
+        """Labels of the runs that were left out of the fit, as the law cannot have come by them."""
+        if self.runs is None or self.suspect is None:
+            return ()
+        return tuple(self.runs.labels[i] for i in np.flatnonzero(self.suspect))
 
     def predict_losses(self, points: Points) -> Floats:
         """(points, validation) losses in nats."""
@@ -115,7 +126,7 @@ class SmoothLaw:
         noise = rng.normal(size=shape) * student_scales(rng, count, freedom)[:, None, None]
         losses = self.runs.losses + noise @ _root(covariance)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
-        weight = np.ones(shape[:2])
+        weight = np.tile(self._counted.astype(np.float64), (count, 1))
         theta = self.family.fit(self.runs.points, losses, weight, start, rng)
         return SmoothDraws(law=self, theta=theta)
 
@@ -134,13 +145,20 @@ class SmoothLaw:
             name: self.family.describe(row) for name, row in zip(names, self.theta, strict=True)
         }
 
+    @property
+    def _counted(self) -> Bools:
+        """(runs,) that took part in the fit."""
+        assert self.runs is not None
+        return np.ones(len(self.runs), dtype=bool) if self.suspect is None else ~self.suspect
+
     def _covariance(self, predicted: Floats) -> tuple[Floats, float]:
         """(validation, validation) of a run around the law in squared nats, degrees of freedom."""
         assert self.runs is not None
-        count, parameters = len(predicted), self.theta.shape[1]
+        counted, parameters = self._counted, self.theta.shape[1]
+        count = int(counted.sum())
         # Shrunken parameters cost less than one degree of freedom each, hence the floor.
         freedom = max(count - parameters, count / 3)
-        residuals = self.runs.losses - predicted
+        residuals = (self.runs.losses - predicted)[counted]
         left = residuals.T @ residuals / freedom
         known = self.noise.beside_residuals
         if known is None:
@@ -211,7 +229,8 @@ def smooth_law(name: str, family: Callable[[Runs], Family], **settings: Any) -> 
         runs: Runs, objective: ObjectiveFunction, masks: Sequence[Bools]
     ) -> Iterator[SmoothLaw]:
         # All at once: a left-out run has weight zero.
-        weight = np.stack([~mask for mask in masks]).astype(np.float64)
+        suspect = find_suspects(family_of_suspects(runs), runs.points, runs.losses)
+        weight = np.stack([~mask & ~suspect for mask in masks]).astype(np.float64)
         losses = np.broadcast_to(runs.losses, (len(masks), *runs.losses.shape))
         chosen = family(runs)
         for theta in chosen.fit(runs.points, losses, weight):
@@ -223,8 +242,9 @@ def smooth_law(name: str, family: Callable[[Runs], Family], **settings: Any) -> 
 
 
 def fit_smooth(family: Family, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> SmoothLaw:
-    """Fit a family to every validation loss."""
-    theta = family.fit(runs.points, runs.losses[None], np.ones((1, len(runs))))[0]
+    """Fit a family to every validation loss, without the runs that it cannot have come by."""
+    suspect = find_suspects(family_of_suspects(runs), runs.points, runs.losses)
+    theta = family.fit(runs.points, runs.losses[None], 1.0 - suspect[None])[0]
     return SmoothLaw(
         domains=runs.domains,
         objective=objective,
@@ -232,7 +252,15 @@ def fit_smooth(family: Family, runs: Runs, objective: ObjectiveFunction, noise: 
         theta=theta,
         runs=runs,
         noise=noise,
+        suspect=suspect,
     )
+
+
+def family_of_suspects(runs: Runs) -> Residuals:
+    """The family that runs are suspected by: that of the law which leaves least over of them."""
+    reference = reference_law().residuals
+    assert reference is not None
+    return reference(runs)
 
 
 def _root(covariance: Floats) -> Floats:
