@@ -45,13 +45,14 @@ class Bivariate:
         rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters)."""
+        generators = [None] * len(self.own) if rng is None else rng.spawn(len(self.own))
         columns = [
             fit_shrunken(
                 _Model(*self._logs(points, int(own))),
                 losses[:, :, v],
                 weight,
                 start=None if start is None else start[:, v],
-                rng=rng,
+                rng=generators[v],
             )
             for v, own in enumerate(self.own)
         ]

@@ -13,11 +13,17 @@ from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import Law, Optimum, Residuals
+from mixscale.fit.laws.base import Draws, Law, Optimum, Residuals
 from mixscale.fit.laws.registry import reference_law
 from mixscale.fit.laws.shared.suspects import find_suspects
 from mixscale.fit.optimize.convex import Minimum, minimise
 from mixscale.fit.optimize.nearest import scale_into_bounds
+from mixscale.fit.uncertainty.model_error import (
+    ModelError,
+    calibrate,
+    folds_of,
+    with_model_error,
+)
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise, student_scales
 
 STARTS = 12
@@ -110,25 +116,55 @@ class SmoothLaw:
             ),
         )
 
-    def draws(self, rng: np.random.Generator, count: int) -> SmoothDraws | None:
-        """Refit to the measured losses with noise added, each draw with its own prior.
+    def draws(self, rng: np.random.Generator, count: int) -> Draws | None:
+        """Refit to the measured losses with noise added, each draw with its own prior and error.
 
         The noise of each validation loss is what the fit left over, widened for its parameters, or
         what repeated runs showed if that is more. Most of it belongs to a whole run, and all its
-        losses share it: drawn for each loss alone it would cancel in their mean.
+        losses share it: drawn for each loss alone it would cancel in their mean. To predictions
+        comes what the law gets wrong of left-out mixtures, see
+        `mixscale.fit.uncertainty.model_error`.
         """
         if self.runs is None:
             return None
+        # A generator for each part, so that more draws of one do not change those of another.
+        of_noise, of_scales, of_priors, of_errors = rng.spawn(4)
         count = min(count, MAX_DRAWS)
         predicted = self.predict_losses(self.runs.points)
         shape = (count, *predicted.shape)
         covariance, freedom = self._covariance(predicted)
-        noise = rng.normal(size=shape) * student_scales(rng, count, freedom)[:, None, None]
+        noise = of_noise.normal(size=shape)
+        noise *= student_scales(of_scales, count, freedom)[:, None, None]
         losses = self.runs.losses + noise @ _root(covariance)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
         weight = np.tile(self._counted.astype(np.float64), (count, 1))
-        theta = self.family.fit(self.runs.points, losses, weight, start, rng)
-        return SmoothDraws(law=self, theta=theta)
+        theta = self.family.fit(self.runs.points, losses, weight, start, of_priors)
+        draws = SmoothDraws(law=self, theta=theta)
+        error = self._model_error(theta)
+        if error is None:
+            return draws
+        return with_model_error(draws, self.predict_objective, error, of_errors, count)
+
+    def _model_error(self, drawn: Floats) -> ModelError | None:
+        """What the law gets wrong of left-out mixtures beside what its draws leave open."""
+        assert self.runs is not None
+        runs, counted = self.runs, self._counted.astype(np.float64)
+        weights = folds_of(runs, counted)
+        if len(weights) < 3:
+            return None
+        start = np.broadcast_to(self.theta, (len(weights), *self.theta.shape))
+        losses = np.broadcast_to(runs.losses, (len(weights), *runs.losses.shape))
+        missed, truth = np.full(len(runs), np.nan), self.objective.value(runs.losses)
+        for theta, weight in zip(
+            self.family.fit(runs.points, losses, weights, start), weights, strict=True
+        ):
+            out = (weight == 0) & (counted > 0)
+            if out.any():
+                predicted = self.family.predict(theta, runs.points.where(out)).T
+                missed[out] = truth[out] - self.objective.value(predicted)
+        rows = self.family.predict(drawn.reshape(-1, drawn.shape[-1]), runs.points)
+        values = rows.reshape(*drawn.shape[:2], len(runs)).transpose(0, 2, 1)
+        return calibrate(runs, weights, missed, self.objective.value(values).var(0), counted)
 
     def no_response(self) -> tuple[str, ...]:
         """None: these laws put a useless domain at its floor by themselves."""
