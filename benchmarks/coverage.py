@@ -2,6 +2,7 @@
 
     python -m benchmarks.coverage [--laws joint,quadratic] [--tables "redpajama,slimpajama"]
         [--seeds 4] [--first 0]
+        [--reach]
 
 At the measured scale a part of the runs is fitted and the rest predicted. At the next larger one
 the runs of two smaller scales are fitted: all mixtures, so that only the reach is tried. A target
@@ -14,7 +15,6 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Tally:
     def line(self) -> str:
         """Rates, and the mean width of a prediction's interval beside the noise."""
         parts = (self.predictions, self.differences, self.gains)
-        rates = "  ".join(f"{np.mean(part):5.2f}" for part in parts)
+        rates = "  ".join(f"{np.mean(part):5.2f}" if part else "    -" for part in parts)
         return f"{rates}  {np.mean(self.widths):6.1f}"
 
 
@@ -149,9 +149,9 @@ def _tally_target(case: Case, law: str, rng: np.random.Generator, into: Tally) -
     current = int(np.argmin(((shares - 1 / shares.shape[1]) ** 2).sum(1)))
     best = np.argsort(predicted)[: max(1, round(BEST * len(predicted)))]
     best = best[best != current]
-    into.gains.append(
-        float(_held(drawn[:, [current]] - drawn[:, best], truth[current] - truth[best]).mean())
-    )
+    if len(best):
+        gains = drawn[:, [current]] - drawn[:, best]
+        into.gains.append(float(_held(gains, truth[current] - truth[best]).mean()))
     low, high = interval(drawn)
     into.widths.append(float((high - low).mean() / (noise.objective or np.nan)))
 
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--tables", default="", help="parts of names, separated by commas")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--folder", type=Path, default=published.FOLDER)
+    parser.add_argument("--reach", action="store_true", help="the next larger scale alone")
     arguments = parser.parse_args()
     names = [name for name in arguments.tables.split(",") if name]
     print(f"{'table':<42} {'law':<10} prediction, difference, gain, width/noise")
@@ -181,6 +181,8 @@ def main() -> None:
         (measured_scale, arguments.laws.split(",")),
         (next_scale, [law for law in arguments.laws.split(",") if law_named(law).spans_scales]),
     ):
+        if arguments.reach and cases is measured_scale:
+            continue
         tallies: dict[tuple[str, str], Tally] = {}
         started = time.perf_counter()
         for seed in range(arguments.first, arguments.first + arguments.seeds):

@@ -18,6 +18,8 @@ from mixscale.fit.laws.shared.smooth import smooth_law
 
 # Width of the prior on how much the exponents of two domains differ.
 _WIDTH = 4.0
+_RUNS_A_COLUMN = 3
+"""Runs for each column from which the width itself can be told from them."""
 _FLOOR_BELOW = 2.0  # spreads of the losses below the least one: where the floor is looked for first
 
 
@@ -93,6 +95,8 @@ class _Model:
     def tightness(self, theta: Floats) -> Floats:
         # A fit that strains the prior shows that the exponents differ by more than it expects:
         # its strength is that of the misfit, which a law this plain has however many runs there are.
+        if len(self.x) < _RUNS_A_COLUMN * self.x.shape[1]:
+            return np.ones(len(theta))
         strain = ((theta @ self.penalty.T) ** 2).sum(-1)
         return np.minimum(1.0, len(self.penalty) / np.maximum(strain, 1e-300))
 

@@ -127,7 +127,8 @@ class Trees:
             out = weight == 0
             missed[out] = y[out] - _train(x[~out], y[~out]).predict(x[out])
         drawn = np.stack([booster.predict(x) for booster in draws.boosters])
-        return calibrate(self.runs, weights, missed, drawn.var(0), counted)
+        predicted = self.predict_objective(self.runs.points)
+        return calibrate(self.runs, weights, missed, predicted, drawn.var(0), counted)
 
     def no_response(self) -> tuple[str, ...]:
         """None are detected."""

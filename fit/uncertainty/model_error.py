@@ -32,12 +32,15 @@ _ROUGH_PARTS = (0.05, 0.3, 0.6, 0.9)
 """Of the variance: what neighbours do not share."""
 _MOST_COMPARED = 200
 _WAVES = 200
-_COMMON, _APART = 0.5, 0.12
+_COMMON, _APART = 0.25, 0.15
 """Deviations of what a law of two scales or more gets wrong of the way to a larger one, as parts of
-the change it predicts: what all mixtures share, and what they do not. Chosen on SlimPajama 122M
-and RedPajama 70M; `benchmarks/coverage.py` shows them on the others."""
+the change it predicts: what all mixtures share, and what they do not, which mixtures that were
+measured at two scales tell better. Chosen on SlimPajama 122M and RedPajama 70M;
+`benchmarks/coverage.py` shows them on the others."""
 _ONE_SCALE = 2.0
 """How much more that is where one scale was measured."""
+_APART_COUNTS = 4
+"""Mixtures at two scales that `_APART` counts for."""
 _REACH_DEGREES = 4.0
 
 
@@ -134,7 +137,7 @@ def with_model_error(
         count: Draws.
     """
     of_waves, of_heights, of_scales, of_reach = rng.spawn(4)
-    lengths = np.array([error.length, error.rough_length, error.length])
+    lengths = np.array([error.length, error.rough_length, 2 * error.rough_length])
     domains = error.runs.shape[1]
     return DrawsWithError(
         draws=draws,
@@ -178,7 +181,12 @@ def folds_of(runs: Runs, counted: Floats) -> Floats:
 
 
 def calibrate(
-    runs: Runs, weights: Floats, missed: Floats, variance: Floats, counted: Floats
+    runs: Runs,
+    weights: Floats,
+    missed: Floats,
+    predicted: Floats,
+    variance: Floats,
+    counted: Floats,
 ) -> ModelError:
     """The error that left-out mixtures show.
 
@@ -186,6 +194,7 @@ def calibrate(
         runs: All runs.
         weights: (folds, runs) as of `folds_of`.
         missed: (runs,) measured objective less that of a fit without the run's mixture.
+        predicted: (runs,) objective under the law of all runs.
         variance: (runs,) of the draws' objective there.
         counted: (runs,) weights of the runs that are fitted at all.
     """
@@ -200,9 +209,13 @@ def calibrate(
     typical = max(float(np.median(distance[used])), 1e-6)
     growth = np.sqrt((1 + (distance[used] / typical) ** 2) / 2)
     size = _size(np.abs(missed[used]), variance[used], growth)
-    between = np.sqrt(np.maximum(_squares(x[used], x[used]), 0.0))
+    # One scale alone: a mixture's errors at two scales are not those of two close mixtures.
+    largest = used & (runs.scale == runs.scale[used].max())
+    between = np.sqrt(np.maximum(_squares(x[largest], x[largest]), 0.0))
     median = max(float(np.median(between[between > 1e-9])) if (between > 1e-9).any() else 1.0, 1e-6)
-    standard = missed[used] / np.sqrt(variance[used] + (size * growth) ** 2 + 1e-300)
+    deviation = np.full(len(runs), np.nan)
+    deviation[used] = np.sqrt(variance[used] + (size * growth) ** 2 + 1e-300)
+    standard = missed[largest] / deviation[largest]
     length, rough = _correlation(standard, between / median)
     several = len(runs.scales) > 1
     return ModelError(
@@ -215,8 +228,28 @@ def calibrate(
         degrees=max(len({runs.labels[i] for i in np.flatnonzero(used)}) - 1.0, 3.0),
         largest=float(runs.scales[-1]) if runs.scales[-1] > 1 else np.inf,
         common=_COMMON * (1.0 if several else _ONE_SCALE),
-        apart=_APART * (1.0 if several else _ONE_SCALE),
+        apart=_apart(runs, missed, predicted) if several else _APART * _ONE_SCALE,
     )
+
+
+def _apart(runs: Runs, missed: Floats, predicted: Floats) -> float:
+    """How far the error of one mixture moves from another's, as part of the predicted change.
+
+    Seen where one mixture was measured at the two largest scales.
+    """
+    moved, way = [], []
+    before, last = runs.scales[-2:]
+    larger = {runs.labels[i]: i for i in np.flatnonzero(runs.scale == last)}
+    for i in np.flatnonzero(runs.scale == before):
+        k = larger.get(runs.labels[i])
+        if k is not None and np.isfinite(missed[[i, k]]).all():
+            moved.append(missed[k] - missed[i])
+            way.append(abs(predicted[k] - predicted[i]))
+    prior = _APART_COUNTS * _APART**2
+    if len(moved) < 3 or not np.mean(way):
+        return _APART
+    part = float(np.var(moved, ddof=1) / np.mean(way) ** 2)
+    return float(np.sqrt((prior + len(moved) * part) / (_APART_COUNTS + len(moved))))
 
 
 def _size(missed: Floats, variance: Floats, growth: Floats) -> float:

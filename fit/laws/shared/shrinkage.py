@@ -14,6 +14,7 @@ from mixscale.fit.laws.shared.least_squares import descend
 # Huber's constant: a residual counts fully up to this many standard deviations.
 _HUBER = 1.9
 _FIRST_NOISE = 0.05  # of the spread of the values; replaced by what the first fit leaves over
+_REDRAWN_STEPS = 25
 _NO_SPREAD = 1e-12  # of the values' size: less is rounding
 
 
@@ -112,7 +113,9 @@ def fit_shrunken(
     for k in range(rounds):
         problem = _Shrunken(model, y, weight * trust, noise, tight, pull)
         # The first round's answer is only a place to look at residuals from.
-        theta = descend(problem, theta, model.low, model.high, 80, 1e-3 if k == 0 else 1e-7)
+        # Redrawn fits begin next to their end: what is left after some steps is below the noise.
+        steps, rest = (80, 1e-7) if rng is None else (_REDRAWN_STEPS, 1e-5)
+        theta = descend(problem, theta, model.low, model.high, steps, 1e-3 if k == 0 else rest)
         residual = np.abs(model.values(theta) - y)
         noise = np.maximum(1.25 * 1.4826 * _weighted_median(residual, weight), 1e-7)
         tight = model.tightness(theta)

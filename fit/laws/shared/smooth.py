@@ -160,11 +160,13 @@ class SmoothLaw:
         ):
             out = (weight == 0) & (counted > 0)
             if out.any():
-                predicted = self.family.predict(theta, runs.points.where(out)).T
-                missed[out] = truth[out] - self.objective.value(predicted)
+                losses_out = self.family.predict(theta, runs.points.where(out)).T
+                missed[out] = truth[out] - self.objective.value(losses_out)
         rows = self.family.predict(drawn.reshape(-1, drawn.shape[-1]), runs.points)
         values = rows.reshape(*drawn.shape[:2], len(runs)).transpose(0, 2, 1)
-        return calibrate(runs, weights, missed, self.objective.value(values).var(0), counted)
+        drawn_objective = self.objective.value(values)
+        predicted = self.predict_objective(runs.points)
+        return calibrate(runs, weights, missed, predicted, drawn_objective.var(0), counted)
 
     def no_response(self) -> tuple[str, ...]:
         """None: these laws put a useless domain at its floor by themselves."""
