@@ -121,9 +121,7 @@ def _only(case: Case, column: int | None) -> Case:
         return case
 
     def one(runs: Runs) -> Runs:
-        return replace(
-            runs, validation=(runs.validation[column],), losses=runs.losses[:, [column]]
-        )
+        return replace(runs, validation=(runs.validation[column],), losses=runs.losses[:, [column]])
 
     return Case(table=case.table, fitted=one(case.fitted), unseen=one(case.unseen))
 

@@ -93,8 +93,8 @@ class _Model:
         return moved
 
     def tightness(self, theta: Floats) -> Floats:
-        # A fit that strains the prior shows that the exponents differ by more than it expects:
-        # its strength is that of the misfit, which a law this plain has however many runs there are.
+        # A fit that strains the prior shows that the exponents differ by more than it expects: its
+        # strength is that of the misfit, which a law this plain has however many runs there are.
         if len(self.x) < _RUNS_A_COLUMN * self.x.shape[1]:
             return np.ones(len(theta))
         strain = ((theta @ self.penalty.T) ** 2).sum(-1)

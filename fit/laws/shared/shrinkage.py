@@ -135,7 +135,9 @@ def middle_and_spread(y: Floats, weight: Floats) -> Units:
     mean = (weight * apart).sum(-1) / weight.sum(-1)
     spread = np.where(spread > 0.1 * mean, spread, mean)
     size = np.abs(y).max(-1)
-    return Units(shift=middle, size=np.where(spread > _NO_SPREAD * size, spread, size + (size == 0)))
+    return Units(
+        shift=middle, size=np.where(spread > _NO_SPREAD * size, spread, size + (size == 0))
+    )
 
 
 def typical_size(y: Floats, weight: Floats) -> Units:

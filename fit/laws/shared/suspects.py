@@ -64,9 +64,7 @@ def find_suspects(family: Fits, points: Points, losses: Floats) -> Bools:
     return suspect
 
 
-def _scores(
-    family: Fits, points: Points, losses: Floats, suspect: Bools
-) -> tuple[Floats, int]:
+def _scores(family: Fits, points: Points, losses: Floats, suspect: Bools) -> tuple[Floats, int]:
     """(runs,) deviations, 0 for runs that are not tried; how many runs there are to spare."""
     scores, kept = np.zeros(len(losses)), ~suspect
     weight = kept[None].astype(np.float64)
