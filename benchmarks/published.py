@@ -11,7 +11,7 @@ from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.runs import MIXTURE, Runs
 from mixscale.fit.inputs.tables import read_table
 
-FOLDER = Path("/work/shared/data/mixtures")
+FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "mixtures"
 
 _TOKENS_A_STEP = 1_048_576
 _SIZES = {"122M": 122_000_000, "310M": 310_000_000, "680M": 680_000_000}
