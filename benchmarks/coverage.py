@@ -64,7 +64,9 @@ def measured_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
         train, test = published.regmix(), published.regmix(part="test")
         for count in (64, 256):
             chosen = np.sort(rng.permutation(len(train))[:count])
-            yield Case(table=f"regmix, {count} runs", fitted=train.where(chosen), unseen=test)
+            yield Case(
+                table=f"regmix, {count} runs", fitted=train.where(chosen.tolist()), unseen=test
+            )
     for name, read in published.SINGLE_SCALE.items():
         if not _wanted(name, names):
             continue
@@ -73,8 +75,8 @@ def measured_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
         count = round(0.6 * len(runs))
         yield Case(
             table=f"{name}, {count} runs",
-            fitted=runs.where(np.sort(order[:count])),
-            unseen=runs.where(np.sort(order[count:])),
+            fitted=runs.where(np.sort(order[:count]).tolist()),
+            unseen=runs.where(np.sort(order[count:]).tolist()),
         )
 
 

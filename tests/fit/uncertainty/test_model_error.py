@@ -28,7 +28,7 @@ def test_unseen_mixtures_of_a_published_table(tables: Path, law: str) -> None:
     train, test = published.regmix(tables), published.regmix(tables, "test")
     chosen = np.sort(np.random.default_rng(5).permutation(len(train))[:64])
     held = Tally()
-    tally(Case(table="regmix", fitted=train.where(chosen), unseen=test), law, 5, held)
+    tally(Case(table="regmix", fitted=train.where(chosen.tolist()), unseen=test), law, 5, held)
     assert 0.82 < np.mean(held.predictions) <= 1
     assert 0.82 < np.mean(held.differences) <= 1
 
