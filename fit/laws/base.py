@@ -76,7 +76,9 @@ class FittedLaw(Protocol):
 class Residuals(Protocol):
     """A parametric family that residuals can be taken around; see `uncertainty/residuals.py`."""
 
-    def fit(self, points: Points, losses: Floats, weight: Floats) -> Floats:
+    def fit(
+        self, points: Points, losses: Floats, weight: Floats, start: Floats | None = None
+    ) -> Floats:
         """(draws, columns, parameters) of (draws, runs, columns) values."""
         ...
 

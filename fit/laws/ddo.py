@@ -115,8 +115,9 @@ class DdoLaw:
             return None
         measured = self.measured
         y, noise = measured.y[0], measured.noise[0]
-        shifts = rng.normal(size=(count, *y.shape)) * np.where(np.isfinite(noise), noise, 0.0)
-        shifts *= measured.source.scales(rng, count)[:, None, None]
+        of_noise, of_scales = rng.spawn(2)
+        shifts = of_noise.normal(size=(count, *y.shape)) * np.where(np.isfinite(noise), noise, 0.0)
+        shifts *= measured.source.scales(of_scales, count)[:, None, None]
         shifts[:, :, 0] = shifts[:, :1, 0]  # all domains share the base run
         start = Curves(a=self.curves.a[0], b=self.curves.b[0], c=self.curves.c[0])
         curves = fit_curves(measured.x, y + shifts, noise, start=start)

@@ -22,6 +22,7 @@ def warnings(
     """Everything that limits a result, in whole sentences."""
     fits = solution.scales
     sentences = [intervals_sentence(fits, law, noise, question), *response_remarks(fits)]
+    sentences += suspect_remarks(fits)
     if not law.spans_scales:
         sentences += trend_remarks(solution.path.measured, fits[0].runs.domains)
     sentences += [
@@ -92,6 +93,21 @@ def response_remarks(fits: Sequence[ScaleFit]) -> list[str]:
                 "kept. More seeds, or more tokens a run, would tell."
             )
     return sentences
+
+
+def suspect_remarks(fits: Sequence[ScaleFit]) -> list[str]:
+    """Name runs that a law left out because it cannot have come by them."""
+    named: dict[str, None] = {}
+    for fit in fits:
+        named |= dict.fromkeys(getattr(fit.law, "suspects", ()))
+    if not named:
+        return []
+    runs = "Run " if len(named) == 1 else "Runs "
+    verb = "lies" if len(named) == 1 else "lie"
+    return [
+        f"{runs}{_some(list(named))} {verb} so far from what all other runs say that the fit "
+        "leaves it out: see whether it crashed, or was run with other settings or a wrong label."
+    ]
 
 
 def trend_remarks(measured: MeasuredOptima, domains: Sequence[str]) -> list[str]:

@@ -70,7 +70,7 @@ def ddo_tokens(rng: np.random.Generator, domains: int, seeds: int) -> tuple[dict
 REFUSALS = (
     r"\d+ runs have a mixture with losses; 3 are the least",
     r"perplexity of a loss of",
-    r"law \w+ can be fitted to these runs",
+    r"no law can be fitted to these runs",
     r"a share is missing or negative",
     r"constraints: no mixture is possible",
     r"validation domains \[.*\] are no training domains",
