@@ -352,10 +352,18 @@ def _optimum_in_groups(a: Floats, b: Floats, base: Floats, feasible: Feasible) -
     return minimise(value, feasible, scale_into_bounds(base / base.sum(), feasible)).shares
 
 
+def _coefficients(runs: Runs) -> int:
+    """The base run's level, and up to two for each domain: one change settles no shape."""
+    changes = {(changed, label) for changed, label in zip(runs.changed, runs.labels, strict=True)}
+    counts = [sum(changed == name for changed, _ in changes) for name in runs.domains]
+    return 1 + sum(min(count, 2) for count in counts)
+
+
 LAW = Law(
     name="ddo",
     fit=fit_ddo,
     spans_scales=False,
     needs_base=True,
+    coefficients=_coefficients,
     summary="one response curve for each domain around a base run (AutoScale)",
 )

@@ -110,12 +110,14 @@ class SmoothLaw:
             return None
         count = min(count, MAX_DRAWS)
         predicted = self.predict_losses(self.runs.points)
-        shape = (count, *predicted.shape)
+        # Checkpoints of one run share its luck, so they share the draw.
+        luck = self.runs.independent
+        shape = (count, int(luck.max()) + 1, predicted.shape[1])
         covariance, freedom = self._covariance(predicted)
-        noise = rng.normal(size=shape) * student_scales(rng, count, freedom)[:, None, None]
+        noise = rng.normal(size=shape)[:, luck] * student_scales(rng, count, freedom)[:, None, None]
         losses = self.runs.losses + noise @ _root(covariance)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
-        weight = np.ones(shape[:2])
+        weight = np.ones((count, len(predicted)))
         theta = self.family.fit(self.runs.points, losses, weight, start, rng)
         return SmoothDraws(law=self, theta=theta)
 
@@ -137,11 +139,12 @@ class SmoothLaw:
     def _covariance(self, predicted: Floats) -> tuple[Floats, float]:
         """(validation, validation) of a run around the law in squared nats, degrees of freedom."""
         assert self.runs is not None
-        count, parameters = len(predicted), self.theta.shape[1]
+        count = round(len(predicted) * self.runs.independent_part)
+        parameters = self.theta.shape[1]
         # Shrunken parameters cost less than one degree of freedom each, hence the floor.
         freedom = max(count - parameters, count / 3)
         residuals = self.runs.losses - predicted
-        left = residuals.T @ residuals / freedom
+        left = residuals.T @ residuals * self.runs.independent_part / freedom
         known = self.noise.beside_residuals
         if known is None:
             return left, freedom
