@@ -89,7 +89,7 @@ def slimpajama(tables: Path) -> list[Curves]:
                 domains=domains,
                 validation=domains,
                 shares=np.array([[table[f"w_{d}"][i] for d in domains] for i in first])[kept],
-                budgets=np.median(tokens, 0),
+                budgets=np.asarray(np.median(tokens, 0), np.float64),
                 losses=losses[kept],
             )
         )
@@ -190,7 +190,7 @@ def report(tables: Path, draws: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Regret of carried mixtures")
     parser.add_argument("--tables", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=100)
     arguments = parser.parse_args()

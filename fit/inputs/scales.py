@@ -63,18 +63,19 @@ def training_runs(
     same = list(zip(mixtures, luck, sizes, strict=True))
     if names is None:
         counted: dict[tuple[object, ...], int] = {}
-        names = []
+        numbered = []
         for key, at in zip(same, scale.tolist(), strict=True):
             counted[key, at] = counted.get((key, at), 0) + 1
-            names.append(str(counted[key, at]))
+            numbered.append(str(counted[key, at]))
+        names = numbered
     return tuple("|".join((name, *key)) for name, key in zip(names, same, strict=True))
 
 
 def earlier_checkpoints(runs: Sequence[str], scale: Floats, totals: Floats) -> dict[int, int]:
     """Rows that a later checkpoint of the same run at the same scale stands for, with that row."""
     latest: dict[tuple[str, float], int] = {}
-    for row in np.argsort(totals, kind="stable").tolist():
-        latest[runs[row], float(scale[row])] = row
+    for row in np.argsort(totals, kind="stable"):
+        latest[runs[int(row)], float(scale[row])] = int(row)
     found = {}
     for row, (name, at) in enumerate(zip(runs, scale.tolist(), strict=True)):
         if latest[name, at] != row:

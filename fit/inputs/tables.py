@@ -272,8 +272,8 @@ def _pairs_of_checkpoints(
         key=key,
         left=left,
         right=right,
-        names=[f"{names[i]} at {_exact_tokens(tokens[i])} tokens" for i in left],
-        run_names=[names[i] for i in left],
+        names=[f"{names[i]} at {_exact_tokens(float(tokens[i]))} tokens" for i in left],
+        run_names=[names[int(i)] for i in left],
     )
 
 

@@ -96,7 +96,7 @@ def test_neither_order_nor_checkpoints_help_to_know_a_left_out_mixture() -> None
     law = law_named("joint")
     order = np.random.default_rng(0).permutation(30)
     plain = held_out_objective(law, runs, aim_of(runs), UNKNOWN_NOISE)
-    mixed = held_out_objective(law, runs.where(order), aim_of(runs), UNKNOWN_NOISE)
+    mixed = held_out_objective(law, runs.where(order.tolist()), aim_of(runs), UNKNOWN_NOISE)
     np.testing.assert_allclose(mixed, plain[order], rtol=1e-4)
     # The same run a little later must not tell what the run that is left out came to.
     later = replace(runs, tokens=runs.tokens * 2, scale=runs.scale * 2)
