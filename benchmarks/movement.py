@@ -89,7 +89,7 @@ def slimpajama(tables: Path) -> list[Curves]:
                 domains=domains,
                 validation=domains,
                 shares=np.array([[table[f"w_{d}"][i] for d in domains] for i in first])[kept],
-                budgets=np.asarray(np.median(tokens, 0), np.float64),
+                budgets=np.median(tokens, axis=0).astype(np.float64),
                 losses=losses[kept],
             )
         )
