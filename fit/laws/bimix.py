@@ -168,6 +168,7 @@ LAW = smooth_law(
     "bimix",
     bivariate_for,
     load=load_bimix,
+    coefficients=lambda runs: len(_NAMES),
     spans_scales=True,
     summary="a power of the domain's own share times a power of the tokens (BiMix)",
 )

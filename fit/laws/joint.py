@@ -196,6 +196,7 @@ LAW = smooth_law(
     EffectiveTokens.of,
     residuals=EffectiveTokens.of,
     load=load_joint,
+    coefficients=lambda runs: len(runs.domains) + 3,
     spans_scales=True,
     summary="a power law in effective tokens, all scales with all validation domains at once",
 )

@@ -121,5 +121,6 @@ LAW = smooth_law(
     "loglinear",
     lambda runs: Exponential(inputs=inputs_for(runs)),
     spans_scales=False,
+    coefficients=lambda runs: 1 + inputs_for(runs).count(runs),
     summary="c + exp(t . shares) for each validation loss (Data Mixing Laws)",
 )

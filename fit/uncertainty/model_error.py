@@ -167,16 +167,20 @@ def _squares(x: Floats, y: Floats) -> Floats:
 
 
 def folds_of(runs: Runs, counted: Floats) -> Floats:
-    """(folds, runs) weights that leave out whole mixtures, in groups.
+    """(folds, runs) weights that leave out whole mixtures at all scales, in groups.
+
+    Runs of one mixture at several scales, checkpoints of one run among them, would give each
+    other's results away.
 
     Args:
         runs: All runs.
         counted: (runs,) weights of the runs that are fitted at all.
     """
-    labels = list(dict.fromkeys(runs.labels))
-    groups = min(FOLDS, len(labels))
-    of_label = {label: k % groups for k, label in enumerate(labels)}
-    of_run = np.array([of_label[label] for label in runs.labels])
+    mixtures = runs.mixtures
+    names = list(dict.fromkeys(mixtures))
+    groups = min(FOLDS, len(names))
+    of_name = {name: k % groups for k, name in enumerate(names)}
+    of_run = np.array([of_name[name] for name in mixtures])
     return counted * (of_run != np.arange(groups)[:, None])
 
 
@@ -225,7 +229,7 @@ def calibrate(
         length=length * median,
         rough=rough,
         rough_length=_ROUGH_LENGTH * median,
-        degrees=max(len({runs.labels[i] for i in np.flatnonzero(used)}) - 1.0, 3.0),
+        degrees=max(len(set(runs.where(used).mixtures)) - 1.0, 3.0),
         largest=float(runs.scales[-1]) if runs.scales[-1] > 1 else np.inf,
         common=_COMMON * (1.0 if several else _ONE_SCALE),
         apart=_apart(runs, missed, predicted) if several else _APART * _ONE_SCALE,
@@ -239,9 +243,10 @@ def _apart(runs: Runs, missed: Floats, predicted: Floats) -> float:
     """
     moved, way = [], []
     before, last = runs.scales[-2:]
-    larger = {runs.labels[i]: i for i in np.flatnonzero(runs.scale == last)}
+    mixtures = runs.mixtures
+    larger = {mixtures[i]: i for i in np.flatnonzero(runs.scale == last)}
     for i in np.flatnonzero(runs.scale == before):
-        k = larger.get(runs.labels[i])
+        k = larger.get(mixtures[i])
         if k is not None and np.isfinite(missed[[i, k]]).all():
             moved.append(missed[k] - missed[i])
             way.append(abs(predicted[k] - predicted[i]))

@@ -131,9 +131,11 @@ class SmoothLaw:
         of_noise, of_scales, of_priors, of_errors = rng.spawn(4)
         count = min(count, MAX_DRAWS)
         predicted = self.predict_losses(self.runs.points)
-        shape = (count, *predicted.shape)
+        # Checkpoints of one run share its luck, so they share the draw.
+        luck = self.runs.independent
+        shape = (count, int(luck.max()) + 1, predicted.shape[1])
         covariance, freedom = self._covariance(predicted)
-        noise = of_noise.normal(size=shape)
+        noise = of_noise.normal(size=shape)[:, luck]
         noise *= student_scales(of_scales, count, freedom)[:, None, None]
         losses = self.runs.losses + noise @ _root(covariance)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
@@ -196,11 +198,12 @@ class SmoothLaw:
         """(validation, validation) of a run around the law in squared nats, degrees of freedom."""
         assert self.runs is not None
         counted, parameters = self._counted, self.theta.shape[1]
-        count = int(counted.sum())
+        part = self.runs.where(counted).independent_part
+        count = round(int(counted.sum()) * part)
         # Shrunken parameters cost less than one degree of freedom each, hence the floor.
         freedom = max(count - parameters, count / 3)
         residuals = (self.runs.losses - predicted)[counted]
-        left = residuals.T @ residuals / freedom
+        left = residuals.T @ residuals * part / freedom
         known = self.noise.beside_residuals
         if known is None:
             return left, freedom
