@@ -212,8 +212,8 @@ def gather_measurements(runs: Runs, objective: ObjectiveFunction, noise: Noise) 
     base_tokens, base_values = runs.tokens[base].mean(0), values[base].mean(0)
     if not (base_values > 0).all():
         raise UserError(
-            f"law ddo: the base run has a loss of {base_values.min():.4g}; every change is taken in "
-            "parts of it, so it must be positive. `--law joint` takes such losses"
+            f"law ddo: the base run has a loss of {base_values.min():.4g}; every change is "
+            "taken in parts of it, so it must be positive. `--law joint` takes such losses"
         )
     columns = [_domain_points(runs, i, base_tokens, values) for i in range(len(runs.domains))]
     width = 1 + max(len(x) for x, _, _ in columns)
