@@ -42,7 +42,7 @@ class Case:
 
 
 @dataclass(kw_only=True)
-class Tally:
+class Held:
     """What intervals held, of one table and law."""
 
     predictions: list[float] = field(default_factory=list)
@@ -109,13 +109,13 @@ def _wanted(table: str, names: Sequence[str]) -> bool:
     return not names or any(name in table for name in names)
 
 
-def tally(case: Case, law: str, seed: int, into: Tally) -> None:
+def count_held(case: Case, law: str, seed: int, into: Held) -> None:
     """Fit a law to a case for several targets, and count what its intervals hold."""
     rng = np.random.default_rng([seed, 13])
     single = rng.permutation(len(case.fitted.validation))[:TARGETS].tolist()
     several = len(case.fitted.validation) > 1
     for column in [None, *single] if several else [None]:
-        _tally_target(_only(case, column), law, rng, into)
+        _count_target(_only(case, column), law, rng, into)
 
 
 def _only(case: Case, column: int | None) -> Case:
@@ -128,7 +128,7 @@ def _only(case: Case, column: int | None) -> Case:
     return Case(table=case.table, fitted=one(case.fitted), unseen=one(case.unseen))
 
 
-def _tally_target(case: Case, law: str, rng: np.random.Generator, into: Tally) -> None:
+def _count_target(case: Case, law: str, rng: np.random.Generator, into: Held) -> None:
     aim = objective_function(Objective(), case.fitted.validation)
     noise = comparison_noise(case.fitted, aim, reference_law())
     fitted = law_named(law).fit(case.fitted, aim, noise)
@@ -183,13 +183,13 @@ def main() -> None:
     ):
         if arguments.reach and cases is measured_scale:
             continue
-        tallies: dict[tuple[str, str], Tally] = {}
+        counts: dict[tuple[str, str], Held] = {}
         started = time.perf_counter()
         for seed in range(arguments.first, arguments.first + arguments.seeds):
             for case in cases(names, seed):
                 for law in laws:
-                    tally(case, law, seed, tallies.setdefault((case.table, law), Tally()))
-        for (table, law), counted in tallies.items():
+                    count_held(case, law, seed, counts.setdefault((case.table, law), Held()))
+        for (table, law), counted in counts.items():
             print(f"{table:<42} {law:<10} {counted.line()}")
         print(f"{time.perf_counter() - started:.0f} s", flush=True)
 

@@ -1,4 +1,4 @@
-"""Regret of ways to carry a mixture to a larger budget, on published learning curves.
+"""Regret of ways to take a mixture to a larger budget, on published learning curves.
 
     python -m benchmarks.movement --tables FOLDER
 

@@ -191,7 +191,7 @@ class Reach(Config):
     """How shares get to budgets that were not measured."""
 
     how: Literal["autoscale", "law", "same shares"]
-    """`autoscale`: the optima of the measured scales carried on; `same shares`: one scale was
+    """`autoscale`: the optima of the measured scales continued; `same shares`: one scale was
     measured, or decides. `law` is what earlier versions wrote."""
     totals: tuple[float, ...] = ()
     shares: tuple[tuple[float, ...], ...] = ()

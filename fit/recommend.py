@@ -94,12 +94,12 @@ def advise(
     """
     start = scale_into_bounds(current, feasible)
     plain = gain_over(predictor, optimum, "current", start)
-    silent = len(predictor.law.no_response()) == len(start)
-    silent = silent if measured is None else measured.no_response
+    unresponsive = len(predictor.law.no_response()) == len(start)
+    unresponsive = unresponsive if measured is None else measured.no_response
     chosen_by_noise = 0.0
     if measured is not None:
         step_size, chosen_by_noise = measured.step_size, measured.optimism
-    elif plain.gain <= 0 or silent:
+    elif plain.gain <= 0 or unresponsive:
         step_size = 0.0
     elif drawn_optima is None:
         step_size = 1.0
@@ -119,7 +119,7 @@ def advise(
         step_size=step_size,
         gain=gain.gain,
         interval=gain.interval,
-        no_response=silent,
+        no_response=unresponsive,
         second=other,
         second_law=second and second.name,
         optimism=chosen_by_noise,

@@ -42,7 +42,7 @@ class Runs:
     parameters: Floats | None = None
     """(runs,) parameters of the model; None: unknown."""
     training_runs: tuple[str, ...] = ()
-    """Equal for rows that are checkpoints of one training run, which share its luck. Empty where
+    """Equal for rows that are checkpoints of one training run, which share its noise. Empty where
     every row is a run of its own."""
 
     def __len__(self) -> int:

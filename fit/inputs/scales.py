@@ -59,8 +59,8 @@ def training_runs(
         parameters: (rows,); None when unknown.
     """
     sizes = [""] * len(mixtures) if parameters is None else [f"{size:g}" for size in parameters]
-    luck = [""] * len(mixtures) if not seeds else [str(seed) for seed in seeds]
-    same = list(zip(mixtures, luck, sizes, strict=True))
+    by_seed = [""] * len(mixtures) if not seeds else [str(seed) for seed in seeds]
+    same = list(zip(mixtures, by_seed, sizes, strict=True))
     if names is None:
         counted: dict[tuple[object, ...], int] = {}
         numbered = []

@@ -68,7 +68,7 @@ def choose_law(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Compar
 
 
 def why_saturated(law: Law, runs: Runs) -> str | None:
-    """Why a law has too many coefficients for some runs to be judged by them; None if not.
+    """Why a law has too many coefficients for some runs to be compared by them; None if not.
 
     Repeats of a mixture tell its noise but not one coefficient more, so there must be as many
     different mixtures as coefficients, and more runs.

@@ -169,7 +169,7 @@ def _repeats(runs: Runs, objective: ObjectiveFunction, least: int) -> Noise | No
     effects = np.column_stack([indicators(labels), indicators(groups_of_seeds(runs))])
     values = np.column_stack([objective.value(runs.losses), runs.losses])
     fitted, _, rank, _ = np.linalg.lstsq(effects, values, rcond=None)
-    # Checkpoints of one run share its luck: rows beyond the runs tell nothing more of it.
+    # Checkpoints of one run share its noise: rows beyond the runs tell nothing more of it.
     degrees = int((len(values) - int(rank)) * runs.independent_part)
     if degrees < least:
         return None

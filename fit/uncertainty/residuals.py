@@ -98,7 +98,7 @@ def _left_over(runs: Runs, values: Floats, law: Law) -> tuple[Floats, int]:
         squares[k], ranks[k] = (left**2).sum(), directions.shape[1]
     degrees = len(runs) - ranks
     deviation = np.sqrt(squares / np.maximum(degrees, 1))
-    # Checkpoints of one run share its luck: rows beyond the runs tell nothing more of it.
+    # Checkpoints of one run share its noise: rows beyond the runs tell nothing more of it.
     return deviation, int(degrees.min() * runs.independent_part)
 
 

@@ -131,11 +131,11 @@ class SmoothLaw:
         of_noise, of_scales, of_priors, of_errors = rng.spawn(4)
         count = min(count, MAX_DRAWS)
         predicted = self.predict_losses(self.runs.points)
-        # Checkpoints of one run share its luck, so they share the draw.
-        luck = self.runs.independent
-        shape = (count, int(luck.max()) + 1, predicted.shape[1])
+        # Checkpoints of one run share its noise, so they share the draw.
+        of_run = self.runs.independent
+        shape = (count, int(of_run.max()) + 1, predicted.shape[1])
         covariance, freedom = self._covariance(predicted)
-        noise = of_noise.normal(size=shape)[:, luck]
+        noise = of_noise.normal(size=shape)[:, of_run]
         noise *= student_scales(of_scales, count, freedom)[:, None, None]
         losses = self.runs.losses + noise @ _root(covariance)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
@@ -168,7 +168,7 @@ class SmoothLaw:
         values = rows.reshape(*drawn.shape[:2], len(runs)).transpose(0, 2, 1)
         variance = self.objective.value(values).var(0)
         if self.noise.source != "residuals":
-            # What is known to be the left-out run's own luck is no error of the law.
+            # What is known to be the left-out run's own noise is no error of the law.
             variance = variance + (self.noise.variance or 0.0)
         predicted = self.predict_objective(runs.points)
         return calibrate(runs, weights, missed, predicted, variance, counted)

@@ -51,9 +51,9 @@ def test_field_table_with_jitter_has_one_scale(shared: Path, tmp_path: Path) -> 
 def checkpoints(folder: Path, named: bool) -> tuple[Path, Path]:
     shares = np.repeat(mixtures(12), 3, 0)
     tokens = np.tile([1e9, 2e9, 4e9], 12)
-    # Checkpoints of a run share its luck.
-    luck = np.repeat(np.random.default_rng(3).normal(size=12), 3)[:, None] * 0.01
-    losses = losses_of(shares, tokens, noise=0.0) + luck
+    # Checkpoints of a run share its noise.
+    shared = np.repeat(np.random.default_rng(3).normal(size=12), 3)[:, None] * 0.01
+    losses = losses_of(shares, tokens, noise=0.0) + shared
     runs = [f"run-{i // 3}" for i in range(36)]
     return write_tables(folder, shares, tokens, losses, names=runs if named else None)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import published
-from benchmarks.coverage import Case, Tally, drawn_at, tally
+from benchmarks.coverage import Case, Held, count_held, drawn_at
 from benchmarks.recovery import SHARES_ONLY, fit_trial, swarm_trial
 from mixscale.contracts.experiment import Objective
 from mixscale.fit.inputs.objective import objective_function
@@ -27,8 +27,8 @@ def test_unseen_mixtures_of_a_published_table(tables: Path, law: str) -> None:
     # Without the law's own error 57 %, 67 % and 64 %; see docs/fit.md for all tables.
     train, test = published.regmix(tables), published.regmix(tables, "test")
     chosen = np.sort(np.random.default_rng(5).permutation(len(train))[:64])
-    held = Tally()
-    tally(Case(table="regmix", fitted=train.where(chosen.tolist()), unseen=test), law, 5, held)
+    held = Held()
+    count_held(Case(table="regmix", fitted=train.where(chosen.tolist()), unseen=test), law, 5, held)
     assert 0.82 < np.mean(held.predictions) <= 1
     assert 0.82 < np.mean(held.differences) <= 1
 
@@ -37,8 +37,10 @@ def test_the_next_larger_scale_of_a_published_table(tables: Path) -> None:
     # Without the law's own error 6 % of predictions and 52 % of differences.
     runs = published.slimpajama("310M", tables, parts=(3, 6, 10))
     largest = runs.scale == runs.scales[-1]
-    held = Tally()
-    tally(Case(table="", fitted=runs.where(~largest), unseen=runs.where(largest)), "joint", 1, held)
+    held = Held()
+    count_held(
+        Case(table="", fitted=runs.where(~largest), unseen=runs.where(largest)), "joint", 1, held
+    )
     assert np.mean(held.predictions) > 0.82
     assert np.mean(held.differences) > 0.82
 
