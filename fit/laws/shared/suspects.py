@@ -43,9 +43,9 @@ def find_suspects(family: Fits, points: Points, losses: Floats) -> Bools:
     """(runs,) mark runs that lie far off what the others say, one after the other.
 
     Each run is compared with a fit without it: `sqrt(r d) / s`, with r its residual in the fit of
-    all runs, d in the fit without it, and s the deviation of the others around that. For a linear law
-    this is the externally studentised residual, in which a run at the edge of the design may miss
-    by more. A run counts by the median over its losses.
+    all runs, d in the fit without it, and s the deviation of the others around that. For a linear
+    law this is the externally studentised residual, in which a run at the edge of the design may
+    miss by more. A run counts by the median over its losses.
 
     Args:
         family: What to fit.
