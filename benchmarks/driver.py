@@ -108,7 +108,7 @@ def measure_files(folder: Path, count: int, measured: Seconds) -> None:
         measured,
         "small files: inputs.json, written",
         count,
-        lambda: record_inputs(work, tasks, summaries, numbers),
+        lambda: record_inputs(work, tasks, summaries, numbers, None),
     )
     clock(measured, "small files: inputs.json, read", count, read_inputs, work)
     shutil.rmtree(folder / "raw")

@@ -27,11 +27,14 @@ from mixscale.ingest.dedup.groups import Source
 from mixscale.ingest.grow.changes import find_changes
 from mixscale.ingest.grow.inputs import record_inputs
 from mixscale.ingest.grow.recover import recover_units
+from mixscale.ingest.outcomes import ReadUnits
 from mixscale.ingest.readers.bundles import Bundle, bundle_units
 from mixscale.ingest.readers.cut_units import cut_units
 from mixscale.ingest.readers.find_files import find_files
+from mixscale.ingest.readers.local_files import expand_path
 from mixscale.ingest.readers.registry import find_reader
 from mixscale.ingest.readers.source_file import Unit
+from mixscale.ingest.refuse import parse_share, refuse_too_little_text, refuse_too_malformed
 from mixscale.ingest.runtime.execute import open_runner
 from mixscale.ingest.runtime.failures import machine_failures_explained
 from mixscale.ingest.runtime.progress import print_status, stage
@@ -39,7 +42,7 @@ from mixscale.ingest.runtime.runner import Runner
 from mixscale.ingest.runtime.workspace import Workspace
 from mixscale.ingest.select.classify import ReadSettings
 from mixscale.ingest.select.rules import make_routing, make_rules
-from mixscale.ingest.stages.count import Counts, Stream, count_rows, refuse_too_little_text
+from mixscale.ingest.stages.count import Counts, Stream, count_rows
 from mixscale.ingest.stages.read import BundleSummary, ReadTask, read_bundle
 from mixscale.ingest.stages.refuse_malformed import refuse_malformed
 from mixscale.ingest.stages.unit_places import UnitPlaces
@@ -49,13 +52,13 @@ from mixscale.ingest.stages.write_task import WriteSettings, make_write_tasks
 from mixscale.ingest.tokenize.choose_encoder import choose_encoder
 from mixscale.ingest.tokenize.encoder import EncoderSpec
 from mixscale.ingest.tokenize.prepare_tokenizer import prepare_tokenizer
-from mixscale.ingest.tokenize.tokenizer_files import TokenizerFiles
+from mixscale.ingest.tokenize.tokenizer_files import TokenizerFiles, source_sha256
 from mixscale.ingest.unit_rows import ROWS
 from mixscale.shards.storage.checksums import write_checksums
 from mixscale.shards.storage.mds import MdsOptions, TokenFile
 
 _INDEX = "mixscale.shards.sql.index"
-UNIT_VERSION = 4
+UNIT_VERSION = 5
 """Changes whenever the same input would give other results of reading."""
 
 
@@ -66,6 +69,7 @@ def build(
     workers: int | None = None,
     executor: str = "local",
     strict: bool = False,
+    max_malformed: str | float | None = None,
     progress: bool = True,
 ) -> ShardSet:
     """Make the shard set that a corpus config describes.
@@ -79,19 +83,21 @@ def build(
         workers: Processes that work at the same time; one for each core when not given.
         executor: Where they run.
         strict: Refuse input with records that cannot be read, instead of counting them.
+        max_malformed: Refuse a domain of whose records a larger share cannot be read: `1%`, 0.01.
         progress: Show on standard error how far the build is.
 
     Raises:
         UserError: The settings, the inputs or the folder do not allow it; the message says how to
             go on.
     """
+    most = None if max_malformed is None else parse_share(max_malformed)
     corpus_path = Path(corpus_yaml)
     corpus = read_corpus(corpus_path)
     folder = corpus_path.resolve().parent
     work = Workspace(out=Path(out).absolute())
-    units = cut_units(find_files(corpus, folder))
+    units = cut_units(find_files(corpus, folder, _own_files(corpus, corpus_path, work)))
     if work.is_whole():
-        shardset = _finished(work, corpus, units, progress=progress)
+        shardset = _finished(work, corpus, units, _tokenizer_source(corpus, folder), progress)
         if shardset is not None:
             return shardset
     with (
@@ -102,11 +108,28 @@ def build(
         job = _Job(corpus=corpus, work=work, units=units, run=run, progress=progress)
         # The index needs it in the end; until then this process has little to do.
         threading.Thread(target=import_module, args=(_INDEX,)).start()
-        return job.build(folder, strict=strict)
+        return job.build(folder, strict=strict, max_malformed=most)
+
+
+def _own_files(corpus: Corpus, corpus_path: Path, work: Workspace) -> list[Path]:
+    """List what lies beside the input and is none, however wide its patterns are."""
+    own = [work.out, corpus_path]
+    if corpus.tokenizer.name is not None:
+        own.append(corpus_path.resolve().parent / expand_path(corpus.tokenizer.name))
+    return own
+
+
+def _tokenizer_source(corpus: Corpus, folder: Path) -> str | None:
+    name = corpus.tokenizer.name
+    return None if name is None else source_sha256(name, folder)
 
 
 def _finished(
-    work: Workspace, corpus: Corpus, units: Sequence[Unit], *, progress: bool
+    work: Workspace,
+    corpus: Corpus,
+    units: Sequence[Unit],
+    tokenizer_source: str | None,
+    progress: bool,
 ) -> ShardSet | None:
     """Return the finished shard set if it is the one that was asked for, nothing if it can grow.
 
@@ -114,7 +137,7 @@ def _finished(
         UserError: It is neither.
     """
     shardset = read_shardset(work.out)
-    changes = find_changes(work, shardset, corpus, units)
+    changes = find_changes(work, shardset, corpus, units, tokenizer_source)
     if changes.is_growth:
         print_status(f"{work.out}: growing by {len(changes.added)} input files", progress=progress)
         return None
@@ -146,7 +169,7 @@ class _Job:
     run: Runner
     progress: bool
 
-    def build(self, folder: Path, *, strict: bool) -> ShardSet:
+    def build(self, folder: Path, *, strict: bool, max_malformed: float | None) -> ShardSet:
         settings = ReadSettings(
             rules=make_rules(self.corpus),
             routing=make_routing(self.corpus),
@@ -168,16 +191,25 @@ class _Job:
         places.write(tasks, summaries)
         if strict:
             refuse_malformed(tasks, places)
+        outcomes = ReadUnits(
+            rows=[task.rows_path for task in tasks], places=places, domains=self._domains
+        )
+        if max_malformed is not None:
+            refuse_too_malformed(outcomes, max_malformed, self.work)
         decisions = self._decide(tasks, summaries)
         counts = self._count(tasks, summaries, decisions)
         if counts.lacking.any():
             summaries = self._read_again(tasks, counts)
             counts = self._count(tasks, summaries, decisions)
-        refuse_too_little_text(self.corpus, counts)
+        refuse_too_little_text(self.corpus, counts, outcomes, self.work)
+        for line in outcomes.warnings():
+            print_status(line, progress=self.progress)
         self.work.clear_output()
         token_files, hashes = self._write_documents(tasks, summaries, decisions, counts, places)
         streams = self._write_shards(token_files, counts, spec)
-        record_inputs(self.work, tasks, summaries, counts.document_files(self._domains))
+        source = _tokenizer_source(self.corpus, folder)
+        files = counts.document_files(self._domains)
+        record_inputs(self.work, tasks, summaries, files, source)
         shardset = self._summarize(tokenizer, spec, streams)
         listed = write_checksums(self.work.out, shardset.streams, hashes)
         shardset = shardset.model_copy(update={"files_sha256": listed}).sealed()

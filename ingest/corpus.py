@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,8 +26,18 @@ RESERVED = (
     "runs",
     "sweeps",
     "fits",
+    "shardset.json",
+    "inputs.json",
+    "files.sha256",
+    "index.duckdb",
+    "index.duckdb.wal",
 )
 """Other things in a shard set have these names."""
+_LONGEST_NAME = 128
+
+
+DomainName = Annotated[str, Field(pattern=DOMAIN_NAME, max_length=_LONGEST_NAME)]
+"""The name of a domain, which is also that of a folder."""
 
 
 def _known_format(name: str) -> str:
@@ -44,6 +55,20 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _known_encoding(name: str | None) -> str | None:
+    if name is None:
+        return None
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(f"unknown encoding {name!r}; known are those of Python") from None
+    return None if found in ("utf-8", "utf-8-sig") else found
+
+
+Encoding = Annotated[str | None, AfterValidator(_known_encoding)]
+"""A text encoding that Python knows; nothing for UTF-8."""
+NO_META = "none"
+"""The value of `meta:` that keeps nothing."""
 Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 """One text or a list of them."""
 
@@ -69,12 +94,19 @@ class Domain(Config):
 
     paths: Strings = ()
     """Globs, relative to the YAML file, or addresses that fsspec knows."""
+    exclude: Strings = ()
+    """Globs of files and folders that are left out."""
     format: FormatName = AUTO
-    """`auto` goes by the ending; the compression always does."""
+    """`auto` goes by the ending."""
+    encoding: Encoding = None
+    """Of the characters; UTF-8 when not given."""
+    separator: str | None = Field(default=None, min_length=1)
+    """What stands between the documents of a text file; without it the file is one document."""
     text: str = Field(default="text", min_length=1)
     """Dotted path of the text in a record."""
-    meta: str | None = None
-    """Dotted path of what to keep beside the text; else `meta`, or all other fields."""
+    meta: str | tuple[str, ...] | None = None
+    """Dotted path of what to keep beside the text, a list of fields, or `none`; when it is not
+    given, the field `meta`, or all other fields."""
     filters: Strings = ()
     """Conditions that a record must meet, all of them."""
     min_characters: int = Field(default=0, ge=0)
@@ -100,9 +132,12 @@ class Route(Config):
     paths: Strings
     field: str = Field(min_length=1)
     """Dotted path of the field that names the domain."""
-    domains: dict[str, str] = Field(min_length=1)
+    exclude: Strings = ()
+    """Globs of files and folders that are left out."""
+    domains: dict[str, DomainName] = Field(min_length=1)
     """From the value of the field to the name of the domain."""
     format: FormatName = AUTO
+    encoding: Encoding = None
 
 
 class Near(Config):
@@ -220,7 +255,7 @@ class Corpus(Config):
     preset: str | None = None
     """A published layout under `root`; `domains` may then choose and adjust its domains."""
     root: str | None = None
-    domains: dict[Annotated[str, Field(pattern=DOMAIN_NAME)], Domain] = Field(default={})
+    domains: dict[DomainName, Domain] = Field(default={})
     route: Route | None = None
     tokenizer: Annotated[TokenizerConfig, BeforeValidator(_tokenizer_by_name)]
     sequence_length: TokenCount = Field(gt=0)
@@ -243,7 +278,7 @@ class Corpus(Config):
         if self.preset is None and self.route is None and not self.domains:
             raise ValueError("nothing to read: give `preset` with `root`, `domains` or `route`")
         for name in domain_names(self):
-            if name in RESERVED:
+            if name.lower() in RESERVED:
                 raise ValueError(f"domains: {name!r} is reserved; choose another name")
         return self
 
@@ -267,6 +302,15 @@ def domain_names(corpus: Corpus) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*corpus.domains, *routed]))
 
 
+def preset_patterns(corpus: Corpus) -> list[str]:
+    """List the patterns that come from the preset: of a published layout some may be absent."""
+    if corpus.preset is None:
+        return []
+    layout, root = LAYOUTS[corpus.preset], str(corpus.root).rstrip("/")
+    patterns = [pattern for paths in layout.paths.values() for pattern in paths]
+    return [f"{root}/{pattern}" for pattern in (*patterns, *layout.route_paths)]
+
+
 def _with_preset(corpus: Corpus, where: str) -> Corpus:
     layout = LAYOUTS[str(corpus.preset)]
     known = layout.paths or dict.fromkeys(layout.routes.values(), ())
@@ -285,7 +329,8 @@ def _with_preset(corpus: Corpus, where: str) -> Corpus:
     if layout.routes:
         routes = {value: name for value, name in layout.routes.items() if name in chosen}
         paths = tuple(f"{root}/{pattern}" for pattern in layout.route_paths)
-        route = Route(paths=paths, field=layout.route_field, domains=routes)
+        exclude = tuple(f"{root}/{pattern}" for pattern in layout.exclude)
+        route = Route(paths=paths, exclude=exclude, field=layout.route_field, domains=routes)
     return corpus.model_copy(update={"domains": domains, "route": route})
 
 

@@ -20,6 +20,8 @@ class Layout:
     """Settings of every domain that differ from the defaults."""
     route_paths: tuple[str, ...] = ()
     """Globs below the root of the files that hold all domains."""
+    exclude: tuple[str, ...] = ()
+    """Globs below the root of files that are published for validation and tests."""
     route_field: str = ""
     routes: Mapping[str, str] = field(default_factory=dict)
     """From the value of the field to the domain."""
@@ -43,6 +45,10 @@ def _folder(name: str, depth: str = "*") -> tuple[str, ...]:
     return tuple(f"{name}/{depth}.{ending}" for ending in _JSONL)
 
 
+def _sample(name: str) -> tuple[str, ...]:
+    return tuple(f"{name}_sample.{ending}" for ending in _JSONL)
+
+
 LAYOUTS: dict[str, Layout] = {
     # Together Computer 2023, RedPajama-Data-1T: one folder a domain, Common Crawl by snapshot.
     "redpajama-v1": Layout(
@@ -63,9 +69,11 @@ LAYOUTS: dict[str, Layout] = {
         default=("en_head_middle",),
         settings={"text": "raw_content", "format": "jsonl"},
     ),
-    # Soboleva et al. 2023, SlimPajama-627B: train/chunk*/*.jsonl.zst, the domain in each record.
+    # Soboleva et al. 2023, SlimPajama-627B: train/chunk*/*.jsonl.zst, the domain in each record;
+    # beside it validation/ and test/, which no training may see.
     "slimpajama": Layout(
-        route_paths=tuple(f"**/*.{ending}" for ending in _JSONL),
+        route_paths=tuple(f"**/*.{ending}" for ending in (*_JSONL, "parquet")),
+        exclude=("validation", "test", "**/validation-*.parquet", "**/test-*.parquet"),
         route_field="meta.redpajama_set_name",
         routes={
             "RedPajamaArXiv": "arxiv",
@@ -76,5 +84,55 @@ LAYOUTS: dict[str, Layout] = {
             "RedPajamaStackExchange": "stackexchange",
             "RedPajamaWikipedia": "wikipedia",
         },
+    ),
+    # Gao et al. 2020, The Pile: train/NN.jsonl.zst, beside it val.jsonl.zst and test.jsonl.zst.
+    "pile": Layout(
+        route_paths=tuple(f"**/*.{ending}" for ending in (*_JSONL, "parquet")),
+        exclude=("{val,validation,test}", "**/{val,validation,test}{.,-,_}*"),
+        route_field="meta.pile_set_name",
+        routes={
+            "ArXiv": "arxiv",
+            "BookCorpus2": "bookcorpus2",
+            "Books3": "books3",
+            "DM Mathematics": "dm_mathematics",
+            "Enron Emails": "enron_emails",
+            "EuroParl": "europarl",
+            "FreeLaw": "freelaw",
+            "Github": "github",
+            "Gutenberg (PG-19)": "gutenberg",
+            "HackerNews": "hackernews",
+            "NIH ExPorter": "nih_exporter",
+            "OpenSubtitles": "opensubtitles",
+            "OpenWebText2": "openwebtext2",
+            "PhilPapers": "philpapers",
+            "Pile-CC": "pile_cc",
+            "PubMed Abstracts": "pubmed_abstracts",
+            "PubMed Central": "pubmed_central",
+            "StackExchange": "stackexchange",
+            "USPTO Backgrounds": "uspto_backgrounds",
+            "Ubuntu IRC": "ubuntu_irc",
+            "Wikipedia (en)": "wikipedia",
+            "YoutubeSubtitles": "youtube_subtitles",
+        },
+    ),
+    # Together Computer 2023, RedPajama-Data-1T-Sample: a file for each domain, `meta` as JSON text.
+    "redpajama-v1-sample": Layout(
+        paths={
+            "arxiv": _sample("arxiv"),
+            "book": _sample("book"),
+            "c4": _sample("c4"),
+            "common_crawl": _sample("cc_*"),
+            "github": _sample("github"),
+            "stackexchange": _sample("stackexchange"),
+            "wikipedia": _sample("wikipedia"),
+        }
+    ),
+    # Li et al. 2024, DCLM-baseline: global-shard_*/local-shard_*/*.jsonl.zst.
+    "dclm": Layout(
+        paths={"dclm": tuple(f"**/*.{ending}" for ending in (*_JSONL, "parquet"))},
+    ),
+    # Penedo et al. 2024, FineWeb and FineWeb-Edu: data/<snapshot>/ and sample/<size>/.
+    "fineweb": Layout(
+        paths={"fineweb": ("data/**/*.parquet", "sample/**/*.parquet")},
     ),
 }

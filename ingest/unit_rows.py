@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,8 @@ ROWS = pa.schema(
 """One row for every record; `high` and `low` are the halves of the text's hash."""
 _COMPUTE = tuple(column.of_record for column in RECORD_COLUMNS if column.of_record)
 _WITHOUT_TEXT = tuple(column.without_text for column in RECORD_COLUMNS)
+_SLICE_ROWS = 1 << 15
+_SLICE_BYTES = 1 << 26
 
 
 class Row(NamedTuple):
@@ -93,3 +95,15 @@ def read_rows(path: Path) -> pa.Table:
     """Map the rows of a bundle into memory."""
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
+
+
+def row_slices(rows: pa.Table) -> Iterator[tuple[int, int]]:
+    """Cut rows into pieces of bounded size, yielding the first row and the number of each."""
+    start = count = size = 0
+    for batch in rows.to_batches():
+        if count and (count + batch.num_rows > _SLICE_ROWS or size + batch.nbytes > _SLICE_BYTES):
+            yield start, count
+            start, count, size = start + count, 0, 0
+        count, size = count + batch.num_rows, size + batch.nbytes
+    if count:
+        yield start, count

@@ -11,7 +11,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import FILE_NAME, ShardSet
 from mixscale.ingest.corpus import Corpus
 from mixscale.ingest.grow.inputs import file_key, read_inputs
-from mixscale.ingest.readers.source_file import Unit
+from mixscale.ingest.readers.source_file import Unit, last_change
 from mixscale.ingest.runtime.workspace import Workspace
 from mixscale.ingest.stages.read import input_digest
 
@@ -57,17 +57,41 @@ class Changes:
 
 
 def find_changes(
-    work: Workspace, shardset: ShardSet, corpus: Corpus, units: Sequence[Unit]
+    work: Workspace,
+    shardset: ShardSet,
+    corpus: Corpus,
+    units: Sequence[Unit],
+    tokenizer_source: str | None,
 ) -> Changes:
-    """Compare settings and inputs with those a finished shard set was built from."""
-    old = read_inputs(work).files
+    """Compare settings and inputs with those a finished shard set was built from.
+
+    Args:
+        work: The shard set.
+        shardset: Its summary.
+        corpus: The settings now.
+        units: The inputs now.
+        tokenizer_source: Hash of the tokenizer's files now, when they are on this machine.
+    """
+    inputs = read_inputs(work)
+    old = inputs.files
     new: dict[str, list[Unit]] = {}
     for unit in units:
         new.setdefault(file_key(unit), []).append(unit)
     built = (work.out / FILE_NAME).stat().st_mtime_ns
     both = [name for name in new if name in old]
+    before, after = shardset.config, corpus.model_dump(mode="json")
+    known = inputs.tokenizer_source
+    other_tokenizer: list[str] = []
+    if None not in (known, tokenizer_source):
+        if known == tokenizer_source:
+            # The same files under another name are the same tokenizer.
+            before = {**before, "tokenizer": {**before["tokenizer"], "name": None}}
+            after = {**after, "tokenizer": {**after["tokenizer"], "name": None}}
+        else:
+            name = corpus.tokenizer.name
+            other_tokenizer = [f"tokenizer {name}: its files are not those of the build"]
     return Changes(
-        settings=tuple(_setting_changes(shardset.config, corpus.model_dump(mode="json"))),
+        settings=(*other_tokenizer, *_setting_changes(before, after)),
         gone=tuple(name for name in old if name not in new),
         changed=tuple(name for name in both if not _is_same(old[name], new[name], built)),
         added=tuple(name for name in new if name not in old),
@@ -114,7 +138,7 @@ def _is_same(old: Mapping[str, Any], units: Sequence[Unit], built: int) -> bool:
     if old["size"] != file.size or len(old["units"]) != len(units):
         return False
     # As make does: what was last written before the build cannot have changed since.
-    if int(file.version) < built:
+    if last_change(file.version) < built:
         return True
     return [unit["digest"] for unit in old["units"]] == [input_digest(unit) for unit in units]
 

@@ -23,6 +23,8 @@ class Inputs(NamedTuple):
     """By the key that `file_key` makes: size, version, and the units of each."""
     bundles: list[dict[str, Any]]
     """The Parquet files of each."""
+    tokenizer_source: str | None = None
+    """Hash of the files that the tokenizer was made from; nothing when there were none."""
 
     def units_by_bundle(self) -> list[list[tuple[str, int]]]:
         """List the key of the file and the start of every unit of each bundle, in order."""
@@ -38,6 +40,7 @@ def record_inputs(
     tasks: Sequence[ReadTask],
     summaries: Sequence[BundleSummary],
     document_files: Sequence[Mapping[str, int]],
+    tokenizer_source: str | None,
 ) -> None:
     """Write the list of the input files, with a hash and the bundle of every unit.
 
@@ -46,6 +49,7 @@ def record_inputs(
         tasks: All bundles.
         summaries: What was found in each.
         document_files: Numbers of the Parquet files of each, by domain.
+        tokenizer_source: Hash of the files that the tokenizer was made from.
     """
     files: dict[str, dict[str, Any]] = {}
     for number, (task, summary) in enumerate(zip(tasks, summaries, strict=True)):
@@ -57,9 +61,10 @@ def record_inputs(
             found = {"start": unit.start, "digest": digest, "bundle": number}
             files.setdefault(file_key(unit), entry)["units"].append(found)
     bundles = [{"documents": dict(numbers)} for numbers in document_files]
+    inputs = Inputs(files, bundles, tokenizer_source)
     with atomic_write(work.inputs, "wb") as stream:
         # A million files are written in seconds.
-        stream.write(orjson.dumps({"files": files, "bundles": bundles}, option=_OPTIONS))
+        stream.write(orjson.dumps(inputs._asdict(), option=_OPTIONS))
 
 
 def read_inputs(work: Workspace) -> Inputs:

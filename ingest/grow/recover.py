@@ -39,6 +39,11 @@ from mixscale.shards.storage.checksums import checksum_problems
 from mixscale.shards.storage.mds_index import stream_sha256
 
 pc: Any = pyarrow.compute  # makes its functions at run time, where no type checker sees them
+_BATCH_ROWS = 1 << 10
+_LARGE_ROWS = pa.schema(
+    [field.with_type(pa.large_string()) if field.name == "meta" else field for field in ROWS]
+)
+"""The meta of a whole bundle may be more than one array of strings can hold."""
 _NO_HASH = "0" * 32
 _UNIT = "number of the unit"
 
@@ -143,7 +148,8 @@ def recover_bundle(task: RecoverTask) -> None:
         return
     rows = _rows(documents, task)
     with intermediate_path(task.read.rows_path) as path, pa.ipc.new_file(str(path), ROWS) as writer:
-        writer.write_table(rows)
+        for start in range(0, rows.num_rows, _BATCH_ROWS):
+            writer.write_table(rows.slice(start, _BATCH_ROWS).cast(ROWS))
     with intermediate_path(task.read.tokens_path) as path, path.open("wb") as stream:
         dtype = task.read.encoder.dtype
         for ids in kept_tokens(documents, task.out, task.sequence_length, dtype):
@@ -168,6 +174,8 @@ def _documents(task: RecoverTask) -> pa.Table | None:
     if any(table.schema.names != DOCUMENTS.names for table in tables):
         return None
     table = pa.concat_tables(tables)
+    number = table.schema.get_field_index("meta")
+    table = table.set_column(number, "meta", table.column(number).cast(pa.large_string()))
     files = pa.array([unit.file.name for unit in task.read.units], pa.string())
     numbers = pc.index_in(table.column("source_file"), value_set=files).cast(pa.int64())
     table = table.append_column(_UNIT, numbers)
@@ -196,4 +204,4 @@ def _rows(documents: pa.Table, task: RecoverTask) -> pa.Table:
         "tokens": documents.column("tokens"),
         "meta": documents.column("meta"),
     }
-    return pa.table(columns, schema=ROWS)
+    return pa.table(columns, schema=_LARGE_ROWS)

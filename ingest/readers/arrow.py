@@ -8,26 +8,36 @@ from typing import IO
 import pyarrow as pa
 
 from mixscale.ingest.readers.base import Blocks, Reader
-from mixscale.ingest.readers.columnar import BLOCK_ROWS, batch_records, not_readable, seekable
+from mixscale.ingest.readers.columnar import (
+    batch_blocks,
+    first_line,
+    not_readable,
+    seekable,
+    wanted_columns,
+)
+from mixscale.ingest.readers.malformed import Malformed
 from mixscale.ingest.readers.source_file import Unit
 
 
 def read_arrow(unit: Unit) -> Blocks:
-    """Yield the rows of an Arrow file.
+    """Yield the rows of an Arrow file; a damaged batch of the file format is one `Malformed`.
 
     Raises:
-        DamagedFile: It is none, or damaged.
+        DamagedFile: It is none, or a stream that is damaged.
     """
     with seekable(unit.file) as stream:
         try:
             for batch in _batches(stream):
-                for start in range(0, batch.num_rows, BLOCK_ROWS):
-                    yield batch_records(batch.slice(start, BLOCK_ROWS))
+                if isinstance(batch, Malformed):
+                    yield [batch]
+                    continue
+                columns = wanted_columns(batch.schema.names, unit.file.fields)
+                yield from batch_blocks(batch if columns is None else batch.select(columns))
         except (pa.ArrowException, OSError) as error:
             raise not_readable("Arrow", error) from error
 
 
-def _batches(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
+def _batches(stream: IO[bytes]) -> Iterator[pa.RecordBatch | Malformed]:
     try:
         reader = pa.ipc.open_file(stream)
     except pa.ArrowInvalid:
@@ -36,7 +46,15 @@ def _batches(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
         yield from pa.ipc.open_stream(stream)
         return
     for number in range(reader.num_record_batches):
-        yield reader.get_batch(number)
+        try:
+            batch = reader.get_batch(number)
+        except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise
+            reason = f"not readable as Arrow: {first_line(error)}"
+            yield Malformed(f"batch {number + 1} of the file: {reason}; its records are lost")
+        else:
+            yield batch
 
 
 ARROW = Reader(name="arrow", endings=("arrow", "feather", "ipc"), read=read_arrow)

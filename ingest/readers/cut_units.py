@@ -19,7 +19,8 @@ def cut_units(sources: Sequence[SourceFile]) -> list[Unit]:
 
 
 def _ranges(file: SourceFile) -> Iterator[tuple[int, int | None]]:
-    can_be_cut = file.compression is None and find_reader(file.format).reader.splittable
+    is_plain = file.compression is None and file.encoding is None
+    can_be_cut = is_plain and find_reader(file.format).reader.splittable
     if not can_be_cut or file.size <= UNIT_BYTES:
         yield 0, None
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import itertools
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
@@ -33,16 +34,37 @@ COMPRESSIONS = {**{name: name for name in DECOMPRESSORS}, "zstd": "zst", "gzip":
 """From the file ending to the name."""
 
 
+_MAGIC = {
+    b"\x28\xb5\x2f\xfd": "zst",
+    b"\x1f\x8b\x08": "gz",
+    b"\xfd7zXZ\x00": "xz",
+    **{f"BZh{level}1AY&SY".encode(): "bz2" for level in range(1, 10)},
+}
+_MAGIC_BYTES = max(map(len, _MAGIC))
+
+
+def compression_of(start: bytes, compression: str | None) -> str | None:
+    """Name the compression that the first bytes of a file tell.
+
+    Args:
+        start: At least 10 bytes, if the file has them.
+        compression: What the ending of the name tells, which holds when the bytes tell nothing.
+    """
+    found = (name for magic, name in _MAGIC.items() if start.startswith(magic))
+    return next(found, compression)
+
+
 def read_chunks(stream: IO[bytes], compression: str | None) -> Iterator[bytes]:
-    """Yield the plain bytes of a stream.
+    """Yield the plain bytes of a stream, whatever its name says of its compression.
 
     Raises:
         DamagedFile: The compressed data is damaged or ends early.
     """
-    if compression is None:
-        yield from _plain_chunks(stream, _PLAIN_READ_BYTES)
-    else:
-        yield from _decompressed(_plain_chunks(stream, _READ_BYTES), compression)
+    start = stream.read(_MAGIC_BYTES)
+    compression = compression_of(start, compression)
+    size = _PLAIN_READ_BYTES if compression is None else _READ_BYTES
+    chunks = itertools.chain([start] if start else [], _plain_chunks(stream, size))
+    yield from chunks if compression is None else _decompressed(chunks, compression)
 
 
 def _plain_chunks(stream: IO[bytes], size: int) -> Iterator[bytes]:
@@ -56,8 +78,8 @@ def _decompressed(chunks: Iterator[bytes], compression: str) -> Iterator[bytes]:
     for chunk in chunks:
         while chunk:
             if frame is None:
-                # gzip pads its last member with zeros; `gzip -t` accepts that.
-                chunk = chunk.lstrip(b"\0") if compression == "gz" and frames else chunk
+                # Tapes and some writers of gz and xz pad with zeros, which is no damage.
+                chunk = chunk.lstrip(b"\0") if frames else chunk
                 if not chunk:
                     break
                 frame = DECOMPRESSORS[compression]()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,25 +10,42 @@ from pathlib import Path
 from typing import Any
 
 from mixscale.contracts.errors import UserError
-from mixscale.ingest.corpus import Corpus, Domain, Route, domain_names
-from mixscale.ingest.readers.decompress import COMPRESSIONS
+from mixscale.ingest.corpus import Corpus, Domain, Route, domain_names, preset_patterns
+from mixscale.ingest.readers.decompress import COMPRESSIONS, compression_of
+from mixscale.ingest.readers.local_files import (
+    expand_braces,
+    expand_path,
+    find_local_files,
+    is_below,
+)
+from mixscale.ingest.readers.own_files import OwnFiles
 from mixscale.ingest.readers.registry import AUTO, all_readers, format_by_ending
-from mixscale.ingest.readers.source_file import SourceFile, is_address
+from mixscale.ingest.readers.source_file import SourceFile, is_address, local_version
+from mixscale.ingest.select.used_fields import used_fields
+
+_LARGE_BYTES = 1 << 20
+_START_BYTES = 16
 
 
-def find_files(corpus: Corpus, folder: Path) -> list[SourceFile]:
+def find_files(corpus: Corpus, folder: Path, own: Sequence[Path] = ()) -> list[SourceFile]:
     """Find the input files in the order of their text: by domain, pattern and name.
 
     Args:
         corpus: Settings with their preset written out.
         folder: Where the YAML file lies.
+        own: Files and folders that are no input, such as the output.
 
     Raises:
         UserError: A pattern matches nothing, or a file would be read twice.
     """
-    bases = [*([corpus.root] if corpus.root else []), "."]
-    finder = _Finder(folder=folder, bases=tuple(os.path.normpath(folder / base) for base in bases))
-    sources: list[SourceFile] = []
+    bases = [*([expand_path(corpus.root)] if corpus.root else []), "."]
+    finder = _Finder(
+        folder=folder,
+        bases=tuple(os.path.normpath(folder / base) for base in bases),
+        optional=frozenset(preset_patterns(corpus)),
+        own=OwnFiles(folder, own),
+    )
+    sources: list[tuple[str, SourceFile]] = []
     for name in domain_names(corpus):
         domain = corpus.domains.get(name)
         if domain is not None and domain.paths:
@@ -37,7 +53,7 @@ def find_files(corpus: Corpus, folder: Path) -> list[SourceFile]:
     if corpus.route is not None:
         sources += finder.expand(corpus.route, None, "route")
     _refuse_twice(sources)
-    return sources
+    return [file for _, file in sources]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +63,28 @@ class _Finder:
     folder: Path
     bases: tuple[str, ...]
     """Folders that names are relative to, the first that fits."""
+    optional: frozenset[str]
+    """Patterns that may match nothing."""
+    own: OwnFiles
 
-    def expand(self, group: Domain | Route, domain: str | None, key: str) -> list[SourceFile]:
-        """Find the files of one domain or of the route."""
+    def expand(
+        self, group: Domain | Route, domain: str | None, key: str
+    ) -> list[tuple[str, SourceFile]]:
+        """Find the files of one domain or of the route, each with its name without links."""
         files: dict[str, SourceFile] = {}
+        fields = used_fields(group) if isinstance(group, Domain) else None
         for pattern in group.paths:
-            expand = _expand_remote if is_address(pattern) else _expand_local
-            for address, size, version in expand(pattern, self.folder):
+            found = [item for one in expand_braces(pattern) for item in self._expand(one, group)]
+            if not found and pattern not in self.optional:
+                raise self._nothing(key, pattern)
+            for real_path, address, size, version in found:
+                if real_path in files:
+                    continue
                 format_name, compression = _by_ending(address)
-                files[address] = SourceFile(
+                if compression is None and size > _LARGE_BYTES:
+                    # A large file is read in ranges, unless it is compressed.
+                    compression = _by_content(address)
+                files[real_path] = SourceFile(
                     address=address,
                     name=self.portable_name(address),
                     format=_format(group.format, format_name, f"{key}.paths: {address}"),
@@ -63,35 +92,45 @@ class _Finder:
                     size=size,
                     version=version,
                     domain=domain,
+                    fields=fields,
+                    separator=group.separator if isinstance(group, Domain) else None,
+                    encoding=group.encoding,
                 )
         if not files:
-            patterns = ", ".join(group.paths)
-            raise UserError(
-                f"{key}.paths: no file matches {patterns} (searched from {self.folder})"
-            )
-        return list(files.values())
+            raise self._nothing(key, ", ".join(group.paths))
+        return list(files.items())
+
+    def _expand(self, pattern: str, group: Domain | Route) -> Iterator[tuple[str, str, int, str]]:
+        found = _expand_remote(pattern) if is_address(pattern) else self._expand_local(pattern)
+        for item in found:
+            if not any(is_below(item[1], other, self.folder) for other in group.exclude):
+                yield item
+
+    def _expand_local(self, pattern: str) -> Iterator[tuple[str, str, int, str]]:
+        for file in find_local_files(pattern, self.folder):
+            # What is named without a pattern is meant, whatever it is.
+            if file.is_named or not self.own.hold(file.real_path):
+                yield file.real_path, file.path, file.status.st_size, local_version(file.status)
+
+    def _nothing(self, key: str, patterns: str) -> UserError:
+        return UserError(
+            f"{key}.paths: no file matches {patterns} (searched from {self.folder}); "
+            "mend or remove it"
+        )
 
     def portable_name(self, address: str) -> str:
         """Name a file without what differs from machine to machine, where that can be."""
+        name = address
         for base in self.bases:
-            if address.startswith(base + os.sep):
-                return address[len(base) + 1 :].replace(os.sep, "/")
-        return address
+            start = base.rstrip(os.sep) + os.sep
+            if address.startswith(start):
+                name = address[len(start) :].replace(os.sep, "/")
+                break
+        # A name may hold any bytes; what is no text is written as \xNN.
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _expand_local(pattern: str, folder: Path) -> Iterator[tuple[str, int, str]]:
-    base = os.path.normpath(folder / Path(pattern).expanduser())
-    found = [base] if os.path.exists(base) else sorted(glob.glob(base, recursive=True))
-    for path in found:
-        if os.path.isdir(path):
-            if path == base:
-                raise UserError(f"{path}: is a folder; write a pattern such as {pattern}/*.jsonl")
-            continue
-        status = os.stat(path)
-        yield path, status.st_size, str(status.st_mtime_ns)
-
-
-def _expand_remote(pattern: str, folder: Path) -> Iterator[tuple[str, int, str]]:
+def _expand_remote(pattern: str) -> Iterator[tuple[str, str, int, str]]:
     import fsspec
 
     try:
@@ -102,7 +141,7 @@ def _expand_remote(pattern: str, folder: Path) -> Iterator[tuple[str, int, str]]
             info = filesystem.info(item)
             if info.get("type") == "file":
                 address = _full_address(pattern, filesystem, item)
-                yield address, info.get("size") or 0, str(filesystem.ukey(item))
+                yield address, address, info.get("size") or 0, str(filesystem.ukey(item))
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"{pattern}: cannot list: {error}") from error
 
@@ -137,12 +176,20 @@ def _by_ending(address: str) -> tuple[str | None, str | None]:
     return (format_by_ending(endings[-1]) if endings else None), compression
 
 
-def _refuse_twice(sources: Sequence[SourceFile]) -> None:
+def _by_content(address: str) -> str | None:
+    if is_address(address):
+        return None
+    with open(address, "rb") as stream:
+        return compression_of(stream.read(_START_BYTES), None)
+
+
+def _refuse_twice(sources: Sequence[tuple[str, SourceFile]]) -> None:
     seen: dict[str, SourceFile] = {}
-    for file in sources:
-        other = seen.setdefault(file.address, file)
+    for real_path, file in sources:
+        other = seen.setdefault(real_path, file)
         if other is not file:
+            linked = "" if other.address == file.address else f" (a link to {other.address})"
             raise UserError(
-                f"{file.address}: read twice, for {other.domain or 'route'!r} and for "
+                f"{file.address}{linked}: read twice, for {other.domain or 'route'!r} and for "
                 f"{file.domain or 'route'!r}; use `route:` when the records name their domain"
             )

@@ -9,7 +9,8 @@ import orjson
 
 from mixscale.ingest.readers.base import Blocks, Reader
 from mixscale.ingest.readers.lines import Line, line_blocks, unit_chunks
-from mixscale.ingest.readers.malformed import Empty, Malformed
+from mixscale.ingest.readers.malformed import Empty, Malformed, PartlyRead
+from mixscale.ingest.readers.nesting import MOST_LEVELS, without_deep_levels
 from mixscale.ingest.readers.source_file import Unit
 
 
@@ -33,7 +34,19 @@ def parse_line(line: Line) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
+        shortened = without_deep_levels(line)
+        if shortened is not None:
+            return _partly_read(shortened)
         return _diagnose(line, error)
+
+
+def _partly_read(shortened: bytes) -> Any:
+    try:
+        record = orjson.loads(shortened)
+    except orjson.JSONDecodeError as error:
+        return _diagnose(shortened, error)
+    loss = f"nested more than {MOST_LEVELS} levels, what lies deeper is left out"
+    return PartlyRead(record, loss) if isinstance(record, dict) else record
 
 
 def _diagnose(line: Line, error: orjson.JSONDecodeError) -> Malformed | Empty:

@@ -1,9 +1,9 @@
-"""What stands in the place of a record that cannot be read."""
+"""What stands in the place of a record, or of a part of one, that cannot be read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,22 @@ class Empty:
 
     detail: str
     status: ClassVar[str] = "empty"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands in the place of one field of a record; the other fields are as they should be."""
+
+    detail: str
+
+
+class PartlyRead(dict[str, Any]):
+    """A record of which something inside was left out."""
+
+    def __init__(self, fields: dict[str, Any], loss: str) -> None:
+        """Keep the fields that there are, and what a person needs to know about the others."""
+        super().__init__(fields)
+        self.loss = loss
 
 
 class DamagedFile(Exception):

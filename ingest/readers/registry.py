@@ -13,13 +13,14 @@ from importlib import metadata
 from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.ingest.readers.arrow import ARROW
 from mixscale.ingest.readers.base import Reader
+from mixscale.ingest.readers.csv_table import CSV, TSV
 from mixscale.ingest.readers.decompress import COMPRESSIONS
 from mixscale.ingest.readers.json_array import JSON
 from mixscale.ingest.readers.jsonl import JSONL
 from mixscale.ingest.readers.parquet import PARQUET
-from mixscale.ingest.readers.text import TEXT
+from mixscale.ingest.readers.text import LINES, TEXT
 
-BUILT_IN = (JSONL, JSON, PARQUET, ARROW, TEXT)
+BUILT_IN = (JSONL, JSON, PARQUET, ARROW, TEXT, LINES, CSV, TSV)
 AUTO = "auto"
 """The value of `format:` that lets the ending decide; no format may have this name."""
 ENTRY_POINTS = "mixscale.readers"

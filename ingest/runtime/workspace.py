@@ -12,6 +12,7 @@ from pathlib import Path
 from mixscale.contracts.atomic import TEMPORARY_PREFIX
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import FILE_NAME, SPLITS
+from mixscale.shards.sql.documents import UNFINISHED_DOCUMENTS
 
 BUILD_FOLDER = ".build"
 DOCUMENTS, REMAINDERS, SIGNATURES = "documents", "remainders", "signatures"
@@ -39,6 +40,11 @@ class Workspace:
     def final(self) -> Path:
         """Files of the last stages, which depend on all inputs together."""
         return self.build / "final"
+
+    @property
+    def unfinished_documents(self) -> Path:
+        """What a build that refused its input knows of the records; read by `mixscale sql`."""
+        return self.out / UNFINISHED_DOCUMENTS
 
     def documents(self, domain: str, number: int) -> Path:
         """Name one of the Parquet files with the documents of a domain."""

@@ -50,13 +50,14 @@ class Block:
     rows: list[Row] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     """Those of the rows that are kept, in order."""
-    text_bytes: int = 0
+    size: int = 0
+    """Bytes of these texts and of the meta of all rows."""
 
 
 def classified_blocks(
     unit: Unit, settings: ReadSettings, block_bytes: int = _BLOCK_BYTES
 ) -> Iterator[Block]:
-    """Read a unit and classify its records, about `block_bytes` of text at a time."""
+    """Read a unit and classify its records, about `block_bytes` of text and meta at a time."""
     classifier = _Classifier(unit, settings)
     for records in record_blocks(unit):
         records.reverse()
@@ -65,7 +66,7 @@ def classified_blocks(
             classifier.add(records.pop())
             # The encoder takes some kilobytes for each text, however short.
             is_long = len(classifier.block.rows) >= _BLOCK_ROWS
-            if is_long or classifier.block.text_bytes >= block_bytes:
+            if is_long or classifier.block.size >= block_bytes:
                 yield classifier.take()
     yield classifier.take()
 
@@ -98,8 +99,9 @@ class _Classifier:
         rule = self._rules[rank]
         text = find_text(record, rule.text)
         if isinstance(text, tuple):
-            meta = rule.meta_json(record) if isinstance(record, dict) else None
-            self._reject(rank, *text, meta)
+            status, detail = text
+            meta, loss = rule.meta.json(record) if isinstance(record, dict) else (None, None)
+            self._reject(rank, status, _joined(detail, loss), meta)
             return
         self._add_text(rank, rule, record, text)
 
@@ -108,11 +110,14 @@ class _Classifier:
             return self._rank
         return self._routing.rank(record) if isinstance(record, dict) else None
 
-    def _reject(self, rank: int, status: str, detail: str, meta: bytes | None = None) -> None:
+    def _reject(
+        self, rank: int, status: str, detail: str | None, meta: bytes | None = None
+    ) -> None:
         self.block.rows.append(Row(rank, STATUS.index(status), detail, meta))
+        self.block.size += len(meta or b"")
 
     def _add_text(self, rank: int, rule: Rule, record: dict[str, Any], text: str) -> None:
-        detail = None
+        detail: str | None = None
         refusing = rule.refusing_filter(record) if rule.filters else None
         if refusing is not None:
             status, detail = FILTERED, refusing
@@ -127,13 +132,14 @@ class _Classifier:
         digest = xxhash.xxh3_128_digest(data)
         if status == KEPT and self._is_repeat(rank, digest):
             status = DUPLICATE
-        meta = rule.meta_json(record)
+        meta, loss = rule.meta.json(record)
         block = self.block
         computed = compute_columns(TextRecord(text, data, record))
-        block.rows.append(Row(rank, status, detail, meta, digest, computed))
+        block.rows.append(Row(rank, status, _joined(detail, loss), meta, digest, computed))
+        block.size += len(meta or b"")
         if status == KEPT:
             block.texts.append(data)
-            block.text_bytes += len(data)
+            block.size += len(data)
 
     def _is_repeat(self, rank: int, digest: bytes) -> bool:
         if self._seen is None:
@@ -145,3 +151,7 @@ class _Classifier:
         if len(self._seen) < _MAX_REMEMBERED:
             self._seen.add(key)
         return False
+
+
+def _joined(detail: str | None, loss: str | None) -> str | None:
+    return f"{detail}; {loss}" if detail and loss else detail or loss

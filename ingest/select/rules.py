@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import xxhash
 
 from mixscale.ingest.corpus import Corpus, Domain, Window, domain_names
+from mixscale.ingest.readers.malformed import Unreadable
 from mixscale.ingest.select.filters import Filter, Path, lookup, parse_filter, parse_path
+from mixscale.ingest.select.meta_json import MetaRule
 
-_META = "meta"
 _MISSING = object()
 
 
@@ -22,20 +22,10 @@ class Rule:
 
     domain: str
     text: Path
-    meta: Path | None
+    meta: MetaRule
     filters: tuple[Filter, ...]
     min_characters: int
     window: Window | None
-
-    def meta_json(self, record: Mapping[str, Any]) -> bytes | None:
-        """Take what is kept beside the text, as JSON."""
-        if self.meta is not None:
-            meta = lookup(record, self.meta)
-        elif _META in record:
-            meta = record[_META]
-        else:
-            meta = {key: value for key, value in record.items() if key != self.text[0]} or None
-        return None if meta is None else to_json(meta)
 
     def refusing_filter(self, record: Mapping[str, Any]) -> str | None:
         """Name the first filter that leaves the record out."""
@@ -51,12 +41,28 @@ class Routing:
 
     path: Path
     ranks: Mapping[str, int]
-    """From the value of the field to the number of the rule."""
+    """From the value of the field, as YAML writes it, to the number of the rule."""
 
     def rank(self, record: Mapping[str, Any]) -> int | None:
-        """Number the rule of a record, or nothing when it names no domain."""
+        """Number the rule of a record, or nothing when it names no domain.
+
+        Of a list the first value counts that names one.
+        """
         value = lookup(record, self.path)
-        return self.ranks.get(value) if isinstance(value, str) else None
+        values = value if isinstance(value, list) else (value,)
+        found = (self.ranks.get(name) for item in values for name in _names(item))
+        return next((rank for rank in found if rank is not None), None)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Write a value in the ways that a key of corpus.yaml may have been written."""
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, bool):
+        return (str(value), str(value).lower())
+    if isinstance(value, float) and value.is_integer():
+        return (str(value), str(int(value)))
+    return (str(value),) if isinstance(value, int | float) else ()
 
 
 def make_rules(corpus: Corpus) -> tuple[Rule, ...]:
@@ -81,6 +87,10 @@ def find_text(record: Any, path: Path) -> str | tuple[str, str]:
     if isinstance(text, str):
         return text if text else ("empty", "the text has no characters")
     name = ".".join(path)
+    if isinstance(text, bytes):
+        return _decoded(name, text)
+    if isinstance(text, Unreadable):
+        return "malformed", f"{name!r}: {text.detail}"
     if text is _MISSING:
         return "malformed", f"no field {name!r}; the record has {_keys(record)}"
     if text is None:
@@ -100,22 +110,19 @@ def cut_window(text: str, window: Window) -> str:
     return text[start : start + length]
 
 
-def to_json(value: Any) -> bytes:
-    """Write a value as JSON; what JSON has no form for becomes text."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    return str(value)
+def _decoded(name: str, text: bytes) -> str | tuple[str, str]:
+    """Read the text of a binary column, as Parquet writers without logical types leave it."""
+    try:
+        return text.decode("utf-8") or ("empty", "the text has no characters")
+    except UnicodeDecodeError as error:
+        return "malformed", f"{name!r} is binary and not UTF-8 at byte {error.start + 1}"
 
 
 def _rule(name: str, domain: Domain) -> Rule:
     return Rule(
         domain=name,
         text=parse_path(domain.text),
-        meta=None if domain.meta is None else parse_path(domain.meta),
+        meta=MetaRule.of(domain),
         filters=tuple(parse_filter(text) for text in domain.filters),
         min_characters=domain.min_characters,
         window=domain.window,

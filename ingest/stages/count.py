@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mixscale.contracts.errors import UserError
-from mixscale.contracts.shardset import SPLITS
-from mixscale.ingest.corpus import UNROUTED, Corpus, domain_names
+from mixscale.ingest.corpus import UNROUTED
 from mixscale.ingest.decisions import Decisions
 from mixscale.ingest.runtime.runner import Runner
 from mixscale.ingest.unit_rows import KEPT, read_rows
@@ -145,28 +143,3 @@ def _add(
         np.add.at(sums[bundle].reshape(-1), stream, values[kept].astype(np.int64))
     # A kept text has its end-of-text token at least.
     counts.lacking[bundle] += np.count_nonzero(kept & (tokens == 0))
-
-
-def refuse_too_little_text(corpus: Corpus, counts: Counts) -> None:
-    """Stop when a stream that was asked for could not hold one sample.
-
-    Raises:
-        UserError: Names all such streams.
-    """
-    length = corpus.sequence_length
-    lines: list[str] = []
-    for rank, name in enumerate(domain_names(corpus)):
-        for number, split in enumerate(SPLITS):
-            tokens = int(counts.tokens[:, rank, number].sum())
-            documents = int(counts.documents[:, rank, number].sum())
-            if tokens < length and (number == 0 or corpus.split.holds_out):
-                lines.append(
-                    f"  {name}/{split}: {documents} documents with {tokens} tokens "
-                    f"of {int(counts.rows[:, rank].sum())} records read"
-                )
-    if lines:
-        listed = "\n".join(lines)
-        raise UserError(
-            f"too little text for one sample of {length} tokens:\n{listed}\n"
-            "give these domains more text, lower `sequence_length`, or change `split`"
-        )

@@ -143,7 +143,7 @@ def _blocks(task: ReadTask, unit_rows: list[int]) -> Iterator[Block]:
             else:
                 joined = block
             del block
-            is_long = len(joined.rows) >= _JOINED_ROWS or joined.text_bytes >= _JOINED_BYTES
+            is_long = len(joined.rows) >= _JOINED_ROWS or joined.size >= _JOINED_BYTES
             if is_long or len(task.units) == 1:
                 full, joined = [joined], Block()
                 yield full.pop()
@@ -154,7 +154,7 @@ def _blocks(task: ReadTask, unit_rows: list[int]) -> Iterator[Block]:
 def _append(joined: Block, block: Block) -> None:
     joined.rows += block.rows
     joined.texts += block.texts
-    joined.text_bytes += block.text_bytes
+    joined.size += block.size
 
 
 def input_digest(unit: Unit) -> str:

@@ -17,12 +17,11 @@ from mixscale.ingest.runtime.intermediate import read_completion, write_completi
 from mixscale.ingest.stages.count import Stream
 from mixscale.ingest.stages.write_task import WriteTask
 from mixscale.ingest.stages.write_tokens import write_signatures, write_tokens
-from mixscale.ingest.unit_rows import KEPT, STATUS, read_rows
+from mixscale.ingest.unit_rows import KEPT, STATUS, read_rows, row_slices
 from mixscale.shards.sql.documents import DOCUMENTS, RECORD_COLUMNS
 from mixscale.shards.storage.hashes import file_sha256
 
 pc: Any = pyarrow.compute  # makes its functions at run time, where no type checker sees them
-_SLICE_ROWS = 1 << 15
 _HEX = np.array([f"{value:02x}".encode() for value in range(256)], "S2")
 
 
@@ -61,8 +60,8 @@ def _write_documents(task: WriteTask, rows: pa.Table) -> None:
             )
             for rank, path in task.documents.items()
         }
-        for start in range(0, rows.num_rows, _SLICE_ROWS):
-            some_rows = rows.slice(start, _SLICE_ROWS)
+        for start, count in row_slices(rows):
+            some_rows = rows.slice(start, count)
             table = _documents(task, some_rows, first + start, next_token)
             ranks = some_rows.column("domain").to_numpy()
             for rank, writer in writers.items():

@@ -6,11 +6,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import orjson
+
 from mixscale.ingest.readers.source_file import Unit
 from mixscale.ingest.runtime.progress import print_status
 from mixscale.ingest.runtime.runner import Runner
 from mixscale.ingest.select.classify import ReadSettings
 from mixscale.ingest.tokenize.encoder import FAST, REFERENCE, EncoderSpec, first_difference
+from mixscale.ingest.tokenize.proven import normal_forms, revealing_texts
 from mixscale.ingest.tokenize.sample import sample_texts, spread_units, units_by_domain
 from mixscale.ingest.tokenize.tokenizer_files import TokenizerFiles
 from mixscale.shards.storage.mds import token_dtype
@@ -43,8 +46,9 @@ def choose_encoder(
         eos_token_id=tokenizer.eos_token_id,
         dtype=token_dtype(tokenizer.vocab_size).str,
     )
-    eos = tokenizer.eos_token
-    awkward = tuple(text.encode() for text in (*_AWKWARD_TEXTS, f"x{eos}y {eos}"))
+    model = orjson.loads(spec.model_path.read_bytes())
+    texts = [*_AWKWARD_TEXTS, *revealing_texts(model, tokenizer.eos_token)]
+    awkward = tuple(text.encode() for text in texts)
     tasks = [_CheckTask(spec=spec, texts=awkward, units=(), settings=settings)]
     tasks += [
         _CheckTask(
@@ -52,7 +56,10 @@ def choose_encoder(
         )
         for group in units_by_domain(units)
     ]
-    reason = next(filter(None, run(_reason_against, tasks, lambda *_: None)), None)
+    if normal_forms(model.get("normalizer")) is None:
+        reason = f"its normalizer ({model['normalizer']['type']}) is not one of Unicode's forms"
+    else:
+        reason = next(filter(None, run(_reason_against, tasks, lambda *_: None)), None)
     if reason is None:
         return spec
     warnings.warn(f"gigatoken is not used: {reason}; tokenizers is slower", stacklevel=2)

@@ -13,6 +13,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from mixscale.ingest.tokenize.proven import EncodeTexts, ProvenTexts
+
 _CACHE_BYTES = 192 << 20
 """Memory that the fast encoder may take before it is made anew."""
 _CACHE_PER_BYTE = 10
@@ -20,8 +22,6 @@ _CACHE_PER_BYTE = 10
 EncoderName = Literal["gigatoken", "tokenizers"]
 FAST: EncoderName = "gigatoken"
 REFERENCE: EncoderName = "tokenizers"
-EncodeTexts = Callable[[Sequence[bytes]], list[NDArray[np.uint32]]]
-"""Gives the ids of each text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,25 @@ def first_difference(spec: EncoderSpec, texts: Sequence[bytes]) -> int | None:
 
 
 def _fast_encoder(model: str) -> EncodeTexts:
+    """Encode by gigatoken what is proven equal, and all other texts by the reference."""
+    fast_encoder = functools.cache(_gigatoken_encoder)
+    reference_encoder = functools.cache(_reference_encoder)
+    guard = ProvenTexts(model, lambda model: (fast_encoder(model), reference_encoder(model)))
+    fast = fast_encoder(model)
+
+    def encode(texts: Sequence[bytes]) -> list[NDArray[np.uint32]]:
+        others = guard.unproven(texts)
+        if not others:
+            return fast(texts)
+        is_other = set(others)
+        fast_ids = iter(fast([text for n, text in enumerate(texts) if n not in is_other]))
+        other_ids = iter(reference_encoder(model)([texts[n] for n in others]))
+        return [next(other_ids if n in is_other else fast_ids) for n in range(len(texts))]
+
+    return encode
+
+
+def _gigatoken_encoder(model: str) -> EncodeTexts:
     import gigatoken
 
     # A text that spells a special token is data; without the list nothing can match it.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mixscale.contracts.errors import UserError
 from mixscale.ingest.corpus import Corpus, TokenizerConfig
 from mixscale.ingest.readers.source_file import Unit
 from mixscale.ingest.runtime.intermediate import read_completion, write_completion
@@ -19,6 +20,7 @@ from mixscale.ingest.tokenize.tokenizer_files import (
     TokenizerFiles,
     install_tokenizer,
     read_tokenizer,
+    source_sha256,
 )
 from mixscale.ingest.tokenize.train_tokenizer import train_tokenizer
 
@@ -50,8 +52,12 @@ def prepare_tokenizer(
     """
     target = work.out / FOLDER
     record = work.build / "tokenizer.json"
+    config = corpus.tokenizer.model_dump(mode="json")
+    source = None if config["name"] is None else source_sha256(config["name"], folder)
+    _refuse_another_source(record, config, source, work)
     wanted = {
-        "config": corpus.tokenizer.model_dump(mode="json"),
+        "config": config,
+        "source": source,
         "sample": [_input_name(unit) for unit in units] if corpus.tokenizer.train else None,
     }
     # A shard set that grows keeps its tokenizer, also one that was trained on less text.
@@ -63,6 +69,24 @@ def prepare_tokenizer(
     tokenizer = read_tokenizer(target)
     write_completion(record, {"wanted": wanted, "sha256": tokenizer.sha256})
     return tokenizer
+
+
+def _refuse_another_source(
+    record: Path, config: dict[str, Any], source: str | None, work: Workspace
+) -> None:
+    """Stop when an unfinished build began with other files under the same name.
+
+    Raises:
+        UserError: It did.
+    """
+    found = read_completion(record)
+    wanted = {} if found is None else found["wanted"]
+    began = wanted.get("source")
+    if wanted.get("config") == config and None not in (began, source) and began != source:
+        raise UserError(
+            f"tokenizer {config['name']}: its files are not those that the unfinished build in "
+            f"{work.out} began with; put them back to go on, or delete that folder to begin anew"
+        )
 
 
 def _is_made(target: Path, record: Path, wanted: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -13,10 +14,28 @@ from typing import Any
 from mixscale.contracts.atomic import write_json
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import TokenizerSummary, folder_sha256
+from mixscale.ingest.readers.local_files import expand_path
+from mixscale.ingest.tokenize.convert import (
+    SENTENCEPIECE_FILE,
+    TEKKEN_FILE,
+    convert_sentencepiece,
+    convert_tekken,
+    is_tekken,
+)
 
 MODEL_FILE, SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
 FOLDER = "tokenizer"
 _COPIED = (MODEL_FILE, SETTINGS_FILE, "special_tokens_map.json", "chat_template.jinja")
+_SOURCES = (
+    *_COPIED,
+    SENTENCEPIECE_FILE,
+    TEKKEN_FILE,
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "vocab.txt",
+    "spiece.model",
+)
 _USUAL_EOS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|end|>")
 
 
@@ -44,6 +63,39 @@ class TokenizerFiles:
             eos_token_id=self.eos_token_id,
             sha256=self.sha256,
         )
+
+
+def source_sha256(name: str, base: Path) -> str | None:
+    """Hash the files that a tokenizer is made from; nothing when they are not on this machine.
+
+    Args:
+        name: As in the corpus config.
+        base: The folder that local names are relative to.
+    """
+    local = base / expand_path(name)
+    if local.is_file():
+        files = {MODEL_FILE: local}
+    elif local.is_dir():
+        files = {file: local / file for file in _SOURCES}
+    else:
+        files = {file: path for file in _SOURCES if (path := _cached(name, file)) is not None}
+    digest = hashlib.sha256()
+    found = [(file, path) for file, path in files.items() if path.is_file()]
+    for file, path in found:
+        digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {file}\n".encode())
+    return digest.hexdigest() if found else None
+
+
+def _cached(name: str, file: str) -> Path | None:
+    """Find a file of the model hub that is on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, file)
+    except HFValidationError:
+        return None
+    return Path(found) if isinstance(found, str) else None
 
 
 def read_tokenizer(folder: Path, eos_token: str | None = None) -> TokenizerFiles:
@@ -91,18 +143,42 @@ def install_tokenizer(name: str, base: Path, folder: Path, eos_token: str | None
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    local = base / Path(name).expanduser()
+    local = base / expand_path(name)
     if local.is_file():
-        shutil.copyfile(local, folder / MODEL_FILE)
+        _install_file(local, folder)
     elif (local / MODEL_FILE).is_file():
         for file in _COPIED:
             if (local / file).is_file():
                 shutil.copyfile(local / file, folder / file)
+    elif source := _other_kind(local):
+        _install_file(source, folder)
+        if (local / SETTINGS_FILE).is_file():
+            shutil.copyfile(local / SETTINGS_FILE, folder / SETTINGS_FILE)
     else:
         _from_transformers(str(local) if local.is_dir() else name, folder)
     tokenizer = read_tokenizer(folder, eos_token)
     _name_eos(folder, tokenizer.eos_token)
     return read_tokenizer(folder)
+
+
+def _other_kind(folder: Path) -> Path | None:
+    """Find the model of a folder without a tokenizer.json."""
+    names = (TEKKEN_FILE, SENTENCEPIECE_FILE)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _install_file(path: Path, folder: Path) -> None:
+    """Bring one model file into `folder`, as a tokenizer.json."""
+    target = folder / MODEL_FILE
+    if path.suffix == ".json":
+        if is_tekken(path):
+            convert_tekken(path, target)
+        else:
+            shutil.copyfile(path, target)
+    elif ".model" in path.suffixes:
+        convert_sentencepiece(path, target)
+    else:
+        shutil.copyfile(path, target)
 
 
 def save_trained(model: Any, folder: Path, eos_token: str) -> TokenizerFiles:

@@ -40,6 +40,7 @@ def build(
     workers: int | None = None,
     executor: str = "local",
     strict: bool = False,
+    max_malformed: str | float | None = None,
     upload: str | None = None,
     progress: bool = False,
 ) -> BuiltShardSet:
@@ -53,6 +54,7 @@ def build(
         workers: Processes at a time; one for each core when absent.
         executor: `local` or `ray`.
         strict: Stop at a record that cannot be read, instead of counting it.
+        max_malformed: Stop when a larger share of a domain's records cannot be read: `1%`, 0.01.
         upload: Address to copy the shard set to afterwards: `s3://…`, `gs://…`, a folder.
         progress: Tell on standard error how far the build is.
 
@@ -71,7 +73,7 @@ def build(
 
     record = build_shardset(
         Path(corpus), Path(out), workers=workers, executor=executor, strict=strict,
-        progress=progress,
+        max_malformed=max_malformed, progress=progress,
     )  # fmt: skip
     if upload is not None:
         from mixscale.shards.storage.upload import upload as copy_to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 @executor_option
 @click.option("--strict", is_flag=True, help="Stop at a record that cannot be read.")
 @click.option(
+    "--max-malformed",
+    metavar="SHARE",
+    help="Stop when more of a domain's records cannot be read, such as 1%.",
+)
+@click.option(
     "--upload",
     "remote",
     metavar="ADDRESS",
@@ -37,6 +43,7 @@ def build(
     workers: int | None,
     executor: str,
     strict: bool,
+    max_malformed: str | None,
     remote: str | None,
     quiet: bool,
     as_json: bool,
@@ -69,7 +76,13 @@ def build(
         check_address(remote)
 
     shardset = build_shardset(
-        corpus, out, workers=workers, executor=executor, strict=strict, progress=not quiet
+        corpus,
+        out,
+        workers=workers,
+        executor=executor,
+        strict=strict,
+        max_malformed=max_malformed,
+        progress=not quiet,
     )
     files = _upload(out, remote)
     if as_json:
@@ -78,7 +91,11 @@ def build(
         )
         return
     _show_domains(out)
-    click.echo(f"wrote {out} ({shardset.sequence_length} tokens a sample)")
+    tokenizer = shardset.tokenizer
+    click.echo(
+        f"wrote {out} ({shardset.sequence_length} tokens a sample, "
+        f"texts end with {tokenizer.eos_token}, id {tokenizer.eos_token_id})"
+    )
     if files is not None:
         click.echo(f"copied to {remote}: {files} files" if files else f"{remote} has it already")
 
@@ -116,7 +133,17 @@ def _show_domains(shardset: Path) -> None:
     print_table(render(domain_table(shardset)))
 
 
-@click.command()
+class _SqlCommand(click.Command):
+    """A command whose argument may begin with a comment, which looks like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Tell queries from options: an option is one word, maybe with a value behind `=`."""
+        is_sql = re.compile(r"--(?![A-Za-z-]+(=|$))(?=.)", re.DOTALL)
+        # White space before a query changes nothing but what it is taken for.
+        return super().parse_args(ctx, [f" {arg}" if is_sql.match(arg) else arg for arg in args])
+
+
+@click.command(cls=_SqlCommand)
 @click.argument("shardset", type=FILE)
 @click.argument("query", required=False)
 @click.option(

@@ -17,6 +17,7 @@ EXTRAS = {
         "filelock",
     ),
     "ray": ("ray",),
+    "sentencepiece": ("google", "sentencepiece"),
 }
 """Modules that each extra of pyproject.toml brings."""
 

@@ -26,6 +26,9 @@ STATUSES = {
 REJECTED = tuple(s for s in STATUSES if s not in ("kept", "duplicate", "near_duplicate"))
 """Statuses of records that were left out for what they are."""
 
+UNFINISHED_DOCUMENTS = ".build/documents.parquet"
+"""Where, in the folder of a build that refused its input, the records can be looked at."""
+
 
 class TextRecord(NamedTuple):
     """A record with a text: what a column may be computed from."""

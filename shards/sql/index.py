@@ -83,7 +83,7 @@ def open_index(
             rebuild_index(root)
     connection = open_views(root, results)
     if read_only:
-        _lock(connection, (root, results))
+        lock(connection, (root, results))
     return connection
 
 
@@ -158,7 +158,7 @@ def _without_comma(root: Path) -> Iterator[Path]:
         yield link
 
 
-def _lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:
+def lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:
     """Confine a connection to reading the folders; no query can lift this."""
     # DuckDB compares file patterns with the folders as text, before it expands them.
     names = {name for folder in folders for name in (str(folder), escape_glob(folder))}

@@ -10,7 +10,6 @@ import duckdb
 
 from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.errors import UserError, unknown_name
-from mixscale.shards.sql.index import open_index
 from mixscale.shards.sql.query_errors import query_error
 from mixscale.shards.sql.read_only import check_read_only
 from mixscale.shards.sql.result_formats import (
@@ -20,6 +19,7 @@ from mixscale.shards.sql.result_formats import (
     distinct_names,
     write_parquet,
 )
+from mixscale.shards.sql.unfinished import open_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +37,7 @@ def query_arrow(folder: str | Path, query: str, *, out: str | Path | None = None
         UserError: The query is wrong or would change something, names two columns alike, or the
             folder is no shard set.
     """
-    with open_index(folder, out=out) as connection:
+    with open_records(folder, out=out) as connection:
         check_read_only(connection, query)
         try:
             table = connection.sql(query).to_arrow_table()
@@ -75,7 +75,7 @@ def run_sql(
         raise unknown_name("format", format, FORMATS)
     if format == "parquet" and output is None:
         raise UserError("format parquet: name a file to write with --output")
-    with open_index(folder, out=out) as connection:
+    with open_records(folder, out=out) as connection:
         return write_result(connection, query, format=format, output=output)
 
 
@@ -109,5 +109,5 @@ def prompt(folder: str | Path, *, out: str | Path | None = None) -> None:
     """
     from mixscale.shards.sql.prompt import run_prompt
 
-    with open_index(folder, out=out) as connection:
+    with open_records(folder, out=out) as connection:
         run_prompt(lambda query: write_result(connection, query), str(folder))

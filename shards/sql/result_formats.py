@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import duckdb
+import orjson
 
 from mixscale.contracts.atomic import atomic_path
 from mixscale.contracts.errors import UserError
@@ -17,6 +18,7 @@ from mixscale.contracts.errors import UserError
 Format = Literal["table", "csv", "json", "parquet"]
 FORMATS: tuple[Format, ...] = ("table", "csv", "json", "parquet")
 _BATCH_ROWS = 2048
+_SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
 
 
 def write_parquet(result: duckdb.DuckDBPyRelation, path: Path) -> int:
@@ -46,14 +48,15 @@ def _write_table(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
     from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
+    from rich.text import Text
 
     columns, rows = _columns(result), list(_rows(result))
     table = Table(header_style="bold")
     for index, (name, _) in enumerate(columns):
         numbers = all(isinstance(row[index], int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(_cell, row))
+        table.add_row(*(Text(_cell(value)) for value in row))
     console = Console(file=stream, markup=False, highlight=False)
     if not console.is_terminal:
         # Nothing wraps in a file or a pipe: every row is one line.
@@ -65,11 +68,9 @@ def _write_table(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
 
 
 def _cell(value: Any) -> str:
-    from rich.markup import escape
-
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _write_csv(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
@@ -77,7 +78,7 @@ def _write_csv(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
     writer.writerow(name for name, _ in _columns(result))
     count = 0
     for row in _rows(result):
-        writer.writerow(json.dumps(v) if isinstance(v, list | dict) else v for v in row)
+        writer.writerow(_json_text(v) if isinstance(v, list | tuple | dict) else v for v in row)
         count += 1
     return count
 
@@ -90,19 +91,26 @@ def _write_json(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
     stream.write("[")
     for count, row in enumerate(_rows(result), 1):
         values = (json.loads(v) if j and v else v for v, j in zip(row, are_json, strict=True))
-        record = dict(zip(names, map(_json_value, values), strict=True))
         stream.write("\n" if count == 1 else ",\n")
-        stream.write(json.dumps(record, ensure_ascii=False, default=str))
+        stream.write(_json_text(dict(zip(names, values, strict=True))))
     stream.write("\n]\n" if count else "]\n")
     return count
 
 
+def _json_text(value: Any) -> str:
+    plain = _json_value(value)
+    return orjson.dumps(plain, default=str, option=orjson.OPT_PASSTHROUGH_DATETIME).decode("utf-8")
+
+
 def _json_value(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, Decimal):
+        # A number with all its digits.
+        return orjson.Fragment(format(value, "f").encode())
+    if isinstance(value, int) and not _SMALLEST <= value <= _LARGEST:
+        return orjson.Fragment(str(value).encode())
     if isinstance(value, dict):
         return {str(key): _json_value(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_json_value(item) for item in value]
     return value
 

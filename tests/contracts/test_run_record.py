@@ -39,7 +39,7 @@ def test_a_record_without_newer_keys_is_read(tmp_path: Path) -> None:
             -1,
             r"result\.json: seen_tokens: .*greater than or equal to 0 \(found -1\)",
         ),
-        ("status", "lost", r"status: .*'finished', 'diverged'.*\(found 'lost'\)"),
+        ("status", "lost", r"status: .*'finished', 'stopped', 'diverged'.*\(found 'lost'\)"),
         ("format", 2, r"format: .*\(found 2\)"),
         ("colour", "red", r"colour: unknown key; allowed here: device, domain, domains"),
     ],

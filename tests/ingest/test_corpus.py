@@ -42,7 +42,7 @@ def test_preset_is_adjusted(tmp_path: Path) -> None:
     [
         ("domains: {a: {paths: x, txt: body}}\n", r"corpus\.yaml:1: domains\.a\.txt: unknown key"),
         ("domains: {a: {paths: x, filters: a ~ b}}\n", r"domains\.a\.filters: 'a ~ b' is not"),
-        ("domains: {a: {paths: x, format: csv}}\n", r"domains\.a\.format: .*'parquet'"),
+        ("domains: {a: {paths: x, format: xml}}\n", r"domains\.a\.format: .*'parquet'"),
         ("domains: {a: {paths: x, window: {head: 1, random: 1}}}\n", "either `head: N` or"),
         ("domains: {a: {}}\n", r"domains\.a\.paths: missing"),
         ("domains: {documents: {paths: x}}\n", "'documents' is reserved"),

@@ -137,7 +137,9 @@ def test_every_package_of_an_extra_is_looked_for(wheel: Path) -> None:
         "mosaicml-streaming": "streaming",
         "omegaconf": "omegaconf",
         "py-cpuinfo": "cpuinfo",
+        "protobuf": "google",
         "ray": "ray",
+        "sentencepiece": "sentencepiece",
         "torch": "torch",
         "torchmetrics": "torchmetrics",
     }

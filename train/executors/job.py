@@ -9,6 +9,9 @@ from typing import Any
 from mixscale.contracts.errors import UserError
 from mixscale.train.config import RunConfig
 
+REFUSED = 2
+"""Exit status of the process of a run whose config is wrong."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

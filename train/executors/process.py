@@ -16,11 +16,9 @@ from typing import Any
 
 from mixscale.contracts.run_record import LOG
 from mixscale.runtime.import_path import same_import_path
-from mixscale.train.executors.job import Job
+from mixscale.train.executors.job import REFUSED, Job
 
 _PRELOAD = ["mixscale.train.executors.preload"]
-REFUSED = 2
-"""Exit status of a run whose config is wrong."""
 _IMPORT_PATH = ("PYTHONPATH", "PYTHONSAFEPATH")
 """Variables that the fork server has of its own, and a run as this process has them."""
 

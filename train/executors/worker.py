@@ -18,8 +18,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import LOG
 from mixscale.train.data.shared_memory import remove_stale
-from mixscale.train.executors.job import Job
-from mixscale.train.executors.process import REFUSED
+from mixscale.train.executors.job import REFUSED, Job
 from mixscale.train.run.training import train
 
 

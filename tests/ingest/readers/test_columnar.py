@@ -1,7 +1,11 @@
 import datetime
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
@@ -9,9 +13,10 @@ import pytest
 import zstandard
 
 from mixscale.ingest.readers.arrow import read_arrow
-from mixscale.ingest.readers.malformed import Malformed
+from mixscale.ingest.readers.malformed import Malformed, Unreadable
 from mixscale.ingest.readers.parquet import read_parquet
 from mixscale.ingest.readers.source_file import SourceFile, Unit
+from mixscale.ingest.select.meta_json import to_json
 
 TABLE = pa.table(
     {
@@ -72,4 +77,116 @@ def test_text_that_is_not_utf8_does_not_spoil_its_neighbours(tmp_path: Path) -> 
     write_file(pa.table({"text": column}), tmp_path / "a.arrow")
     (first, second, third) = next(iter(read_arrow(source(tmp_path / "a.arrow"))))
     assert (first, third) == ({"text": "good"}, {"text": "fine"})
-    assert second == Malformed("not UTF-8 in a field")
+    assert second == {"text": Unreadable("not UTF-8")}
+
+
+def read_all(read: Callable, path: Path) -> list[Any]:
+    return [row for rows in read(source(path)) for row in rows]
+
+
+COLUMNS = {
+    "int96 or nanoseconds": (pa.array([1, 1000, None], pa.timestamp("ns")), 0),
+    "nanoseconds with a zone": (pa.array([1, 2, 3], pa.timestamp("ns", "Europe/Berlin")), 0),
+    "durations": (pa.array([1, 2**62, None], pa.duration("s")), 0),
+    "nanosecond durations": (pa.array([1, 2000, None], pa.duration("ns")), 0),
+    "times of day": (pa.array([1, 2000, None], pa.time64("ns")), 0),
+    "far years": (pa.array([10**13, -(10**12), 0], pa.timestamp("s")), 0),
+    "far days": (pa.array([10**7, -(10**7), 0], pa.date32()), 0),
+    "decimals": (pa.array([Decimal("1.10"), None, Decimal("-2.20")]), 0),
+    "binary": (pa.array([b"\xff", b"ok", None], pa.binary()), 1),
+    "inside": (pa.array([[{"t": 1}], [], None], pa.list_(pa.struct({"t": pa.timestamp("ns")}))), 0),
+    "intervals": (pa.array([(1, 2, 3), None, (0, 0, 1)], pa.month_day_nano_interval()), 0),
+    "dictionary": (pa.array([1, 1, 2], pa.timestamp("ns")).dictionary_encode(), 0),
+    "pairs": (pa.array([[("k", 1)], [], None], pa.map_(pa.string(), pa.duration("ns"))), 0),
+    "not UTF-8": (
+        pa.StringArray.from_buffers(3, *pa.array([b"a", b"\xff", b"c"], pa.binary()).buffers()[1:]),
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_no_column_costs_the_text_beside_it(tmp_path: Path, name: str) -> None:
+    column, losses = COLUMNS[name]
+    write_file(pa.table({"text": ["a", "b", "c"], "x": column}), tmp_path / "a.arrow")
+    rows = read_all(read_arrow, tmp_path / "a.arrow")
+    assert [row["text"] for row in rows] == ["a", "b", "c"]
+    stored = [to_json(row["x"]) for row in rows]
+    assert sum(bool(lost) for _, lost in stored) == losses
+    for value, null in zip(stored, column.is_null().to_pylist(), strict=True):
+        assert null == (value[0] == b"null" and not value[1])
+
+
+def test_moments_beyond_python_are_text_without_loss(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "ns": pa.array(
+                [1_600_000_000_123_456_789, 1_600_000_000_123_456_000], pa.timestamp("ns")
+            ),
+            "far": pa.array([10**13, 0], pa.timestamp("s")),
+        }
+    )
+    write_file(table, tmp_path / "a.arrow")
+    first, second = read_all(read_arrow, tmp_path / "a.arrow")
+    assert first == {"ns": "2020-09-13T12:26:40.123456789", "far": "318857-05-20T17:46:40"}
+    assert second["ns"] == datetime.datetime(2020, 9, 13, 12, 26, 40, 123456)
+
+
+def test_a_damaged_row_group_costs_its_own_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    noise = np.random.default_rng(1)
+    texts = [noise.bytes(40).hex() for _ in range(300)]
+    table = pa.table({"text": texts, "other": texts[::-1]})
+    pq.write_table(table, path, row_group_size=100, compression="zstd", use_dictionary=False)
+    places = pq.ParquetFile(path).metadata.row_group(1)
+    data = bytearray(path.read_bytes())
+    for number in range(places.num_columns):
+        start = places.column(number).data_page_offset
+        data[start : start + 40] = bytes(40)
+    path.write_bytes(data)
+    rows = read_all(read_parquet, path)
+    assert [row["text"] for row in rows if isinstance(row, dict)] == texts[:100] + texts[200:]
+    (lost,) = (row for row in rows if isinstance(row, Malformed))
+    assert "row group 2" in lost.detail
+    assert "100 records" in lost.detail
+
+
+def test_a_damaged_column_costs_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    noise = np.random.default_rng(1)
+    texts = [noise.bytes(40).hex() for _ in range(300)]
+    table = pa.table({"other": texts[::-1], "text": texts})
+    pq.write_table(table, path, row_group_size=100, compression="zstd", use_dictionary=False)
+    start = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + 40] = bytes(40)
+    path.write_bytes(data)
+    rows = read_all(read_parquet, path)
+    assert [row["text"] for row in rows] == texts
+    assert {type(row["other"]) for row in rows[100:200]} == {Unreadable}
+    assert [row["other"] for row in rows[200:]] == texts[::-1][200:]
+
+
+@pytest.mark.parametrize("read", [read_parquet, read_arrow])
+def test_blocks_of_wide_rows_are_small(tmp_path: Path, read: Callable) -> None:
+    path = tmp_path / "wide"
+    table = pa.table({"text": [str(n) for n in range(60)], "html": ["x" * 1_000_000] * 60})
+    if read is read_parquet:
+        pq.write_table(table, path)
+    else:
+        write_file(table, path)
+    blocks = list(read(source(path)))
+    assert [row["text"] for block in blocks for row in block] == [str(n) for n in range(60)]
+    assert max(map(len, blocks)) <= 4
+
+
+def test_only_the_wanted_columns_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a"], "html": ["b"], "url": ["c"]}), path)
+    unit = source(path)
+    for fields, expected in (
+        (("text", "url", "missing"), {"text": "a", "url": "c"}),
+        (("content",), {"text": "a", "html": "b", "url": "c"}),
+    ):
+        chosen = replace(unit, file=replace(unit.file, fields=fields))
+        assert list(read_parquet(chosen)) == [[expected]]

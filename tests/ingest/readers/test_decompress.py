@@ -39,8 +39,11 @@ def test_plain_bytes() -> None:
     assert read(DATA, None) == DATA
 
 
-def test_zeros_behind_gzip_are_padding() -> None:
-    assert read(gzip.compress(DATA) + b"\0" * 512, "gz") == DATA
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("zeros", [4, 512, 300_000])
+def test_zeros_between_and_behind_frames_are_padding(name: str, zeros: int) -> None:
+    frame = CODECS[name](DATA)
+    assert read(frame + bytes(zeros) + frame + bytes(zeros), name) == DATA + DATA
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -98,3 +101,13 @@ def test_text_before_the_damage_is_given(name: str) -> None:
     with pytest.raises(DamagedFile, match="ends inside a frame"):
         read_on()
     assert given.startswith(DATA)
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("believed", [None, "gz", "zst"])
+def test_the_bytes_tell_the_compression(name: str, believed: str | None) -> None:
+    assert read(CODECS[name](DATA), believed) == DATA
+
+
+def test_text_is_no_compression() -> None:
+    assert read(b"BZh9 is how bzip2 files begin", None).startswith(b"BZh9")

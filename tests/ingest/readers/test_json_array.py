@@ -58,21 +58,76 @@ def test_empty_file_and_empty_array() -> None:
     assert read(b"") == read(b" \n") == read(b"[]") == read(b" [ ] \n") == []
 
 
+_C = b'{"text": "c", "id": 2}'
+A, B, C = ({"text": letter, "id": n} for n, letter in enumerate("abc"))
+
+
 @pytest.mark.parametrize(
-    ("data", "detail"),
+    ("data", "records", "detail"),
     [
-        (b'[{"text": "a"}, {"text": "b"', "lost"),
-        (b'[{"text": "a"} {"text": "b"}]', "expected ',' or ']'"),
-        (b'[{"text": "a"}, ]', "comma"),
-        (b'[{"text": "a"}', "the end of the file"),
-        (b'[{"text": "a"}] [1]', "after the end"),
-        (b'[{"text": "a"}, words, 3' + b" " * 99 + b"]", "lost"),
+        (b'[{"text": "a", "id": 0}, {"text": "b"', [A], "lost"),
+        (b'[{"text": "a", "id": 0} {"text": "b", "id": 1}]', [A, B], "expected ',' or ']'"),
+        (b'[{"text": "a", "id": 0}, ]', [A], "comma"),
+        (b'[{"text": "a", "id": 0}', [A], "the end of the file"),
+        (b'[{"text": "a", "id": 0}] [1]', [A, 1], "after the end"),
+        (b'[{"text": "a", "id": 0}, words, 3' + b" " * 99 + b"]", [A], "lost"),
+        (b'[{"text": "a", "id": 0}, {"text": "x" "m": {"id": 3}}, ' + _C + b"]", [A, C], "lost"),
+        (b'[{"text": x, "m": [{"t": 1}, {"t": 2}], "y": 0},\n' + _C + b"]", [C], "lost"),
+        (b'[{"text": a, "id": 0}, {"text": "b", "id": 1}, {"text": "c", "id": 2}]', [B, C], "lost"),
+        (b'[\n{"text": "a", "id": 0},\n{"text": "\n{"text": "c", "id": 2}\n]', [A, C], "lost"),
+        (b'{"text": "a", "id": 0},\n{"text": "b", "id": 1}\n]', [A, B], "outside"),
+        (b'[{"text": "a", "id": 0}]\n{"text": "b", "id": 1}\n', [A, B], "after the end"),
+        (b'{\n "text": "a"\n "id": 0\n}\n{\n "text": "b",\n "id": 1\n}\n', [B], "lost"),
     ],
-)
-def test_what_comes_before_the_damage_is_kept(data: bytes, detail: str) -> None:
-    first, malformed = read(data)
-    assert first == {"text": "a"}
+)  # fmt: skip
+@pytest.mark.parametrize("size", [3, 7, 1000])
+def test_damage_costs_only_what_it_touches(
+    data: bytes, records: list[Any], detail: str, size: int
+) -> None:
+    found = read(data, size)
+    assert [record for record in found if not isinstance(record, Malformed)] == records
+    (malformed,) = (record for record in found if isinstance(record, Malformed))
     assert detail in malformed.detail
+
+
+@pytest.mark.parametrize("first", [b'{"text": "a', b"\x00\x00", b'"text": "a"}', b"}{", b'{"a": {'])
+@pytest.mark.parametrize("size", [5, 1 << 20])
+def test_a_damaged_first_line_costs_no_other(first: bytes, size: int) -> None:
+    lines = b"".join(b'{"text": "t%d", "id": %d}\n' % (n, n) for n in range(200))
+    malformed, *records = read(first + b"\n" + lines, size)
+    assert isinstance(malformed, Malformed)
+    assert [record["id"] for record in records] == list(range(200))
+
+
+@given(st.integers(1, 18), st.integers(0, 40), st.binary(min_size=1, max_size=12))
+def test_damage_inside_an_array_leaves_the_other_records(
+    number: int, offset: int, noise: bytes
+) -> None:
+    records = [{"text": f"the text of {n}", "meta": {"n": n, "of": [n]}} for n in range(20)]
+    pieces = [json.dumps(record).encode() for record in records]
+    place = offset % len(pieces[number])
+    pieces[number] = pieces[number][:place] + noise + pieces[number][place + 1 :]
+    found = read(b"[" + b",\n".join(pieces) + b"]", 64)
+    whole = [record for record in found if record in records]
+    assert [r for n, r in enumerate(records) if n != number] == [
+        r for r in whole if r["meta"]["n"] != number
+    ]
+
+
+def test_objects_one_after_the_other() -> None:
+    assert read(json.dumps(A, indent=1).encode() + b"\n" + json.dumps(B, indent=1).encode()) == [
+        A,
+        B,
+    ]
+    assert read(b'[{"text": "a", "id": 0}]'.replace(b",", b",\n")) == [A]
+
+
+def test_deep_nesting_costs_no_text() -> None:
+    deep = b'{"text": "a", "meta": ' + b'{"x": [' * 3000 + b"1" + b"]}" * 3000 + b', "id": 0}'
+    for data in (b"[" + deep + b", 1]", deep + b"\n1\n"):
+        record, one = read(data, 100)
+        assert (record["text"], record["id"], one) == ("a", 0, 1)
+        assert "nested more than" in record.loss
 
 
 def test_a_bad_text_does_not_spoil_its_neighbours() -> None:

@@ -1,0 +1,97 @@
+"""Input that gives no shard set worth having is refused, with what became of its records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.shardset import SPLITS
+from mixscale.ingest.corpus import Corpus, domain_names
+from mixscale.ingest.outcomes import ReadUnits
+from mixscale.ingest.runtime.workspace import Workspace
+from mixscale.ingest.stages.count import Counts
+
+
+def parse_share(text: str | float) -> float:
+    """Read a share: `1%`, or a number from 0 to 1.
+
+    Raises:
+        UserError: It is none.
+    """
+    match = re.fullmatch(r"\s*([0-9.]+)\s*(%?)\s*", str(text))
+    try:
+        share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UserError(f"max_malformed: expected a share such as 1% or 0.01, found {text!r}")
+    return share
+
+
+def refuse_too_malformed(units: ReadUnits, most: float, work: Workspace) -> None:
+    """Stop when a larger share of the records of a domain cannot be read than is allowed.
+
+    Raises:
+        UserError: Names the domains, the reasons and the first records.
+    """
+    lines = units.too_malformed(most)
+    if lines:
+        listed = "\n".join(lines)
+        raise UserError(
+            f"more than {most:.3%} of the records cannot be read:\n{listed}\n"
+            f"fix them, or allow more by --max-malformed\n{_look(units, work)}"
+        )
+
+
+def refuse_too_little_text(
+    corpus: Corpus, counts: Counts, units: ReadUnits, work: Workspace
+) -> None:
+    """Stop when a stream that was asked for could not hold one sample.
+
+    Raises:
+        UserError: Names all such streams, and says what became of the records read for them.
+    """
+    length = corpus.sequence_length
+    lines: list[str] = []
+    remedies: list[str] = []
+    for rank, name in enumerate(domain_names(corpus)):
+        short: list[str] = []
+        for number, split in enumerate(SPLITS):
+            tokens = int(counts.tokens[:, rank, number].sum())
+            documents = int(counts.documents[:, rank, number].sum())
+            if tokens < length and (number == 0 or corpus.split.holds_out):
+                short.append(
+                    f"  {name}/{split}: {documents} documents with {tokens} tokens "
+                    f"of {int(counts.rows[:, rank].sum())} records read"
+                )
+        if short:
+            reasons = units.reasons(rank)
+            lines += [*short, *(f"    {reason}" for reason in reasons)]
+            remedies += _remedies(name, reasons)
+    if lines:
+        listed = "\n".join(lines)
+        # What is wrong with the settings comes before what could be asked for instead.
+        usual = "give these domains more text, lower `sequence_length`, or change `split`"
+        remedy = "\n".join([*dict.fromkeys(remedies), usual])
+        raise UserError(
+            f"too little text for one sample of {length} tokens:\n{listed}\n"
+            f"{remedy}\n{_look(units, work)}"
+        )
+
+
+def _remedies(name: str, reasons: Sequence[str]) -> list[str]:
+    joined = "\n".join(reasons)
+    found: list[str] = []
+    if "no field" in joined:
+        found.append(f"set `domains.{name}.text` to the field that holds the text")
+    if " filtered: " in joined:
+        found.append(f"check `domains.{name}.filters`: these conditions take records out")
+    if " too_short: " in joined:
+        found.append(f"check `domains.{name}.min_characters`")
+    return found
+
+
+def _look(units: ReadUnits, work: Workspace) -> str:
+    units.write_documents(work.unfinished_documents)
+    return f'all records: mixscale sql {work.out} "SELECT * FROM rejects"'
