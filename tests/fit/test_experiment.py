@@ -69,8 +69,9 @@ def test_from_runs_to_yaml(tmp_path: Path, write_ddo_sweep: Callable) -> None:
         assert said.interval is not None
         assert mixture.token_budget is not None
         shares = np.array([mixture.proportions[name] for name in ("web", "code", "books")])
-        uniform, best = (mixture.token_budget * part for part in (np.full(3, 1 / 3), shares))
-        gain = useful_web(uniform).mean() - useful_web(best).mean()
+        budget = float(mixture.token_budget)
+        uniform, best = useful_web(np.full(3, budget / 3)), useful_web(budget * shares)
+        gain = uniform.mean() - best.mean()
         assert said.interval[0] < gain < said.interval[1]
     assert record.noise == "seeds"
 
