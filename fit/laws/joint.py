@@ -25,6 +25,7 @@ from mixscale.fit.laws.shared.smooth import SmoothLaw, smooth_law
 _WORTH_WIDTH, _EXPONENT_WIDTH, _SATURATION_WIDTH = 2.0, 1.0, 0.7
 _EXPONENT, _SATURATION = 0.3, 0.8
 _FLOOR_BELOW = 5.0  # spreads of the losses below the least one: where the floor is looked for first
+_LARGEST_EXPONENT = 650.0
 _SMALLEST = 1e-5  # of the unit: a domain without tokens has no logarithm
 
 
@@ -60,7 +61,8 @@ class EffectiveTokens:
         """(rows, domains) derivatives by tokens."""
         x = np.maximum(self._x(point), _SMALLEST)
         b, g = np.exp(theta[:, 1:2]), np.exp(theta[:, 2:3])
-        part = np.exp(theta[:, 3:]) * x**g
+        exponent = np.minimum(theta[:, 3:] + g * np.log(x), _LARGEST_EXPONENT)
+        part = np.exp(exponent)
         mass = part.sum(-1, keepdims=True)
         return -b * mass ** (-b - 1) * g * part / x / self.unit
 
@@ -143,7 +145,8 @@ class _Model:
 
     def _parts(self, theta: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         g = np.exp(theta[:, 2])[:, None, None]
-        part = np.exp(g * self.log_x + theta[:, None, 3:])
+        # Far outside the fitted runs a worth may leave what a float can hold.
+        part = np.exp(np.minimum(g * self.log_x + theta[:, None, 3:], _LARGEST_EXPONENT))
         mass = np.maximum(part.sum(-1), 1e-290)
         power = mass ** -np.exp(theta[:, 1:2])
         return theta[:, :1] + power, part, mass, power
