@@ -96,7 +96,7 @@ def score_law(name: str, part: Part, found: Found) -> None:
     runs, objective = part.fitted, part.objective
     noise = comparison_noise(runs, objective, reference_law())
     if name == "auto":
-        name, _ = choose_law(runs, objective, noise)
+        name = choose_law(runs, objective, noise).law
     law = law_named(name).fit(runs, objective, noise)
     points, truth = part.held_out.points, part.truth
     _score(law.predict_objective(points), part, found)

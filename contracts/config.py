@@ -72,10 +72,12 @@ def _tokens_from_text(text: str) -> int:
 
 def format_tokens(tokens: float) -> str:
     """Write a token count for people, with three digits: 300B, 1.2M, 50k."""
-    for suffix in ("t", "b", "m", "k"):
-        size = _TOKEN_SUFFIXES[suffix]
-        if abs(tokens) >= size:
-            return f"{tokens / size:.3g}{suffix.upper() if suffix != 'k' else 'k'}"
+    for suffix in ("k", "M", "B", "T"):
+        size = _TOKEN_SUFFIXES[suffix.lower()]
+        # Rounding to three digits may reach the next suffix: 999,999 is 1M.
+        if abs(tokens) >= size * 0.9995 and (suffix == "T" or abs(tokens) < size * 999.5):
+            digits = ".3g" if abs(tokens) < size * 999.5 else ".0f"
+            return f"{tokens / size:{digits}}{suffix}"
     return f"{tokens:.0f}"
 
 

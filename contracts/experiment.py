@@ -156,8 +156,9 @@ class GroupBound(Config):
 class Constraints(Config):
     """Which mixtures are allowed."""
 
-    floor: Share | dict[str, Share] = 0.01
-    """Smallest share of every domain, or by domain."""
+    floor: Share | dict[str, Share] | None = None
+    """Smallest share of every domain, or by domain. When absent 1 %, or a fifth of an equal share
+    where that is less, and never so much that another constraint could not hold."""
     ceiling: Share | dict[str, Share] = 1.0
     """Largest share of every domain, or by domain."""
     fixed: dict[str, Share] = Field(default_factory=dict)

@@ -19,12 +19,51 @@ class Gain(Config):
     """How much lower the objective is predicted to get than with another mixture."""
 
     over: str
-    """`current` (the base mixture), `uniform` or `natural` (shares by available tokens)."""
+    """`current` (the mixture in use), `uniform` or `natural` (shares by available tokens). Where a
+    constraint forbids the current one, `nearest allowed`: what is allowed and nearest to it."""
     proportions: dict[str, float]
+    """Of that mixture, moved into what the constraints allow."""
     gain: float
     """Less the optimism of a mixture chosen by the same noisy runs."""
     interval: Interval | None
     """90 %."""
+
+
+Action = Literal["change", "keep what you have", "take the nearest allowed mixture"]
+"""What a decision comes to. The last one: a constraint forbids the mixture in use, and the runs do
+not show a better one than the allowed mixture nearest to it."""
+
+
+class Recommendation(Config):
+    """What to do."""
+
+    action: Action
+    reason: str
+    token_budget: Count | None = None
+    """Of the run that the decision is for."""
+    decided_at: Count | None = None
+    """The token budget that the gain is predicted at: `token_budget` itself where a law reaches it,
+    else the largest measured scale that decides."""
+    predicted_by: str | None = None
+    """The law that predicts the gain."""
+    current: dict[str, float] | None = None
+    """The mixture in use: the one the design starts from, or uniform."""
+    over: Literal["current", "nearest allowed"] = "current"
+    """What the gain is over, see `Gain.over`."""
+    step_size: float = Field(
+        default=1.0, ge=0, le=1, validation_alias=AliasChoices("step_size", "part")
+    )
+    """How far to go from the current mixture towards the mean of the redrawn optima."""
+    gain: float | None = None
+    """Predicted gain of the step that was weighed, taken or not."""
+    interval: Interval | None = None
+    """90 %."""
+    second_law: str | None = None
+    """Another law, fitted to the same runs, that was asked too."""
+    second_gain: float | None = None
+    """What it predicts for the same step."""
+    optimism: float | None = None
+    """What the choice by noisy runs adds to the optimum's predicted gain; taken off the gains."""
 
 
 class Mixture(Config):
@@ -44,6 +83,14 @@ class Mixture(Config):
     """Mean of the optima of redrawn experiments, which the recommended mixture leans on."""
     recommended: dict[str, float] | None = None
     """What to train on: the current mixture, or a step from it as long as the evidence allows."""
+    recommended_gain: float | None = None
+    """Predicted gain of `recommended` over the current mixture, or the allowed one nearest to it;
+    0 where it is that mixture. At the budget `decision.decided_at`: this one, if a law reaches it.
+    """
+    recommended_interval: Interval | None = None
+    """90 %."""
+    decision: Recommendation | None = None
+    """Whether to change the mixture for a run of this budget, and why."""
     predicted_objective: float | None
     """Of `proportions`; null where no law can tell."""
     objective_interval: Interval | None = None
@@ -140,33 +187,12 @@ class Cost(Config):
     seconds: float | None
 
 
-class Recommendation(Config):
-    """What to do."""
-
-    action: Literal["change", "keep what you have"]
-    reason: str
-    current: dict[str, float] | None = None
-    """The mixture in use: the one the design starts from, or uniform."""
-    step_size: float = Field(
-        default=1.0, ge=0, le=1, validation_alias=AliasChoices("step_size", "part")
-    )
-    """How far to go from the current mixture towards the mean of the redrawn optima."""
-    gain: float | None = None
-    """Predicted gain of that step at the largest measured scale."""
-    interval: Interval | None = None
-    """90 %."""
-    second_law: str | None = None
-    """Another law, fitted to the same runs, that was asked too."""
-    second_gain: float | None = None
-    """What it predicts for the same step."""
-    optimism: float | None = None
-    """What the choice by noisy runs adds to the optimum's predicted gain; taken off the gains."""
-
-
 class Reach(Config):
     """How shares get to budgets that were not measured."""
 
     how: Literal["autoscale", "law", "same shares"]
+    """`autoscale`: the optima of the measured scales continued; `same shares`: one scale was
+    measured, or decides. `law` is what earlier versions wrote."""
     totals: tuple[float, ...] = ()
     shares: tuple[tuple[float, ...], ...] = ()
     """(scales, domains)."""
@@ -191,6 +217,12 @@ class LawScore(Config):
     next_scale: float | None
     """Mean absolute error at the largest scale of a law fitted to the smaller ones, each without
     its mean over the runs: how well it tells mixtures apart there."""
+    held_out_error: float | None = None
+    """Standard error of `held_out`, over the left-out mixtures."""
+    next_scale_error: float | None = None
+    """Standard error of `next_scale`, likewise."""
+    coefficients: Count | None = None
+    """How many the law has for each validation loss; null where that says nothing."""
     note: str | None = None
     """Why a law was left out."""
 
@@ -236,12 +268,17 @@ class FitRecord(Config):
     constraints: Constraints
     available_tokens: dict[str, int]
     """Training tokens that exist of each domain; empty when unknown."""
+    not_varied: dict[str, float] = Field(default_factory=dict)
+    """Share of each domain that no run varies, so that no advice on it is possible: it is kept."""
     scales: tuple[Scale, ...]
     mixtures: tuple[Mixture, ...]
     reach: Reach
     gains: tuple[Gain, ...]
     """At the largest measured scale."""
+    unanswered: dict[int, str] = Field(default_factory=dict)
+    """Why there is no mixture, by token budget that the constraints leave none for."""
     recommended: Recommendation
+    """The decision for the largest token budget that was asked for, or else measured."""
     laws: tuple[LawScore, ...] = ()
     """Held-out errors of the laws compared, the chosen one first."""
     warnings: tuple[str, ...]

@@ -23,17 +23,25 @@ from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Draws, FittedLaw, Law
 from mixscale.fit.laws.registry import REFERENCE, reference_law
-from mixscale.fit.recommend import advise, step
+from mixscale.fit.optimize.nearest import scale_into_bounds
+from mixscale.fit.recommend import Advice, Evidence, advise, step
+from mixscale.fit.scaling.deciding_scales import DecidingScales, deciding_scales
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import SMALLEST_SHARE, MeasuredOptima, slopes
-from mixscale.fit.uncertainty.gain import Predictor, gain_over, optimism
+from mixscale.fit.uncertainty.gain import GainOver, Predictor, gain_over
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.noise import Noise
 
 CURRENT = "current"
+NEAREST = "nearest allowed"
+ADVICE_DRAWS = 1000
+"""Resamples behind the advice, whatever number is asked for: another number gives no other
+advice."""
 _REFERENCE_DRAWS = 60
 _FEW = 200
 """Draws where each optimum is a solve of its own."""
+# Each part draws from a generator of its own, so that no part moves another's draws.
+_OF_SCALE, _BEYOND = 0, 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,46 +49,52 @@ class Plan:
     """What every answer takes into account."""
 
     question: Question
+    runs: Runs
+    noise: Noise
+    deciding: DecidingScales
     others: dict[str, Floats]
     """Mixtures that gains are stated over, `current` first."""
-    step_size: float
-    """How far to go from the current mixture, 0 to 1."""
+    second: Predictor | None
+    """Another law, fitted to the same runs."""
 
 
 def find_mixtures(runs: Runs, law: Law, noise: Noise, question: Question) -> FoundMixtures:
-    """Fit a law, find the best mixture at each scale and project it to the token budgets.
+    """Fit a law, find the best mixture at each scale and carry it to the token budgets.
+
+    Each answer has a decision of its own: that of a measured scale by the law fitted to its runs,
+    that of another budget by the law of all scales that reaches it.
 
     Raises:
         UserError: The runs do not suit the law, or no mixture is allowed at a measured scale.
     """
-    if (question.constraints.groups or question.constraints.max_kl) and question.draws > _FEW:
-        question = replace(question, draws=_FEW)
-    fits = _fit_scales(runs, law, noise, question)
-    last = fits[-1]
-    others = _other_mixtures(question, runs.domains)
-    current = others[CURRENT]
+    deciding = deciding_scales(runs, law)
+    fits = _fit_scales(runs, law, noise, question, deciding)
     path = OptimumPath(
         measured=_measured(fits),
-        predictor=_predictor_beyond(runs, law, noise, question, fits),
-        spans_scales=law.spans_scales,
+        predictor=_predictor_beyond(runs, law, noise, question, fits, deciding),
     )
-    second = _second_opinion(runs, law, noise, question, last, path.predictor)
-    advice = advise(last.predictor, last.shares, last.draw_shares, current, last.feasible, second)
-    step_size = advice.step_size if advice.change else 0.0
-    plan = Plan(question=question, others=others, step_size=step_size)
+    plan = Plan(
+        question=question,
+        runs=runs,
+        noise=noise,
+        deciding=deciding,
+        others=_other_mixtures(question, runs.domains),
+        second=_second_opinion(runs, law, noise, question, fits[-1], path.predictor),
+    )
     answers = [_measured_answer(fit, plan) for fit in fits]
     unanswered: dict[int, str] = {}
+    largest = answers[-1]
     for budget in question.budgets:
         try:
-            answers.append(_projected_answer(path, fits, budget, plan))
+            answers.append(_projected_answer(path, fits, budget, plan, largest.advice))
         except UserError as error:
             unanswered[budget] = str(error)
     return FoundMixtures(
         scales=fits,
+        deciding=deciding,
         path=path,
         answers=tuple(answers),
-        current=current,
-        advice=advice,
+        current=plan.others[CURRENT],
         unanswered=unanswered,
     )
 
@@ -92,36 +106,40 @@ def planned_run(runs: Runs, token_budget: float, available: Mapping[str, int]) -
     return runs.planned(float(token_budget), unique)
 
 
-def _fit_scales(runs: Runs, law: Law, noise: Noise, question: Question) -> tuple[ScaleFit, ...]:
-    rng = np.random.default_rng(question.seed)
-    if not law.spans_scales:
-        by_scale = [(scale, runs.at(scale)) for scale in runs.scales.tolist()]
-        laws = [(s, few, law.fit(few, question.objective, noise.at(s))) for s, few in by_scale]
-        draws = [_draws(fitted, rng, question.draws) for _, _, fitted in laws]
-    else:
+def _fit_scales(
+    runs: Runs, law: Law, noise: Noise, question: Question, deciding: DecidingScales
+) -> tuple[ScaleFit, ...]:
+    if deciding.together:
         whole = law.fit(runs, question.objective, noise)
-        laws = [(scale, runs.at(scale), whole) for scale in runs.scales]
-        draws = [_draws(whole, rng, question.draws)] * len(laws)
-    return tuple(
-        _fit_scale(law.name, scale, few, fitted, drawn, question)
-        for (scale, few, fitted), drawn in zip(laws, draws, strict=True)
-    )
+        at = deciding.scales[-1]
+        few = runs.at(at)
+        return (_fit_scale(law.name, at, few, whole, question),)
+    fits = []
+    for scale in deciding.scales:
+        few = runs.at(scale)
+        fitted = law.fit(few, question.objective, noise.at(scale))
+        fits.append(_fit_scale(law.name, scale, few, fitted, question))
+    return tuple(fits)
 
 
-def _draws(law: FittedLaw, rng: np.random.Generator, count: int) -> Draws | None:
-    return law.draws(rng, count) if count else None
+def _draws(law: FittedLaw, question: Question, *part: int) -> Draws | None:
+    """The draws behind the advice."""
+    if not question.draws:
+        return None
+    rng = np.random.default_rng([question.advice_seed, *part])
+    return law.draws(rng, _few_enough(ADVICE_DRAWS, question))
 
 
-def _fit_scale(
-    name: str, scale: float, runs: Runs, law: FittedLaw, draws: Draws | None, question: Question
-) -> ScaleFit:
-    feasible = feasible_set(
-        question.constraints,
-        runs.domains,
-        token_budget=scale if scale > 1 else None,
-        available=question.available,
-    )
+def _few_enough(count: int, question: Question) -> int:
+    slow = question.constraints.groups or question.constraints.max_kl
+    return min(count, _FEW) if slow else count
+
+
+def _fit_scale(name: str, scale: float, runs: Runs, law: FittedLaw, question: Question) -> ScaleFit:
+    feasible = _feasible(question, runs.domains, scale if scale > 1 else None)
     run = planned_run(runs, scale, question.available)
+    draws = _draws(law, question, _OF_SCALE, round(scale))
+    shares = None if draws is None else draws.optima(feasible, run)
     return ScaleFit(
         name=name,
         scale=scale,
@@ -132,28 +150,56 @@ def _fit_scale(
         feasible=feasible,
         optimum=law.optimum(feasible, run),
         draws=draws,
-        draw_shares=None if draws is None else draws.optima(feasible, run),
+        draw_shares=shares,
+        shown=_shown_draws(law, question, feasible, run, shares),
+    )
+
+
+def _shown_draws(
+    law: FittedLaw, question: Question, feasible: Feasible, run: PlannedRun, shares: Floats | None
+) -> Floats | None:
+    """Optima behind the intervals that are shown, where a seed or fewer draws were asked for."""
+    if shares is None:
+        return None
+    if question.seed is None:
+        return shares[: max(question.draws, 1)]
+    rng = np.random.default_rng([question.seed, round(run.token_budget)])
+    drawn = law.draws(rng, _few_enough(question.draws, question))
+    return None if drawn is None else drawn.optima(feasible, run)
+
+
+def _feasible(question: Question, domains: Sequence[str], token_budget: float | None) -> Feasible:
+    return feasible_set(
+        question.constraints,
+        domains,
+        token_budget=token_budget,
+        available=question.available,
+        held=question.held,
     )
 
 
 def _predictor_beyond(
-    runs: Runs, law: Law, noise: Noise, question: Question, fits: Sequence[ScaleFit]
+    runs: Runs,
+    law: Law,
+    noise: Noise,
+    question: Question,
+    fits: Sequence[ScaleFit],
+    deciding: DecidingScales,
 ) -> Predictor | None:
     """What predicts the objective at budgets that were not measured.
 
-    A law that is fitted to each scale does not say how the objective goes on. There the reference
-    law, fitted to the same runs, predicts it, if they lie at two scales or more; else nothing does.
+    One scale does not tell how the objective goes on, whatever form a law has. With two or more a
+    law that spans them predicts it, fitted to the runs of all: the law itself, or the reference.
     """
-    last = fits[-1]
-    if law.spans_scales:
-        return last.predictor
-    if len(fits) < 2:
+    if not deciding.reach:
         return None
-    fitted = reference_law().fit(runs, question.objective, noise)
-    rng = np.random.default_rng([question.seed, 1])
-    count = min(question.draws, _REFERENCE_DRAWS)
-    draws = _draws(fitted, rng, count) if question.budgets else None
-    return Predictor(name=REFERENCE, law=fitted, draws=draws, run=last.run)
+    last = fits[-1]
+    if deciding.together:
+        return last.predictor
+    spanning = law if law.spans_scales else reference_law()
+    fitted = spanning.fit(runs, question.objective, noise)
+    drawn = _draws(fitted, question, _BEYOND) if question.budgets else None
+    return Predictor(name=spanning.name, law=fitted, draws=drawn, run=last.run)
 
 
 def _second_opinion(
@@ -198,30 +244,54 @@ def _draw_shares(fits: Sequence[ScaleFit]) -> Floats | None:
 
 
 def _measured_answer(fit: ScaleFit, plan: Plan) -> FoundMixture:
+    second = None if plan.second is None else replace(plan.second, draws=None, run=fit.run)
+    advice = advise(
+        fit.predictor, fit.shares, fit.draw_shares, plan.others[CURRENT], fit.feasible, second
+    )
+    advice = _unless_too_few(advice, plan)
     return _answer(
-        "measured", fit.predictor, fit, fit.shares, fit.draw_shares, fit.feasible, plan, fit.scale
+        "measured", fit.predictor, fit, fit.shares, fit.draw_shares, fit.feasible, plan, advice
     )
 
 
 def _projected_answer(
-    path: OptimumPath, fits: Sequence[ScaleFit], budget: int, plan: Plan
+    path: OptimumPath,
+    fits: Sequence[ScaleFit],
+    budget: int,
+    plan: Plan,
+    measured: Advice,
 ) -> FoundMixture:
     last, question = fits[-1], plan.question
-    feasible = feasible_set(
-        question.constraints, last.runs.domains, token_budget=budget, available=question.available
-    )
+    feasible = _feasible(question, last.runs.domains, budget)
     run = planned_run(last.runs, budget, question.available)
     found = path.at(run, feasible)
-    drawn: Floats | None
-    if path.spans_scales:
-        drawn = None if last.draws is None else last.draws.optima(feasible, run)
-    else:
-        draws = _draw_shares(fits)
-        drawn = None if draws is None else path.drawn_at(run, feasible, draws, found.followed)
-    answer = _answer(
-        "projected", path.predictor_for(run), last, found.shares, drawn, feasible, plan, budget
+    draws = _draw_shares(fits)
+    drawn = None if draws is None else path.drawn_at(run, feasible, draws, found.followed)
+    predictor = path.predictor_for(run)
+    evidence = Evidence(
+        step_size=measured.step_size,
+        optimism=measured.optimism,
+        no_response=measured.no_response,
     )
+    advice = advise(
+        predictor or last.predictor,
+        found.shares,
+        drawn,
+        plan.others[CURRENT],
+        feasible,
+        plan.second if predictor is None else replace(last.predictor, draws=None),
+        evidence,
+    )
+    answer = _answer(
+        "projected", predictor, last, found.shares, drawn, feasible, plan,
+        _unless_too_few(advice, plan), budget,
+    )  # fmt: skip
     return replace(answer, followed=found.followed)
+
+
+def _unless_too_few(advice: Advice, plan: Plan) -> Advice:
+    """Keep what there is where the law has more coefficients than runs."""
+    return replace(advice, change=False, too_few=True) if plan.deciding.too_few else advice
 
 
 def _answer(
@@ -232,34 +302,57 @@ def _answer(
     drawn: Floats | None,
     feasible: Feasible,
     plan: Plan,
-    budget: float,
+    advice: Advice,
+    budget: float | None = None,
 ) -> FoundMixture:
     average = shares if drawn is None else drawn.mean(0)
+    recommended = step(advice.step_size if advice.change else 0.0, average, advice.start, feasible)
     objective, bounds, gains = None, None, ()
     if predictor is not None:
         objective = float(predictor.predict(shares[None])[0])
         values = predictor.predict_drawn(shares[None])
         bounds = None if values is None else _around(objective, interval(values))
-        # Another law than the one that chose the mixture does not share its errors.
-        own = predictor.law is fit.law
-        too_good = optimism(predictor, drawn if own else None, plan.others[CURRENT])
         gains = tuple(
-            gain_over(predictor, shares, name, other, too_good)
-            for name, other in plan.others.items()
+            gain_over(predictor, shares, name, other, advice.optimism)
+            for name, other in _allowed_others(plan.others, advice, feasible).items()
         )
+    own = _own_gain(predictor or fit.predictor, recommended, advice)
+    shown = drawn
+    if drawn is not None and kind == "measured" and fit.shown is not None:
+        shown = fit.shown
     return FoundMixture(
         kind=kind,
-        budget=float(budget),
+        budget=float(fit.scale if budget is None else budget),
         shares=shares,
-        interval=None if drawn is None else _around(shares, interval(drawn)),
+        interval=None if shown is None else _around(shares, interval(shown)),
         average=average,
-        recommended=step(plan.step_size, average, plan.others[CURRENT], feasible),
+        recommended=recommended,
+        advice=advice,
+        recommended_gain=own,
         objective=objective,
         objective_interval=bounds,
         predicted_by=None if predictor is None else predictor.name,
         gains=gains,
         binding=name_binding(feasible, shares, fit.law.no_response(), fit.law.too_noisy()),
     )
+
+
+def _own_gain(predictor: Predictor, recommended: Floats, advice: Advice) -> GainOver:
+    """What the recommended mixture saves against the one in use."""
+    if advice.change:
+        part = advice.step_size * advice.optimism
+        return gain_over(predictor, recommended, CURRENT, advice.start, part)
+    bounds = None if advice.interval is None else np.zeros(2)
+    return GainOver(over=CURRENT, shares=advice.start, gain=0.0, interval=bounds)
+
+
+def _allowed_others(
+    others: Mapping[str, Floats], advice: Advice, feasible: Feasible
+) -> dict[str, Floats]:
+    """Mixtures that gains are over: what is allowed, or the allowed one nearest to it."""
+    kept = {CURRENT if advice.start_allowed else NEAREST: advice.start}
+    moved = {n: scale_into_bounds(other, feasible) for n, other in others.items() if n != CURRENT}
+    return kept | moved
 
 
 def _around(value: float | Floats, bounds: Floats) -> Floats:

@@ -75,7 +75,7 @@ def fit_gathered(
         available=available,
         current=_current(experiment),
         draws=bootstrap,
-        seed=int(content[:8], 16) if seed is None else seed,
+        seed=seed,
     )
 
     def provenance(chosen: str) -> Provenance:

@@ -122,7 +122,7 @@ def fit_table_runs(
         available=settings.available_tokens,
         current=settings.current,
         draws=bootstrap,
-        seed=int(content[:8], 16) if seed is None else seed,
+        seed=seed,
     )
 
     def provenance(chosen: str) -> Provenance:

@@ -15,6 +15,7 @@ from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Draws, FittedLaw, Optimum
 from mixscale.fit.recommend import Advice
+from mixscale.fit.scaling.deciding_scales import DecidingScales
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.uncertainty.gain import GainOver, Predictor
 
@@ -34,7 +35,14 @@ class Question:
     current: Floats | None = None
     """(domains,) the mixture in use now."""
     draws: int = 1000
-    seed: int = 0
+    """Resamples behind the intervals that are shown; 0 for no intervals at all."""
+    seed: int | None = None
+    """Of those resamples; that of the advice when absent."""
+    advice_seed: int = 0
+    """Of the resamples behind the advice. It must rest on the runs alone: the same question about
+    the same runs gets the same advice, whatever stands beside it."""
+    held: Mapping[str, float] = field(default_factory=dict)
+    """Share by domain that no run varies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +62,8 @@ class ScaleFit:
     draws: Draws | None
     draw_shares: Floats | None
     """(draws, domains)."""
+    shown: Floats | None = None
+    """(draws, domains) optima behind the intervals that are shown, where they are others."""
 
     @property
     def shares(self) -> Floats:
@@ -86,6 +96,8 @@ class FoundMixture:
     """(domains,) mean of the redrawn optima; the optimum itself without draws."""
     recommended: Floats
     """(domains,) what the advice comes to at this budget."""
+    advice: Advice
+    """For a run of this budget."""
     objective: float | None
     """Predicted; None where no law can tell."""
     objective_interval: Floats | None
@@ -94,6 +106,8 @@ class FoundMixture:
     """The law that predicts the objective here."""
     gains: tuple[GainOver, ...]
     binding: dict[str, str]
+    recommended_gain: GainOver
+    """Of the recommended mixture over the one in use, predicted at `advice.decided_at`."""
     followed: float = 1.0
     """Fraction of a projected trend that the law of all scales supports."""
 
@@ -103,14 +117,31 @@ class FoundMixtures:
     """Everything that a fit found."""
 
     scales: tuple[ScaleFit, ...]
+    """Those that answers are taken from."""
+    deciding: DecidingScales
     path: OptimumPath
     """How the optimum moves with the token budget."""
     answers: tuple[FoundMixture, ...]
     current: Floats
     """(domains,) the mixture in use: the one the design starts from, or uniform."""
-    advice: Advice
     unanswered: Mapping[int, str]
     """Why there is no mixture, by token budget that the constraints leave none for."""
+
+    @property
+    def measured(self) -> FoundMixture:
+        """The answer of the largest scale that decides."""
+        return self.answers[len(self.scales) - 1]
+
+    @property
+    def advised(self) -> FoundMixture:
+        """The answer for the largest token budget that was asked for, or else measured."""
+        asked = [answer for answer in self.answers if answer.kind == "projected"]
+        return max(asked, key=lambda answer: answer.budget) if asked else self.measured
+
+    @property
+    def advice(self) -> Advice:
+        """For that budget."""
+        return self.advised.advice
 
 
 def name_binding(

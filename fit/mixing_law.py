@@ -13,6 +13,7 @@ from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.laws.selection import choose_law
+from mixscale.fit.scaling.deciding_scales import deciding_scales
 from mixscale.fit.uncertainty.noise import Noise
 from mixscale.fit.uncertainty.residuals import comparison_noise
 
@@ -36,7 +37,7 @@ class MixingLaw:
     @cached_property
     def fitted(self) -> FittedLaw:
         """The law, of the largest scale where it does not span them."""
-        scale = float(self.runs.scales[-1])
+        scale = deciding_scales(self.runs, self.law).scales[-1]
         if self.law.spans_scales:
             return self.law.fit(self.runs, self.objective, self.noise)
         return self.law.fit(self.runs.at(scale), self.objective, self.noise.at(scale))
@@ -61,5 +62,6 @@ def choose(
     noise = comparison_noise(runs, bound, reference_law())
     scores: tuple[LawScore, ...] = ()
     if law == "auto":
-        law, scores = choose_law(runs, bound, noise)
+        compared = choose_law(runs, bound, noise)
+        law, scores = compared.law, compared.scores
     return MixingLaw(runs=runs, law=law_named(law), objective=bound, noise=noise, scores=scores)

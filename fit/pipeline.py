@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from mixscale.contracts.experiment import BaseMixture, Constraints, Objective
 from mixscale.contracts.fit_record import FitRecord
 from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.unvaried import unvaried_shares
 from mixscale.fit.find_mixtures import find_mixtures
 from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.named_mixtures import shares_of
@@ -31,7 +35,8 @@ class Request:
     """The mixture in use, which gains are over."""
     draws: int = 1000
     """Resamples behind the intervals; 0 for none."""
-    seed: int = 0
+    seed: int | None = None
+    """Of the resamples behind the intervals that are shown; that of the advice when absent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +65,20 @@ def fit_runs(
         UserError: The runs do not suit the law or the request.
     """
     chosen = choose(runs, request.law, request.objective, bits_per_nat)
+    held = unvaried_shares(runs)
+    current = _current(request, runs, held)
+    if request.current != "uniform":
+        held = {d: float(current[runs.domains.index(d)]) for d in held}
     question = Question(
         objective=chosen.objective,
         constraints=request.constraints,
         budgets=request.budgets,
         available=request.available,
-        current=shares_of(request.current, runs.domains, request.available),
+        current=current,
         draws=request.draws,
         seed=request.seed,
+        advice_seed=_seed_of(runs),
+        held=held,
     )
     record = fit_record(
         find_mixtures(runs, chosen.law, chosen.noise, question),
@@ -79,3 +90,22 @@ def fit_runs(
         provenance=provenance(chosen.name),
     )
     return Fit(law=chosen, record=record)
+
+
+def _current(request: Request, runs: Runs, held: Mapping[str, float]) -> Floats:
+    """(domains,) the mixture in use; a uniform one is uniform over what the runs vary."""
+    current = shares_of(request.current, runs.domains, request.available)
+    if request.current != "uniform" or not held:
+        return current
+    free = np.array([domain not in held for domain in runs.domains])
+    kept = np.array([held.get(domain, 0.0) for domain in runs.domains])
+    return kept + free * max(1 - kept.sum(), 0.0) / max(int(free.sum()), 1)
+
+
+def _seed_of(runs: Runs) -> int:
+    """A seed that the measured runs alone decide."""
+    digest = hashlib.sha256()
+    order = np.lexsort(np.hstack([runs.losses, runs.tokens]).T)
+    for array in (runs.tokens, runs.losses):
+        digest.update(np.ascontiguousarray(array[order]).tobytes())
+    return int(digest.hexdigest()[:8], 16)

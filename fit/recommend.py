@@ -14,6 +14,9 @@ from mixscale.fit.uncertainty.gain import GainOver, Predictor, gain_over, optimi
 
 _SECOND_OPINION = 0.5
 """Fraction of the least likely gain that a second law has to predict."""
+_SAME_SHARE = 1e-6
+"""Shares that differ by less are the same but for rounding."""
+_SAME_TO_SOLVER = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,7 @@ class Advice:
     step_size: float
     """How far to go from the current mixture towards the mean of the redrawn optima, 0 to 1."""
     gain: float
-    """Predicted gain of that mixture over the current one, less its share of the optimism."""
+    """Predicted gain of that mixture over `start`, less its share of the optimism."""
     interval: Floats | None
     """(2,) of the gain; None when the noise is unknown."""
     no_response: bool
@@ -35,6 +38,25 @@ class Advice:
     """Its name."""
     optimism: float
     """What the choice by noisy runs adds to the optimum's predicted gain."""
+    start: Floats
+    """(domains,) the mixture in use, or the allowed one nearest to it."""
+    start_allowed: bool
+    """Whether the mixture in use is allowed."""
+    decided_at: float
+    """Token budget that the gain is predicted at."""
+    predicted_by: str
+    """The law that predicts it."""
+    too_few: bool = False
+    """The law has more coefficients than there are runs, so that nothing is decided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the measured scale that decides says of a step, for budgets beyond it."""
+
+    step_size: float
+    optimism: float
+    no_response: bool
 
 
 def advise(
@@ -44,6 +66,7 @@ def advise(
     current: Floats,
     feasible: Feasible,
     second: Predictor | None = None,
+    measured: Evidence | None = None,
 ) -> Advice:
     """Weigh the gain that the runs promise against the noise that it was chosen by.
 
@@ -59,49 +82,58 @@ def advise(
     noise, not that the law is wrong.
 
     Args:
-        predictor: The law at the largest measured scale.
-        optimum: (domains,) its best shares.
+        predictor: The law that reaches the run that is advised on.
+        optimum: (domains,) the best shares there.
         drawn_optima: (draws, domains) those of redrawn experiments; None when nothing tells the
             noise.
         current: (domains,) the mixture in use, allowed or not.
         feasible: The allowed mixtures there.
         second: Another law, fitted to the same runs.
+        measured: How far to go where `predictor` is not the law that chose the mixture: as far as
+            that one says.
     """
-    current = scale_into_bounds(current, feasible)
-    plain = gain_over(predictor, optimum, "current", current)
-    no_response = len(predictor.law.no_response()) == len(current)
-    if drawn_optima is None:
-        step_size = float(plain.gain > 0 and not no_response)
-        other = _second(second, optimum, current)
-        return Advice(
-            change=step_size > 0 and _supports(other, 0.0),
-            step_size=step_size,
-            gain=plain.gain,
-            interval=None,
-            no_response=no_response,
-            second=other,
-            second_law=second and second.name,
-            optimism=0.0,
-        )
-    chosen_by_noise = optimism(predictor, drawn_optima, current)
-    promising = plain.gain > 0 and not no_response
-    step_size = float(np.clip(1 - chosen_by_noise / (2 * plain.gain), 0, 1)) if promising else 0.0
-    step = current + step_size * (drawn_optima.mean(0) - current)
-    gain = gain_over(predictor, step, "current", current, step_size * chosen_by_noise)
-    assert gain.interval is not None
-    other = _second(second, step, current) if step_size else None
-    least = float(gain.interval[0])
-    sure = step_size > 0 and gain.gain > 0 and least > 0 and _supports(other, least)
+    start = scale_into_bounds(current, feasible)
+    plain = gain_over(predictor, optimum, "current", start)
+    unresponsive = len(predictor.law.no_response()) == len(start)
+    unresponsive = unresponsive if measured is None else measured.no_response
+    chosen_by_noise = 0.0
+    if measured is not None:
+        step_size, chosen_by_noise = measured.step_size, measured.optimism
+    elif plain.gain <= 0 or unresponsive:
+        step_size = 0.0
+    elif drawn_optima is None:
+        step_size = 1.0
+    else:
+        chosen_by_noise = optimism(predictor, drawn_optima, start)
+        step_size = float(np.clip(1 - chosen_by_noise / (2 * plain.gain), 0, 1))
+    towards = optimum if drawn_optima is None else drawn_optima.mean(0)
+    # Without a step the optimum's gain is what is told.
+    part = step_size or float(drawn_optima is None)
+    shares = np.maximum(start + part * (towards - start), 0.0)
+    gain = gain_over(predictor, shares, "current", start, step_size * chosen_by_noise)
+    other = _second(second, shares, start) if step_size or drawn_optima is None else None
+    least = 0.0 if gain.interval is None else float(gain.interval[0])
+    sure = gain.gain > 0 and (gain.interval is None or least > 0)
     return Advice(
-        change=sure,
+        change=step_size > 0 and sure and _supports(other, least),
         step_size=step_size,
         gain=gain.gain,
         interval=gain.interval,
-        no_response=no_response,
+        no_response=unresponsive,
         second=other,
         second_law=second and second.name,
         optimism=chosen_by_noise,
+        start=start,
+        start_allowed=is_allowed(current, feasible),
+        decided_at=predictor.run.token_budget,
+        predicted_by=predictor.name,
     )
+
+
+def is_allowed(shares: Floats, feasible: Feasible) -> bool:
+    """Whether (domains,) shares satisfy the constraints."""
+    moved = np.abs(scale_into_bounds(shares, feasible) - shares).max()
+    return bool(moved <= (_SAME_SHARE if feasible.plain else _SAME_TO_SOLVER))
 
 
 def _second(predictor: Predictor | None, shares: Floats, current: Floats) -> GainOver | None:
@@ -123,7 +155,9 @@ def step(step_size: float, average: Floats, current: Floats, feasible: Feasible)
     """
     held = scale_into_bounds(current, feasible)
     return (
-        held if not step_size else scale_into_bounds(held + step_size * (average - held), feasible)
+        held
+        if not step_size
+        else scale_into_bounds(np.maximum(held + step_size * (average - held), 0.0), feasible)
     )
 
 

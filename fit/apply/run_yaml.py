@@ -14,7 +14,7 @@ from typing import Literal
 
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.fit_record import FitRecord, read_fit
+from mixscale.contracts.fit_record import FitRecord, Recommendation, read_fit
 from mixscale.fit.apply.replace_file import replace_file
 from mixscale.fit.apply.stream_proportions import with_proportions
 
@@ -72,10 +72,12 @@ def apply(
         UserError: The fit or the YAML cannot be read, they do not match, or the constraints allow
             no mixture at this budget.
     """
+    from mixscale.fit.scaling.stored_decision import decision_of
     from mixscale.fit.scaling.stored_fit import mixture_at
 
     record = read_fit(fit)
     mixture = mixture_at(record, tokens)
+    said = decision_of(record, mixture)
     shares = mixture.proportions
     if estimate == "recommended" and mixture.recommended is not None:
         shares = mixture.recommended
@@ -87,7 +89,7 @@ def apply(
     except UnicodeDecodeError as error:
         raise UserError(f"{source}: not UTF-8 text (byte {error.start})") from error
     provenance = f"fit {record.fit_id}, law {record.law}, for {format_tokens(tokens)} tokens"
-    provenance += f", {_meaning(record, estimate)}"
+    provenance += f", {_meaning(said, estimate)}"
     try:
         after = with_proportions(before, shares, provenance=provenance, streams=streams)
     except UserError as error:
@@ -100,18 +102,20 @@ def apply(
         diff=_diff(before, after, str(source), str(path)),
         proportions=shares,
         binding=_binding(record, shares, tokens),
-        meaning=_meaning(record, estimate),
-        advice=f"{record.recommended.action}. {record.recommended.reason}",
+        meaning=_meaning(said, estimate),
+        advice=f"{said.action}. {said.reason}",
         backup=kept,
         written=is_new and not dry_run,
     )
 
 
-def _meaning(record: FitRecord, estimate: Estimate) -> str:
+def _meaning(said: Recommendation, estimate: Estimate) -> str:
     if estimate == "optimum":
         return "the optimum itself"
-    if record.recommended.action == "change":
-        return f"a step of {record.recommended.step_size:.0%} towards the optimum"
+    if said.action == "change":
+        return f"a step of {said.step_size:.0%} towards the optimum"
+    if said.action == "take the nearest allowed mixture":
+        return "the allowed mixture nearest to the current one"
     return "the current mixture kept"
 
 

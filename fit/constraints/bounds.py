@@ -13,6 +13,10 @@ from mixscale.fit.constraints.conflict import check_feasible
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.named_mixtures import shares_of
 
+NOT_VARIED = "not varied"
+"""Why a domain keeps the share that it has in every run."""
+_DEFAULT_FLOOR, _OF_EQUAL_SHARE = 0.01, 0.2
+
 
 def feasible_set(
     constraints: Constraints,
@@ -20,6 +24,7 @@ def feasible_set(
     *,
     token_budget: float | None = None,
     available: Mapping[str, int] | None = None,
+    held: Mapping[str, float] | None = None,
 ) -> Feasible:
     """Turn constraints into bounds on shares at one token budget.
 
@@ -28,12 +33,15 @@ def feasible_set(
         domains: Training domains.
         token_budget: Tokens of the run; `max_epochs` needs it.
         available: Training tokens that exist of each domain; `max_epochs` needs them.
+        held: Share of each domain that no run varies, see `unvaried.py`.
 
     Raises:
         UserError: No mixture satisfies all of them; the message names a smallest set of
             constraints that conflict. Or a constraint names an unknown domain.
     """
-    feasible = bounds(constraints, domains, token_budget=token_budget, available=available)
+    feasible = bounds(
+        constraints, domains, token_budget=token_budget, available=available, held=held
+    )
     check_feasible(feasible, token_budget)
     return feasible
 
@@ -44,6 +52,7 @@ def bounds(
     *,
     token_budget: float | None = None,
     available: Mapping[str, int] | None = None,
+    held: Mapping[str, float] | None = None,
 ) -> Feasible:
     """The same without asking whether any mixture satisfies them.
 
@@ -54,6 +63,10 @@ def bounds(
     low, low_reason = _lower_bounds(constraints, domains)
     high, high_reason = _upper_bounds(constraints, domains, token_budget, available)
     groups = constraints.groups
+    prior = _prior(constraints, domains, available)
+    _hold(held or {}, domains, constraints, (low, high), (low_reason, high_reason))
+    if constraints.floor is None:
+        low = np.maximum(low, _default_floor(constraints, domains, low, high, prior))
     return Feasible(
         domains=tuple(domains),
         low=low,
@@ -66,7 +79,7 @@ def bounds(
         ).reshape(len(groups), len(domains)),
         group_low=np.array([group.floor for group in groups.values()], dtype=np.float64),
         group_high=np.array([group.ceiling for group in groups.values()], dtype=np.float64),
-        prior=_prior(constraints, domains, available),
+        prior=prior,
         max_kl=constraints.max_kl,
     )
 
@@ -80,7 +93,7 @@ def _check_names(constraints: Constraints, domains: Sequence[str]) -> None:
     }
     named |= {f"groups.{name}": group.domains for name, group in constraints.groups.items()}
     for key, value in named.items():
-        if isinstance(value, float | int | str):
+        if value is None or isinstance(value, float | int | str):
             continue
         unknown = sorted(set(value) - set(domains))
         if unknown:
@@ -107,9 +120,43 @@ def _lower_bounds(constraints: Constraints, domains: Sequence[str]) -> tuple[Flo
     low, reasons = np.zeros(len(domains)), []
     for i, domain in enumerate(domains):
         fixed = constraints.fixed.get(domain)
-        low[i] = _by_domain(constraints.floor, domain, 0.0) if fixed is None else fixed
+        low[i] = _by_domain(constraints.floor or 0.0, domain, 0.0) if fixed is None else fixed
         reasons.append("floor" if fixed is None else "fixed")
     return low, reasons
+
+
+def _default_floor(
+    constraints: Constraints, domains: Sequence[str], low: Floats, high: Floats, prior: Floats
+) -> Floats:
+    """(domains,) a small share that gives way to everything the user asks for."""
+    free = high > low
+    room = max(1 - float(low.sum()), 0.0)
+    equal = _OF_EQUAL_SHARE * room / max(int(free.sum()), 1)
+    floor = np.where(free, np.minimum(min(_DEFAULT_FLOOR, equal), high), 0.0)
+    if constraints.max_kl is not None:
+        floor = np.minimum(floor, _OF_EQUAL_SHARE * prior)
+    for group in constraints.groups.values():
+        members = np.array([domain in group.domains for domain in domains])
+        most = _OF_EQUAL_SHARE * group.ceiling / max(int(members.sum()), 1)
+        floor = np.where(members, np.minimum(floor, most), floor)
+    return floor
+
+
+def _hold(
+    held: Mapping[str, float],
+    domains: Sequence[str],
+    constraints: Constraints,
+    limits: tuple[Floats, Floats],
+    reasons: tuple[list[str], list[str]],
+) -> None:
+    """Keep shares that no run varies, as far as what the user asked of the domain allows."""
+    low, high = limits
+    for i, domain in enumerate(domains):
+        if domain not in held or domain in constraints.fixed:
+            continue
+        least = 0.0 if constraints.floor is None else low[i]
+        low[i] = high[i] = float(np.clip(held[domain], least, max(high[i], least)))
+        reasons[0][i] = reasons[1][i] = NOT_VARIED
 
 
 def _upper_bounds(

@@ -88,7 +88,11 @@ def mixtures_of(
     if "scale" in roles:
         scale = numbers(table[roles["scale"]])
         if not (scale > 0).all():
-            raise UserError(f"{where}: column {roles['scale']}: give every run its scale, tokens")
+            row = int(np.argmin(scale > 0))
+            raise UserError(
+                f"{where}: row {row + 1}: {roles['scale']} is {table[roles['scale']][row]!r}; give "
+                "every run the tokens of its scale, such as 1B, or none the column"
+            )
     seeds = numbers(table[roles["seed"]]) if "seed" in roles else None
     return Mixtures(
         domains=domains,

@@ -14,6 +14,7 @@ from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.sweep_record import read_sweep, sweep_records
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
+from mixscale.fit.inputs.scales import cluster_scales
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +83,18 @@ def runs_from_records(records: Sequence[RunRecord]) -> Runs:
                     "the runs of one experiment must share them"
                 )
     errors = _by_validation(records, validation, "standard_error")
+    scale = cluster_scales(np.array([r.scale_tokens or r.token_budget for r in records], float))
     return Runs(
         domains=domains,
         validation=validation,
         tokens=np.array([[r.domains[d].seen_tokens for d in domains] for r in records], float),
         losses=_by_validation(records, validation, "loss_nats"),
         errors=errors if np.isfinite(errors).all() else None,
-        scale=np.array([r.scale_tokens or r.token_budget for r in records], float),
+        scale=scale,
         changed=tuple(_changed(record) for record in records),
-        labels=tuple(_label(record) for record in records),
+        labels=tuple(
+            _label(record, at) for record, at in zip(records, scale.tolist(), strict=True)
+        ),
         seeds=tuple(record.seed for record in records),
         unique_tokens=np.array(
             [[r.domains[d].available_tokens for d in domains] for r in records], float
@@ -118,13 +122,12 @@ def _changed(record: RunRecord) -> str:
     return MIXTURE
 
 
-def _label(record: RunRecord) -> str:
-    scale = record.scale_tokens or record.token_budget
+def _label(record: RunRecord, scale: float) -> str:
     if record.role == "mixture":
-        return f"{record.mixture}@{scale}"
+        return f"{record.mixture}@{scale:.0f}"
     if record.role == "single":
         return record.run_id
-    return f"{record.role} {record.domain or ''} {record.factor:g}@{scale}"
+    return f"{record.role} {record.domain or ''} {record.factor:g}@{scale:.0f}"
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.points import PlannedRun, Points
+from mixscale.fit.inputs.scales import mixture_names
 
 BASE = ""
 MIXTURE = "*"
@@ -27,17 +29,21 @@ class Runs:
     errors: Floats | None
     """(runs, validation) standard errors of the losses from the evaluation sample."""
     scale: Floats
-    """(runs,) token budget of the base run of the run's scale; 1 where it is not known."""
+    """(runs,) token budget of the base run of the run's scale, one number for all runs of it; 1
+    where it is not known."""
     changed: tuple[str, ...]
     """The domain changed against the base; `BASE` for a base run, `MIXTURE` for neither."""
     labels: tuple[str, ...]
-    """Equal for runs that differ by their seed alone."""
+    """Equal for runs of one mixture and scale, which differ by their seed alone."""
     seeds: tuple[int, ...] = ()
     """By run. Runs of one scale and seed share initialisation and samples. Empty when unknown."""
     unique_tokens: Floats | None = None
     """(runs, domains) tokens that each domain had to offer; None: unknown."""
     parameters: Floats | None = None
     """(runs,) parameters of the model; None: unknown."""
+    training_runs: tuple[str, ...] = ()
+    """Equal for rows that are checkpoints of one training run, which share its noise. Empty where
+    every row is a run of its own."""
 
     def __len__(self) -> int:
         """The number of runs."""
@@ -47,6 +53,29 @@ class Runs:
     def scales(self) -> Floats:
         """(scales,) in increasing order."""
         return np.unique(self.scale)
+
+    @property
+    def shares(self) -> Floats:
+        """(runs, domains) of each run's tokens."""
+        return self.tokens / self.tokens.sum(-1, keepdims=True)
+
+    @property
+    def mixtures(self) -> tuple[str, ...]:
+        """Equal for runs of one mixture, at whatever scale."""
+        return mixture_names(self.shares)
+
+    @property
+    def independent(self) -> NDArray[np.int64]:
+        """(runs,) number of the training run that each row belongs to."""
+        if not self.training_runs:
+            return np.arange(len(self))
+        number = {name: i for i, name in enumerate(dict.fromkeys(self.training_runs))}
+        return np.array([number[name] for name in self.training_runs], dtype=np.int64)
+
+    @property
+    def independent_part(self) -> float:
+        """Training runs by row: 1 where no row is a checkpoint of another's run."""
+        return (int(self.independent.max()) + 1) / len(self) if len(self) else 1.0
 
     @property
     def points(self) -> Points:
@@ -82,6 +111,9 @@ class Runs:
             seeds=tuple(self.seeds[i] for i in rows) if self.seeds else (),
             unique_tokens=None if self.unique_tokens is None else self.unique_tokens[rows],
             parameters=None if self.parameters is None else self.parameters[rows],
+            training_runs=(
+                tuple(self.training_runs[i] for i in rows) if self.training_runs else ()
+            ),
         )
 
     def at(self, scale: float) -> Runs:

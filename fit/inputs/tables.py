@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mixscale.contracts.config import format_tokens, parse_tokens
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import ReadResult, TableReading
 from mixscale.fit.arrays import Bools, Floats
-from mixscale.fit.inputs.columns import Choice, Result, Table, keys_of, roles_of, unfinished_rows
+from mixscale.fit.inputs.columns import (
+    Choice,
+    Result,
+    Table,
+    is_positional,
+    keys_of,
+    numbers,
+    roles_of,
+    unfinished_rows,
+)
 from mixscale.fit.inputs.mixture_table import Mixtures
 from mixscale.fit.inputs.result_table import in_nats, results_of
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
+from mixscale.fit.inputs.scales import (
+    cluster_scales,
+    earlier_checkpoints,
+    mixture_names,
+    training_runs,
+)
 
 _SAME_TOKENS = 0.02
 
@@ -83,7 +100,8 @@ def join(
     choice = choice or Choice()
     results, ignored = results_of(losses, where, choice)
     values = np.column_stack([in_nats(losses, result, where) for result in results])
-    key, left, right, names = _pairs(mixtures, losses, len(values), where, choice)
+    pairs = _pairs(mixtures, losses, len(values), where, choice)
+    key, left, right, names = pairs.key, pairs.left, pairs.right, pairs.names
     bad = unfinished_rows(losses, roles_of(losses))
     reasons = {}
     for name, i, k in zip(names, left, right, strict=True):
@@ -102,20 +120,15 @@ def join(
             f"{where}: {len(left)} runs have a mixture with losses; 3 are the least"
             + (f" (left out: {left_out})" if left_out else "")
         )
-    tokens, scale = mixtures.tokens[left], mixtures.scale[left]
-    changed, scale = _changes(tokens, scale, mixtures.domains)
-    runs = Runs(
-        domains=mixtures.domains,
-        validation=tuple(result.name for result in results),
-        tokens=tokens,
-        losses=values[right],
-        errors=None,
-        scale=scale,
-        changed=changed,
-        labels=_labels(tokens),
-        seeds=tuple(mixtures.seeds[i] for i in left) if mixtures.seeds else (),
-        parameters=None if mixtures.parameters is None else mixtures.parameters[left],
-    )
+    named = [name for name, keep in zip(names, kept, strict=True) if keep]
+    run_names = None
+    if pairs.run_names is not None:
+        run_names = [name for name, keep in zip(pairs.run_names, kept, strict=True) if keep]
+    runs = _runs(mixtures, left, tuple(r.name for r in results), values[right], run_names)
+    earlier = earlier_checkpoints(runs.training_runs, runs.scale, runs.tokens.sum(-1))
+    for row, later in earlier.items():
+        reasons[named[row]] = f"an earlier checkpoint at the scale of {named[later]}"
+    runs = runs.where([row for row in range(len(runs)) if row not in earlier])
     _check_one_size(runs, mixtures, where)
     reading = TableReading(
         domains=mixtures.domains,
@@ -150,32 +163,124 @@ def _unused(
     return {column: why for column, why in ignored.items() if column not in used}
 
 
-def _pairs(
-    mixtures: Mixtures, losses: Table, rows: int, where: str, choice: Choice
-) -> tuple[str | None, np.ndarray, np.ndarray, list[str]]:
-    """The joining column, row numbers in both tables that belong together, the runs' names."""
+@dataclass(frozen=True, kw_only=True)
+class _Pairs:
+    """Rows of the two tables that belong together."""
+
+    key: str | None
+    """The joining column."""
+    left: np.ndarray
+    right: np.ndarray
+    names: list[str]
+    """For messages, each once."""
+    run_names: list[str] | None
+    """What the tables call the runs, once for each checkpoint; None where they do not."""
+
+
+def _runs(
+    mixtures: Mixtures,
+    rows: np.ndarray,
+    validation: tuple[str, ...],
+    losses: Floats,
+    names: list[str] | None,
+) -> Runs:
+    """The runs of some rows of a table of mixtures."""
+    tokens = mixtures.tokens[rows]
+    changed, scale = _changes(tokens, mixtures.scale[rows], mixtures.domains)
+    scale = cluster_scales(scale)
+    same = mixture_names(tokens / tokens.sum(-1, keepdims=True))
+    seeds = tuple(mixtures.seeds[i] for i in rows) if mixtures.seeds else ()
+    parameters = None if mixtures.parameters is None else mixtures.parameters[rows]
+    return Runs(
+        domains=mixtures.domains,
+        validation=validation,
+        tokens=tokens,
+        losses=losses,
+        errors=None,
+        scale=scale,
+        changed=changed,
+        labels=tuple(f"{name}@{at:.0f}" for name, at in zip(same, scale.tolist(), strict=True)),
+        seeds=seeds,
+        parameters=parameters,
+        training_runs=training_runs(names, same, scale, seeds, parameters),
+    )
+
+
+def _pairs(mixtures: Mixtures, losses: Table, rows: int, where: str, choice: Choice) -> _Pairs:
+    """Join by a column that names the run in both tables, else by row."""
     others = {column.strip().lower(): column for column in keys_of(losses, choice)}
     for key, names in mixtures.keys.items():
         partner = others.get(key.strip().lower())
         if partner is None:
             continue
-        place = {str(item): i for i, item in enumerate(losses[partner])}
-        if len(place) < rows or len(set(names)) < len(names):
-            raise UserError(
-                f"{where}: column {key!r} names a run twice; give another with --key COLUMN"
-            )
+        theirs = [str(item) for item in losses[partner]]
+        if len(set(theirs)) < rows or len(set(names)) < len(names):
+            return _pairs_of_checkpoints(mixtures, losses, key, names, theirs, where)
+        place = {name: i for i, name in enumerate(theirs)}
         left = [i for i, name in enumerate(names) if name in place]
         if not left:
             raise UserError(f"{where}: no value of column {key} is in both tables")
-        right = [place[names[i]] for i in left]
-        return key, np.array(left), np.array(right), [names[i] for i in left]
+        matched = [names[i] for i in left]
+        return _Pairs(
+            key=key,
+            left=np.array(left),
+            right=np.array([place[name] for name in matched]),
+            names=matched,
+            run_names=None if is_positional(names) else matched,
+        )
     if rows != len(mixtures.tokens):
         raise UserError(
             f"{where}: {rows} rows, but {len(mixtures.tokens)} mixtures; give both tables a column "
             "that names the run (such as run_id), or say which it is with --key COLUMN"
         )
     order = np.arange(rows)
-    return None, order, order, [f"row {i + 1}" for i in order]
+    names = [f"row {i + 1}" for i in order]
+    return _Pairs(key=None, left=order, right=order, names=names, run_names=None)
+
+
+def _pairs_of_checkpoints(
+    mixtures: Mixtures,
+    losses: Table,
+    key: str,
+    names: Sequence[str],
+    theirs: Sequence[str],
+    where: str,
+) -> _Pairs:
+    """Join rows of which several belong to one run, by the run's name with its tokens."""
+    twice = UserError(
+        f"{where}: column {key!r} names a run twice; give another with --key COLUMN, or a column "
+        "`tokens` in both tables if these rows are checkpoints of one run"
+    )
+    tokens = mixtures.scale
+    ours = list(zip(names, tokens.tolist(), strict=True))
+    if len(set(ours)) < len(ours):
+        raise twice
+    left = right = np.arange(len(ours))
+    if list(names) != list(theirs):
+        column = roles_of(losses).get("tokens")
+        if column is None:
+            raise twice
+        others = list(zip(theirs, numbers(losses[column]).tolist(), strict=True))
+        place = {pair: i for i, pair in enumerate(others)}
+        if len(place) < len(others):
+            raise twice
+        left = np.array([i for i, pair in enumerate(ours) if pair in place], dtype=int)
+        if not len(left):
+            raise UserError(f"{where}: no {key} with the same tokens is in both tables")
+        right = np.array([place[ours[i]] for i in left], dtype=int)
+    return _Pairs(
+        key=key,
+        left=left,
+        right=right,
+        names=[f"{names[i]} at {_exact_tokens(float(tokens[i]))} tokens" for i in left],
+        run_names=[names[int(i)] for i in left],
+    )
+
+
+def _exact_tokens(tokens: float) -> str:
+    """Short where nothing is lost by it: checkpoints may lie close together."""
+    short = format_tokens(tokens)
+    return short if parse_tokens(short) == tokens else f"{tokens:.0f}"
 
 
 def _changes(
@@ -204,8 +309,3 @@ def _changes(
             scale[row] = tokens[base].sum()
         left &= ~members
     return tuple(names), scale
-
-
-def _labels(tokens: Floats) -> tuple[str, ...]:
-    """Equal for equal mixtures of equal size."""
-    return tuple("/".join(f"{value:.6g}" for value in row) for row in tokens)

@@ -76,7 +76,9 @@ class FittedLaw(Protocol):
 class Residuals(Protocol):
     """A parametric family that residuals can be taken around; see `uncertainty/residuals.py`."""
 
-    def fit(self, points: Points, losses: Floats, weight: Floats) -> Floats:
+    def fit(
+        self, points: Points, losses: Floats, weight: Floats, start: Floats | None = None
+    ) -> Floats:
         """(draws, columns, parameters) of (draws, runs, columns) values."""
         ...
 
@@ -117,5 +119,10 @@ class Law:
         None
     )
     """Fit without each of some masks of runs, all at once; one after the other when absent."""
+    coefficients: Callable[[Runs], int] | None = None
+    """How many the law has for each validation loss of some runs: a scale with fewer runs is not
+    fitted, and with as many `auto` does not take the law. Unknown when absent."""
+    shrunken: bool = True
+    """Whether priors hold what runs leave open; a law without has to leave more runs over."""
     residuals: Callable[[Runs], Residuals] | None = None
     """The family for some runs, where residuals around the law can serve as noise."""

@@ -18,11 +18,13 @@ from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import FittedLaw
-from mixscale.fit.laws.shared.shrinkage import fit_shrunken
+from mixscale.fit.laws.shared.shrinkage import Units, fit_shrunken, typical_size
 from mixscale.fit.laws.shared.smooth import SmoothLaw, smooth_law
 
 _SMALLEST_SHARE = 1e-4
 _NAMES = ("B", "C", "beta", "alpha")
+_OF_LOSS = np.array([1.0, 1.0, 0.0, 0.0])
+"""Which parameters carry the unit of the loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +45,14 @@ class Bivariate:
         rng: np.random.Generator | None = None,
     ) -> Floats:
         """(draws, validation, parameters)."""
+        generators = [None] * len(self.own) if rng is None else rng.spawn(len(self.own))
         columns = [
             fit_shrunken(
                 _Model(*self._logs(points, int(own))),
                 losses[:, :, v],
                 weight,
                 start=None if start is None else start[:, v],
-                rng=rng,
+                rng=generators[v],
             )
             for v, own in enumerate(self.own)
         ]
@@ -90,12 +93,25 @@ class Bivariate:
 class _Model:
     """Predictions at the runs for one validation loss."""
 
-    centre = np.array([-0.5, 1.0, np.log(0.3), np.log(0.1)])
+    # Where runs and shares are typical, B and C make up a sixth and the rest of a typical loss.
+    centre = np.array([np.log(0.18), np.log(0.82), np.log(0.3), np.log(0.1)])
     penalty = np.diag([0.5, 0.5, 1.0, 0.5])
     low, high = np.array([-20.0, -20.0, -5.0, -8.0]), np.array([20.0, 20.0, 1.0, 2.0])
 
     def __init__(self, log_total: Floats, log_share: Floats) -> None:
         self.log_total, self.log_share = log_total, log_share
+
+    def units(self, y: Floats, weight: Floats) -> Units:
+        return typical_size(y, weight)
+
+    def into(self, units: Units, theta: Floats) -> Floats:
+        return theta - np.log(units.size)[:, None] * _OF_LOSS
+
+    def out_of(self, units: Units, theta: Floats) -> Floats:
+        return theta + np.log(units.size)[:, None] * _OF_LOSS
+
+    def tightness(self, theta: Floats) -> Floats:
+        return np.ones(len(theta))
 
     def start(self, y: Floats, weight: Floats) -> Floats:
         return np.tile(self.centre, (len(y), 1))
@@ -152,6 +168,7 @@ LAW = smooth_law(
     "bimix",
     bivariate_for,
     load=load_bimix,
+    coefficients=lambda runs: len(_NAMES),
     spans_scales=True,
     summary="a power of the domain's own share times a power of the tokens (BiMix)",
 )

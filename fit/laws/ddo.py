@@ -115,8 +115,9 @@ class DdoLaw:
             return None
         measured = self.measured
         y, noise = measured.y[0], measured.noise[0]
-        shifts = rng.normal(size=(count, *y.shape)) * np.where(np.isfinite(noise), noise, 0.0)
-        shifts *= measured.source.scales(rng, count)[:, None, None]
+        of_noise, of_scales = rng.spawn(2)
+        shifts = of_noise.normal(size=(count, *y.shape)) * np.where(np.isfinite(noise), noise, 0.0)
+        shifts *= measured.source.scales(of_scales, count)[:, None, None]
         shifts[:, :, 0] = shifts[:, :1, 0]  # all domains share the base run
         start = Curves(a=self.curves.a[0], b=self.curves.b[0], c=self.curves.c[0])
         curves = fit_curves(measured.x, y + shifts, noise, start=start)
@@ -209,6 +210,11 @@ def gather_measurements(runs: Runs, objective: ObjectiveFunction, noise: Noise) 
     if not base.any():
         raise UserError("law ddo: there is no base run; every change is compared with it")
     base_tokens, base_values = runs.tokens[base].mean(0), values[base].mean(0)
+    if not (base_values > 0).all():
+        raise UserError(
+            f"law ddo: the base run has a loss of {base_values.min():.4g}; every change is "
+            "taken in parts of it, so it must be positive. `--law joint` takes such losses"
+        )
     columns = [_domain_points(runs, i, base_tokens, values) for i in range(len(runs.domains))]
     width = 1 + max(len(x) for x, _, _ in columns)
     shape = (values.shape[1], len(runs.domains), width)
@@ -352,10 +358,18 @@ def _optimum_in_groups(a: Floats, b: Floats, base: Floats, feasible: Feasible) -
     return minimise(value, feasible, scale_into_bounds(base / base.sum(), feasible)).shares
 
 
+def _coefficients(runs: Runs) -> int:
+    """The base run's level, and up to two for each domain: one change settles no shape."""
+    changes = {(changed, label) for changed, label in zip(runs.changed, runs.labels, strict=True)}
+    counts = [sum(changed == name for changed, _ in changes) for name in runs.domains]
+    return 1 + sum(min(count, 2) for count in counts)
+
+
 LAW = Law(
     name="ddo",
     fit=fit_ddo,
     spans_scales=False,
     needs_base=True,
+    coefficients=_coefficients,
     summary="one response curve for each domain around a base run (AutoScale)",
 )

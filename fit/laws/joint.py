@@ -18,12 +18,14 @@ from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import FittedLaw
-from mixscale.fit.laws.shared.shrinkage import fit_shrunken
+from mixscale.fit.laws.shared.shrinkage import Units, fit_shrunken, middle_and_spread
 from mixscale.fit.laws.shared.smooth import SmoothLaw, smooth_law
 
 # Widths of the prior: worths within a factor e^2 of each other, exponents within e of the centre.
 _WORTH_WIDTH, _EXPONENT_WIDTH, _SATURATION_WIDTH = 2.0, 1.0, 0.7
 _EXPONENT, _SATURATION = 0.3, 0.8
+_FLOOR_BELOW = 5.0  # spreads of the losses below the least one: where the floor is looked for first
+_LARGEST_EXPONENT = 650.0
 _SMALLEST = 1e-5  # of the unit: a domain without tokens has no logarithm
 
 
@@ -59,7 +61,8 @@ class EffectiveTokens:
         """(rows, domains) derivatives by tokens."""
         x = np.maximum(self._x(point), _SMALLEST)
         b, g = np.exp(theta[:, 1:2]), np.exp(theta[:, 2:3])
-        part = np.exp(theta[:, 3:]) * x**g
+        exponent = np.minimum(theta[:, 3:] + g * np.log(x), _LARGEST_EXPONENT)
+        part = np.exp(exponent)
         mass = part.sum(-1, keepdims=True)
         return -b * mass ** (-b - 1) * g * part / x / self.unit
 
@@ -88,8 +91,8 @@ class _Model:
         self.x = np.maximum(x, _SMALLEST)
         self.log_x = np.log(self.x)
         domains = x.shape[1]
-        self.low = np.concatenate([[-20.0, -5.0, -3.0], np.full(domains, -60.0)])
-        self.high = np.concatenate([[50.0, 1.5, 0.0], np.full(domains, 60.0)])
+        self.low = np.concatenate([[-300.0, -5.0, -3.0], np.full(domains, -60.0)])
+        self.high = np.concatenate([[300.0, 1.5, 0.0], np.full(domains, 60.0)])
         self.centre = np.zeros(domains + 3)
         self.centre[1:3] = np.log([_EXPONENT, _SATURATION])
         self.penalty = np.zeros((domains + 2, domains + 3))
@@ -98,11 +101,28 @@ class _Model:
         # Worths are drawn to each other, not to a value: their common size is what loss tells.
         self.penalty[2:, 3:] = (np.eye(domains) - 1 / domains) / _WORTH_WIDTH
 
+    def units(self, y: Floats, weight: Floats) -> Units:
+        return middle_and_spread(y, weight)
+
+    def into(self, units: Units, theta: Floats) -> Floats:
+        return self._moved(theta, (theta[:, 0] - units.shift) / units.size, np.log(units.size))
+
+    def out_of(self, units: Units, theta: Floats) -> Floats:
+        return self._moved(theta, theta[:, 0] * units.size + units.shift, -np.log(units.size))
+
+    def _moved(self, theta: Floats, floor: Floats, log_size: Floats) -> Floats:
+        """Another floor, with a power that is smaller by a factor."""
+        worths = theta[:, 3:] + (log_size * np.exp(-theta[:, 1]))[:, None]
+        return np.hstack([floor[:, None], theta[:, 1:3], worths])
+
+    def tightness(self, theta: Floats) -> Floats:
+        return np.ones(len(theta))
+
     def start(self, y: Floats, weight: Floats) -> Floats:
         theta = np.tile(self.centre, (len(y), 1))
         least = np.where(weight > 0, y, np.inf).min(-1)
         mean = (weight * y).sum(-1) / weight.sum(-1)
-        theta[:, 0] = least - 1.0
+        theta[:, 0] = least - _FLOOR_BELOW
         # At equal worths the mean run then has the mean loss.
         mass = (self.x**_SATURATION).sum(-1).mean()
         log_mass = -np.log(mean - theta[:, 0]) / _EXPONENT
@@ -125,7 +145,8 @@ class _Model:
 
     def _parts(self, theta: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         g = np.exp(theta[:, 2])[:, None, None]
-        part = np.exp(g * self.log_x + theta[:, None, 3:])
+        # Far outside the fitted runs a worth may leave what a float can hold.
+        part = np.exp(np.minimum(g * self.log_x + theta[:, None, 3:], _LARGEST_EXPONENT))
         mass = np.maximum(part.sum(-1), 1e-290)
         power = mass ** -np.exp(theta[:, 1:2])
         return theta[:, :1] + power, part, mass, power
@@ -178,6 +199,7 @@ LAW = smooth_law(
     EffectiveTokens.of,
     residuals=EffectiveTokens.of,
     load=load_joint,
+    coefficients=lambda runs: len(runs.domains) + 3,
     spans_scales=True,
     summary="a power law in effective tokens, all scales with all validation domains at once",
 )

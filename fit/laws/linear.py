@@ -50,5 +50,7 @@ LAW = smooth_law(
     "linear",
     lambda runs: Linear(inputs=inputs_for(runs)),
     spans_scales=False,
+    coefficients=lambda runs: inputs_for(runs).count(runs),
+    shrunken=False,
     summary="linear in the shares",
 )

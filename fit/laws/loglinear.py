@@ -13,11 +13,14 @@ import numpy as np
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
-from mixscale.fit.laws.shared.shrinkage import fit_shrunken
+from mixscale.fit.laws.shared.shrinkage import Units, fit_shrunken, middle_and_spread
 from mixscale.fit.laws.shared.smooth import smooth_law
 
 # Width of the prior on how much the exponents of two domains differ.
 _WIDTH = 4.0
+_RUNS_A_COLUMN = 3
+"""Runs for each column from which the width itself can be told from them."""
+_FLOOR_BELOW = 2.0  # spreads of the losses below the least one: where the floor is looked for first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class Exponential:
             losses.transpose(0, 2, 1).reshape(draws * validation, runs),
             np.repeat(weight, validation, 0),
             start=None if start is None else start.reshape(draws * validation, -1),
+            rounds=5 if start is None else 3,
             rng=rng,
         )
         return theta.reshape(draws, validation, -1)
@@ -66,16 +70,41 @@ class _Model:
     def __init__(self, x: Floats, domains: int) -> None:
         self.x = x
         columns = x.shape[1]
-        self.low, self.high = np.full(columns + 1, -40.0), np.full(columns + 1, 40.0)
+        self.low, self.high = np.full(columns + 1, -300.0), np.full(columns + 1, 300.0)
+        self.domains = domains
         self.centre = np.zeros(columns + 1)
         self.penalty = np.zeros((domains, columns + 1))
         self.penalty[:, 1 : domains + 1] = (np.eye(domains) - 1 / domains) / _WIDTH
 
+    def units(self, y: Floats, weight: Floats) -> Units:
+        return middle_and_spread(y, weight)
+
+    def into(self, units: Units, theta: Floats) -> Floats:
+        return self._moved(theta, (theta[:, 0] - units.shift) / units.size, -np.log(units.size))
+
+    def out_of(self, units: Units, theta: Floats) -> Floats:
+        return self._moved(theta, theta[:, 0] * units.size + units.shift, np.log(units.size))
+
+    def _moved(self, theta: Floats, floor: Floats, log_size: Floats) -> Floats:
+        """Another floor, with a power that is larger by a factor: the shares sum to 1."""
+        moved = theta.copy()
+        moved[:, 0] = floor
+        moved[:, 1 : self.domains + 1] += log_size[:, None]
+        return moved
+
+    def tightness(self, theta: Floats) -> Floats:
+        # A fit that strains the prior shows that the exponents differ by more than it expects: its
+        # strength is that of the misfit, which a law this plain has however many runs there are.
+        if len(self.x) < _RUNS_A_COLUMN * self.x.shape[1]:
+            return np.ones(len(theta))
+        strain = ((theta @ self.penalty.T) ** 2).sum(-1)
+        return np.minimum(1.0, len(self.penalty) / np.maximum(strain, 1e-300))
+
     def start(self, y: Floats, weight: Floats) -> Floats:
         least = np.where(weight > 0, y, np.inf).min(-1, keepdims=True)
-        logs = np.log(np.maximum(y - least + 0.3, 1e-3))
+        logs = np.log(np.maximum(y - least + _FLOOR_BELOW, 1e-3))
         t = np.linalg.lstsq(self.x, logs.T, rcond=None)[0].T
-        return np.hstack([least - 0.3, t])
+        return np.hstack([least - _FLOOR_BELOW, t])
 
     def values(self, theta: Floats) -> Floats:
         return theta[:, :1] + np.exp(np.minimum(theta[:, 1:] @ self.x.T, 50))
@@ -92,5 +121,6 @@ LAW = smooth_law(
     "loglinear",
     lambda runs: Exponential(inputs=inputs_for(runs)),
     spans_scales=False,
+    coefficients=lambda runs: 1 + inputs_for(runs).count(runs),
     summary="c + exp(t . shares) for each validation loss (Data Mixing Laws)",
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.points import Points
+from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
 from mixscale.fit.laws.shared.smooth import smooth_law
 
@@ -77,9 +78,15 @@ def _ridge(features: Floats, y: Floats, weight: Floats) -> Floats:
     return best
 
 
+def _coefficients(runs: Runs) -> int:
+    columns = inputs_for(runs).count(runs)
+    return 1 + columns + columns * (columns + 1) // 2
+
+
 LAW = smooth_law(
     "quadratic",
     lambda runs: Quadratic(inputs=inputs_for(runs)),
     spans_scales=False,
+    coefficients=_coefficients,
     summary="quadratic in the shares, with a ridge",
 )

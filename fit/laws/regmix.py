@@ -14,9 +14,15 @@ from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import FittedLaw, Law, Optimum
+from mixscale.fit.laws.base import Draws, FittedLaw, Law, Optimum
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
 from mixscale.fit.optimize.nearest import scale_into_bounds
+from mixscale.fit.uncertainty.model_error import (
+    ModelError,
+    calibrate,
+    folds_of,
+    with_model_error,
+)
 from mixscale.fit.uncertainty.noise import Noise
 
 # Settings of the paper's scripts, with a fixed number of trees: they stop early by the test set.
@@ -35,12 +41,25 @@ _DRAWS, _DRAW_SIMULATED, _DRAW_AVERAGED = 40, 2_000, 20
 
 
 @dataclass(frozen=True, kw_only=True)
+class Booster:
+    """Trees for one column of values, trained in units of their spread."""
+
+    booster: Any
+    middle: float
+    spread: float
+
+    def predict(self, x: Floats) -> Floats:
+        """(points,) values."""
+        return self.middle + self.spread * self.booster.predict(x)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trees:
     """Boosted trees, one model for each validation loss that the objective weighs."""
 
     objective: ObjectiveFunction
     inputs: Inputs
-    boosters: tuple[Any, ...]
+    boosters: tuple[Booster, ...]
     """(validation,)."""
     runs: Runs
     """What they were trained on."""
@@ -79,17 +98,37 @@ class Trees:
         shares = mixed + (1 - mixed.sum(-1, keepdims=True)) * rng.permuted(near, axis=0)
         return scale_into_bounds(shares / shares.sum(-1, keepdims=True), feasible)
 
-    def draws(self, rng: np.random.Generator, count: int) -> TreeDraws:
+    def draws(self, rng: np.random.Generator, count: int) -> Draws:
         """Refit to runs drawn with replacement (the bootstrap over runs).
 
         One model of the objective stands for the models of all losses: enough to see how far the
         choice of runs moves the optimum, in a fraction of the time.
         """
+        of_rows, of_errors = rng.spawn(2)
+        count = min(count, _DRAWS)
         x, y = self.inputs(self.runs.points), self.objective.value(self.runs.losses)
-        rows = rng.integers(len(y), size=(min(count, _DRAWS), len(y)))
-        return TreeDraws(
+        rows = of_rows.integers(len(y), size=(count, len(y)))
+        draws = TreeDraws(
             trees=self, boosters=tuple(_train(x[chosen], y[chosen]) for chosen in rows)
         )
+        error = self._model_error(draws, x, y)
+        if error is None:
+            return draws
+        return with_model_error(draws, self.predict_objective, error, of_errors, count)
+
+    def _model_error(self, draws: TreeDraws, x: Floats, y: Floats) -> ModelError | None:
+        """What trees get wrong of left-out mixtures beside what the choice of runs leaves open."""
+        counted = np.ones(len(y))
+        weights = folds_of(self.runs, counted)
+        if len(weights) < 3:
+            return None
+        missed = np.full(len(y), np.nan)
+        for weight in weights:
+            out = weight == 0
+            missed[out] = y[out] - _train(x[~out], y[~out]).predict(x[out])
+        drawn = np.stack([booster.predict(x) for booster in draws.boosters])
+        predicted = self.predict_objective(self.runs.points)
+        return calibrate(self.runs, weights, missed, predicted, drawn.var(0), counted)
 
     def no_response(self) -> tuple[str, ...]:
         """None are detected."""
@@ -109,7 +148,7 @@ class TreeDraws:
     """Trees refitted to resampled runs."""
 
     trees: Trees
-    boosters: tuple[Any, ...]
+    boosters: tuple[Booster, ...]
     """(draws,) models of the objective."""
 
     def optima(self, feasible: Feasible, run: PlannedRun) -> Floats:
@@ -135,12 +174,16 @@ def _mean_of_best(shares: Floats, predicted: Floats, count: int) -> Floats:
     return shares[np.argsort(predicted, kind="stable")[:count]].mean(0)
 
 
-def _train(x: Floats, y: Floats) -> Any:
+def _train(x: Floats, y: Floats) -> Booster:
     import lightgbm
 
     # Twenty runs to a leaf is the default; small tables would get no split at all.
     settings = _SETTINGS | {"min_data_in_leaf": max(2, min(20, len(y) // 10))}
-    return lightgbm.train(settings, lightgbm.Dataset(x, y), num_boost_round=_TREES)
+    # LightGBM's own limits are absolute: in units of their spread, losses of any unit split alike.
+    middle, spread = float(y.mean()), float(y.std()) or 1.0
+    data = lightgbm.Dataset(x, (y - middle) / spread)
+    booster = lightgbm.train(settings, data, num_boost_round=_TREES)
+    return Booster(booster=booster, middle=middle, spread=spread)
 
 
 def fit_regmix(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> FittedLaw:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import LawScore
@@ -13,33 +15,82 @@ from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
 from mixscale.fit.laws.base import FittedLaw, Law
-from mixscale.fit.laws.registry import law_named, law_names
+from mixscale.fit.laws.registry import REFERENCE, law_named, law_names, reference_law
 from mixscale.fit.uncertainty.noise import Noise
 
 MOST_FOLDS = 48
 """Up to this many mixtures each is left out alone; more are left out in this many groups."""
-_MANY_RUNS = 96
-"""Runs from which mixtures are left out in five groups."""
+_MANY_MIXTURES = 96
+"""Mixtures from which they are left out in five groups."""
+LEAST_FREEDOM = 3
+"""Runs that a law without priors has to leave over beyond its coefficients."""
 
 
-def choose_law(
-    runs: Runs, objective: ObjectiveFunction, noise: Noise
-) -> tuple[str, tuple[LawScore, ...]]:
-    """Compare every law that suits the runs; return the best one's name with all scores.
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The law that `auto` takes, with what it was compared with."""
 
-    The best has the least mean of its two errors: on left-out mixtures, and at the largest scale
-    when fitted to the smaller ones, where there are any.
+    law: str
+    scores: tuple[LawScore, ...]
+    """The law taken first, then the others that stand, the best first."""
+
+
+def choose_law(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Comparison:
+    """Compare every law that suits the runs, and take one that reaches other token budgets.
+
+    A law's error is the mean of its errors on left-out mixtures and at the largest scale when
+    fitted to the smaller ones, where there are any. Laws within one standard error of the least
+    are not told apart by the runs (the one-standard-error rule of Breiman et al., 1984, Hastie et
+    al., 2009, sec. 7.10). Of these a law that spans scales is taken, the most exact first, else
+    the one with the fewest coefficients.
+
+    A law with as many coefficients as there are runs has nothing left to be wrong by, and does not
+    stand. Where none stands the reference law is taken, whose priors hold what the runs leave open.
 
     Raises:
         UserError: No law can be fitted.
     """
-    scores = [_score(name, runs, objective, noise) for name in law_names()]
-    fitted = sorted((s for s in scores if s.held_out is not None), key=_rank)
-    if not fitted:
-        notes = "; ".join(f"{score.law}: {score.note}" for score in scores)
-        raise UserError(f"law auto: no law can be fitted to these runs ({notes})")
-    rest = [score for score in scores if score.held_out is None]
-    return fitted[0].law, (*fitted, *rest)
+    runs = _comparable(runs)
+    scores = {name: _score(name, runs, objective, noise) for name in law_names()}
+    standing = sorted((s for s in scores.values() if s.held_out is not None), key=_rank)
+    rest = [score for score in scores.values() if score.held_out is None]
+    if not standing:
+        notes = "; ".join(f"{score.law}: {score.note}" for score in rest)
+        if not any(name == REFERENCE for name in scores):
+            raise UserError(f"law auto: no law can be fitted to these runs ({notes})")
+        return Comparison(law=REFERENCE, scores=tuple(rest))
+    limit = _rank(standing[0]) + _rank_error(standing[0])
+    near = [score for score in standing if _rank(score) <= limit]
+    spanning = [score for score in near if law_named(score.law).spans_scales]
+    taken = spanning[0] if spanning else min(near, key=_simplicity)
+    others = [score for score in standing if score is not taken]
+    return Comparison(law=taken.law, scores=(taken, *others, *rest))
+
+
+def why_saturated(law: Law, runs: Runs) -> str | None:
+    """Why a law has too many coefficients for some runs to be compared by them; None if not.
+
+    Repeats of a mixture tell its noise but not one coefficient more, so there must be as many
+    different mixtures as coefficients, and more runs.
+    """
+    if law.coefficients is None:
+        return None
+    least = 1 if law.shrunken else LEAST_FREEDOM
+    notes = []
+    for together in _fitted_together(law, runs):
+        few = runs.where(together)
+        needed = law.coefficients(few)
+        mixtures = len(set(few.mixtures)) + len(few.scales) - 1
+        count = len(set(few.independent.tolist()))
+        if mixtures >= needed and count >= needed + least:
+            return None
+        notes.append((mixtures, count, needed))
+    mixtures, count, needed = max(notes)
+    return (
+        f"{needed} coefficients for {count} runs of {mixtures} mixtures"
+        if mixtures < count
+        else f"{needed} coefficients for {count} runs"
+    )
 
 
 def held_out_objective(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Floats:
@@ -68,24 +119,84 @@ def held_out_losses(law: Law, runs: Runs, objective: ObjectiveFunction, noise: N
     return predicted
 
 
+def _comparable(runs: Runs) -> Runs:
+    """The runs of scales with enough of them to fit the reference law to; all if there is none."""
+    needed = reference_law().coefficients
+    if needed is None:
+        return runs
+    enough = [s for s in runs.scales.tolist() if len(runs.at(s)) >= needed(runs.at(s))]
+    return runs.where(np.isin(runs.scale, enough)) if enough else runs
+
+
 def _rank(score: LawScore) -> float:
     assert score.held_out is not None
     return score.held_out + (score.held_out if score.next_scale is None else score.next_scale)
 
 
+def _rank_error(score: LawScore) -> float:
+    own = score.held_out_error or 0.0
+    further = score.next_scale_error or 0.0
+    return 2 * own if score.next_scale is None else float(np.hypot(own, further))
+
+
+def _simplicity(score: LawScore) -> tuple[float, float]:
+    count = score.coefficients
+    return float("inf") if count is None else float(count), _rank(score)
+
+
 def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> LawScore:
+    coefficients = None
     try:
         law = law_named(name)
         if len(runs) < law.least_runs:
             raise UserError(f"needs {law.least_runs} runs to be compared")
+        if law.coefficients is not None:
+            coefficients = max(
+                law.coefficients(runs.where(part)) for part in _fitted_together(law, runs)
+            )
+        saturated = why_saturated(law, runs)
+        if saturated is not None:
+            raise UserError(saturated)
         predicted = held_out_objective(law, runs, objective, noise)
         further = _next_scale(law, runs, objective, noise)
     except UserError as error:
-        return LawScore(law=name, held_out=None, next_scale=None, note=str(error))
+        return LawScore(
+            law=name,
+            held_out=None,
+            next_scale=None,
+            note=str(error).removeprefix(f"law {name}: "),
+            coefficients=coefficients,
+        )
     missed = np.abs(predicted - objective.value(runs.losses))
-    if np.isnan(missed).all():
-        return LawScore(law=name, held_out=None, next_scale=None, note="nothing to leave out")
-    return LawScore(law=name, held_out=float(np.nanmean(missed)), next_scale=further)
+    known = ~np.isnan(missed)
+    if not known.any():
+        return LawScore(
+            law=name,
+            held_out=None,
+            next_scale=None,
+            note="nothing to leave out",
+            coefficients=coefficients,
+        )
+    mean, error = _mean_by_mixture(missed[known], np.array(runs.mixtures)[known])
+    beyond = (None, None)
+    if further is not None:
+        largest = runs.at(float(runs.scales[-1]))
+        beyond = _mean_by_mixture(further, np.array(largest.mixtures))
+    return LawScore(
+        law=name,
+        held_out=mean,
+        held_out_error=error,
+        next_scale=beyond[0],
+        next_scale_error=beyond[1],
+        coefficients=coefficients,
+    )
+
+
+def _mean_by_mixture(missed: Floats, mixtures: NDArray[np.str_]) -> tuple[float, float]:
+    """Mean of errors, each mixture counting once, with its standard error over the mixtures."""
+    each = np.array([missed[mixtures == name].mean() for name in dict.fromkeys(mixtures.tolist())])
+    error = float(each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else 0.0
+    return float(each.mean()), error
 
 
 def _fitted_together(law: Law, runs: Runs) -> list[Bools]:
@@ -118,20 +229,27 @@ def _fold_fits(
 
 
 def _folds(runs: Runs) -> list[Bools]:
-    """Masks that leave out whole mixtures, base runs excepted."""
-    pairs = zip(runs.labels, runs.changed, strict=True)
-    labels = list(dict.fromkeys(label for label, changed in pairs if changed != BASE))
-    if len(labels) < 3:
+    """Masks that leave out whole mixtures at all scales, base runs excepted.
+
+    Runs of one mixture at several scales, checkpoints of one run among them, would give each
+    other's results away.
+    """
+    pairs = zip(runs.mixtures, runs.changed, strict=True)
+    names = {name for name, changed in pairs if changed != BASE}
+    if len(names) < 3:
         return []
-    most = 5 if len(runs) >= _MANY_RUNS else MOST_FOLDS
-    groups = np.arange(len(labels)) % min(most, len(labels))
-    of_label = dict(zip(labels, groups.tolist(), strict=True))
-    of_run = np.array([of_label.get(label, -1) for label in runs.labels])
+    # In an order that neither the rows' order nor what the mixtures are has a part in.
+    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    most = 5 if len(names) >= _MANY_MIXTURES else MOST_FOLDS
+    groups = np.arange(len(ordered)) % min(most, len(ordered))
+    of_name = dict(zip(ordered, groups.tolist(), strict=True))
+    base = np.array([changed == BASE for changed in runs.changed])
+    of_run = np.where(base, -1, [of_name.get(name, -1) for name in runs.mixtures])
     return [of_run == group for group in range(int(groups.max()) + 1)]
 
 
-def _next_scale(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> float | None:
-    """Error at the largest scale of what the smaller ones teach; see `LawScore.next_scale`."""
+def _next_scale(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Floats | None:
+    """(runs of the largest scale,) errors of what the smaller scales teach; see `LawScore`."""
     scales = runs.scales
     if len(scales) < 2:
         return None
@@ -146,4 +264,4 @@ def _next_scale(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise
         smaller = replace(largest.points, tokens=largest.tokens * before / scales[-1])
         predicted = fitted.predict_objective(smaller)
     missed = (predicted - predicted.mean()) - (measured - measured.mean())
-    return float(np.abs(missed).mean())
+    return np.abs(missed)

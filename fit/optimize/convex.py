@@ -78,7 +78,9 @@ def solve_over(
     shares = np.clip(found, feasible.low, feasible.high)
     free = (shares > feasible.low) & (shares < feasible.high)
     room = np.where(free, shares, 0.0)
-    return shares + (1 - shares.sum()) * room / max(room.sum(), 1e-300)
+    shares = shares + (1 - shares.sum()) * room / max(room.sum(), 1e-300)
+    # Spreading what is missing may end a rounding error below a bound of zero.
+    return np.clip(shares, feasible.low, feasible.high)
 
 
 def _constraints(feasible: Feasible, within_kl: bool) -> list[dict[str, Any]]:

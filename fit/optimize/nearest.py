@@ -49,7 +49,9 @@ def _exact(shares: Floats, feasible: Feasible) -> Floats:
     missing = 1 - shares.sum(-1, keepdims=True)
     weight = np.where(free, shares, 0.0)
     total = weight.sum(-1, keepdims=True)
-    return shares + missing * weight / np.where(total > 0, total, 1.0)
+    shares = shares + missing * weight / np.where(total > 0, total, 1.0)
+    # Spreading what is missing may end a rounding error below a bound of zero.
+    return np.clip(shares, feasible.low, feasible.high)
 
 
 def nearest(shares: Floats, feasible: Feasible, start: Floats, *, within_kl: bool = True) -> Floats:

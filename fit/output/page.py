@@ -11,7 +11,14 @@ from typing import Any
 
 from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.config import format_tokens
-from mixscale.contracts.fit_record import FIT, FitRecord, Gain, Mixture, read_fit
+from mixscale.contracts.fit_record import (
+    FIT,
+    FitRecord,
+    Gain,
+    Mixture,
+    Recommendation,
+    read_fit,
+)
 from mixscale.contracts.metrics import metric_named
 from mixscale.fit.output.figures import draw_figures
 from mixscale.fit.output.signal_wording import ENOUGH
@@ -94,6 +101,7 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
         _section("Predicted gain of the best mixture", _gains(record)),
         _section("Constraints that bind", _binding(record)),
         *(_figure(name, figures[name], record) for name in _FIGURES if name in figures),
+        _section("Errors of the laws", _scores(record)),
         _section("Signal and noise", _signal(record)),
         _section("Fit quality", _quality(record)),
         _section("What the proxy runs cost", _cost(record)),
@@ -112,18 +120,38 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
 
 def _head(record: FitRecord) -> str:
     aim = metric_named(record.objective.metric).title
-    over = "weighted mean" if record.objective.weights else "mean"
     return (
         f"<h1>{escape(record.fit_id)}</h1>\n"
         f'<p class="lead">Law <b>{escape(record.law)}</b>, fitted to {record.cost.runs} runs; '
-        f"objective: {over} over {len(record.validation)} validation domains of the {aim}.</p>"
+        f"objective: {_over(record)} of the {aim}.</p>"
     )
 
 
+def _over(record: FitRecord) -> str:
+    """What the objective is a mean of, counting only what has a weight."""
+    weights = record.objective.weights
+    if weights is None:
+        return f"mean over {len(record.validation)} validation domains"
+    counted = [name for name in record.validation if weights.get(name, 0) > 0]
+    if len(counted) == 1:
+        return f"{escape(counted[0])} alone"
+    equal = len({weights[name] for name in counted}) == 1
+    return f"{'' if equal else 'weighted '}mean over {len(counted)} validation domains"
+
+
 def _verdict(record: FitRecord) -> str:
-    keep = " keep" if record.recommended.action != "change" else ""
-    said = record.recommended.action.capitalize()
-    text = f"<b>{escape(said)}.</b> {escape(record.recommended.reason)}"
+    """A decision for each budget that was asked for, or else for the largest measured one."""
+    asked = [m for m in record.mixtures if m.kind == "projected" and m.decision]
+    return "\n".join(
+        [_decision(m.decision, m.token_budget) for m in asked if m.decision]
+        or [_decision(record.recommended, record.recommended.token_budget)]
+    )
+
+
+def _decision(said: Recommendation, budget: int | None) -> str:
+    keep = " keep" if said.action != "change" else ""
+    at = f" for {format_tokens(budget)} tokens" if budget else ""
+    text = f"<b>{escape(said.action.capitalize() + at)}.</b> {escape(said.reason)}"
     return f'<div class="verdict{keep}">{text}</div>'
 
 
@@ -161,9 +189,10 @@ def _gains(record: FitRecord) -> str:
     heads = [format_tokens(m.token_budget) if m.token_budget else "" for m in shown]
     rows = [["predicted objective", *(_objective(m) for m in shown)]]
     rows += [
-        [f"lower than {escape(name)} by", *(_gain(m, place) for m in shown)]
-        for name, place in _distinct_gains(shown[0].gains)
+        [f"lower than {escape(name)} by", *(_gain(m, over) for m in shown)]
+        for name, over in _distinct_gains([gain for m in shown for gain in m.gains])
     ]
+    rows.append(["recommended: lower than current by", *(_own_gain(m) for m in shown)])
     rows.append(["predicted by law", *(escape(m.predicted_by or "-") for m in shown)])
     return _table(["", *heads], rows)
 
@@ -172,22 +201,31 @@ def _objective(mixture: Mixture) -> str:
     return f"{mixture.predicted_objective:.4f}" + _span(mixture.objective_interval)
 
 
-def _gain(mixture: Mixture, place: int) -> str:
-    gain = mixture.gains[place]
-    return f"{gain.gain:.4f}" + _span(gain.interval)
+def _gain(mixture: Mixture, over: frozenset[str]) -> str:
+    gain = next((gain for gain in mixture.gains if gain.over in over), None)
+    return "-" if gain is None else f"{gain.gain:.4f}" + _span(gain.interval)
+
+
+def _own_gain(mixture: Mixture) -> str:
+    if mixture.recommended_gain is None:
+        return "-"
+    return f"{mixture.recommended_gain:.4f}" + _span(mixture.recommended_interval)
 
 
 def _span(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f"<small>{interval[0]:.4f} to {interval[1]:.4f}</small>"
 
 
-def _distinct_gains(gains: Sequence[Gain]) -> Iterable[tuple[str, int]]:
-    """Names of the mixtures that gains are over, equal ones together, with the first's place."""
-    groups: dict[tuple[float, ...], list[int]] = {}
-    for place, gain in enumerate(gains):
-        groups.setdefault(tuple(round(s, 6) for s in gain.proportions.values()), []).append(place)
-    for places in groups.values():
-        yield " = ".join(gains[place].over for place in places), places[0]
+def _distinct_gains(gains: Sequence[Gain]) -> Iterable[tuple[str, frozenset[str]]]:
+    """Names of the mixtures that gains are over, equal ones together, with all of them."""
+    groups: dict[tuple[float, ...], dict[str, None]] = {}
+    for gain in gains:
+        shares = tuple(round(s, 6) for s in gain.proportions.values())
+        # What is nearest to the current mixture differs from budget to budget.
+        same = (float(len(shares)),) if gain.over == "nearest allowed" else shares
+        groups.setdefault(same, {})[gain.over] = None
+    for names in groups.values():
+        yield " = ".join(names), frozenset(names)
 
 
 def _binding(record: FitRecord) -> str:
@@ -235,6 +273,33 @@ def _signal(record: FitRecord) -> str:
     )
 
 
+def _scores(record: FitRecord) -> str:
+    """Errors of the laws that were compared, with standard errors over the left-out mixtures."""
+    if not record.laws:
+        return ""
+    rows = [
+        [
+            f"<b>{escape(score.law)}</b>" if score.law == record.law else escape(score.law),
+            "-" if score.coefficients is None else str(score.coefficients),
+            _plus_minus(score.held_out, score.held_out_error),
+            _plus_minus(score.next_scale, score.next_scale_error),
+        ]
+        for score in record.laws
+    ]
+    heads = ["law", "coefficients", "left-out mixtures", "next scale"]
+    return _table(heads, rows) + (
+        "<p>Mean absolute errors of the objective, with standard errors over the left-out "
+        "mixtures. Of the laws within one standard error of the best, the one is taken that "
+        "reaches other token budgets.</p>"
+    )
+
+
+def _plus_minus(value: float | None, error: float | None) -> str:
+    if value is None or error is None:
+        return _number(value)
+    return f"{value:.5f} ± {error:.5f}"
+
+
 def _quality(record: FitRecord) -> str:
     rows = []
     for scale in record.scales:
@@ -277,7 +342,7 @@ def _settings(record: FitRecord) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return _list(
         [
-            f"constraints: {_plain(constraints) or 'the default, at least 1 % of every domain'}",
+            f"constraints: {_plain(constraints) or 'the default, a little of every domain'}",
             f"resamples: {record.bootstrap}",
             f"versions: {versions}",
         ]

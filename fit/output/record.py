@@ -58,9 +58,16 @@ def fit_record(
 ) -> FitRecord:
     """Gather everything that `fit.json` holds."""
     runs = solution.scales[0].runs
+    of_seeds = noise if law.needs_base else UNKNOWN_NOISE
     drawn = solution.scales[-1].draw_shares
     scales = tuple(_scale(fit, noise.at(fit.scale)) for fit in solution.scales)
-    recommendation = recommend(solution, noise if law.needs_base else UNKNOWN_NOISE)
+    recommendation = recommend(solution, of_seeds)
+    mixtures = tuple(
+        mixture_record(answer, runs.domains).model_copy(
+            update={"decision": recommend(solution, of_seeds, answer)}
+        )
+        for answer in solution.answers
+    )
     return FitRecord(
         fit_id=provenance.fit_id,
         experiment=provenance.experiment,
@@ -70,20 +77,22 @@ def fit_record(
         validation=runs.validation,
         constraints=question.constraints,
         available_tokens=dict(question.available),
+        not_varied=dict(question.held),
         scales=scales,
-        mixtures=tuple(mixture_record(answer, runs.domains) for answer in solution.answers),
+        mixtures=mixtures,
         reach=_reach(solution, question.objective),
-        gains=_gains(solution.answers[len(solution.scales) - 1], runs.domains),
+        gains=_gains(solution.measured, runs.domains),
+        unanswered=dict(solution.unanswered),
         recommended=recommendation,
         laws=tuple(scores),
         warnings=(
             *provenance.warnings,
             *wording.warnings(solution, law, noise, question),
-            *signal_wording.warnings(scales, recommendation),
+            *signal_wording.warnings(scales, recommend(solution, of_seeds, solution.measured)),
         ),
         noise=noise.source,
         noise_objective=noise.objective,
-        bootstrap=0 if drawn is None else len(drawn),
+        bootstrap=0 if drawn is None else min(question.draws, len(drawn)),
         cost=provenance.cost,
         run_ids=provenance.run_ids,
         reading=provenance.reading,
@@ -91,18 +100,26 @@ def fit_record(
     )
 
 
-def recommend(solution: FoundMixtures, noise: Noise = UNKNOWN_NOISE) -> Recommendation:
-    """Say whether the measured gain is worth acting on, and how far to go.
+def recommend(
+    solution: FoundMixtures, noise: Noise = UNKNOWN_NOISE, answer: FoundMixture | None = None
+) -> Recommendation:
+    """Say whether the predicted gain is worth acting on, and how far to go.
 
     Args:
         solution: What the fit found.
         noise: What the intervals rest on, where that may leave something out.
+        answer: The mixture that is advised on; that of the largest token budget when absent.
     """
-    largest, advice = solution.scales[-1], solution.advice
+    answer = answer or solution.advised
+    advice, largest = answer.advice, solution.scales[-1]
     return Recommendation(
-        action="change" if advice.change else "keep what you have",
-        reason=wording.recommendation_reason(advice, largest, noise),
+        action=wording.action(advice),
+        reason=wording.recommendation_reason(answer, largest, noise),
+        token_budget=_budget(answer.budget),
+        decided_at=_budget(advice.decided_at),
+        predicted_by=advice.predicted_by,
         current=_shares(solution.current, largest.runs.domains),
+        over="current" if advice.start_allowed else "nearest allowed",
         step_size=advice.step_size if advice.change else 0.0,
         gain=advice.gain,
         interval=_pair(advice.interval),
@@ -110,6 +127,10 @@ def recommend(solution: FoundMixtures, noise: Noise = UNKNOWN_NOISE) -> Recommen
         second_gain=None if advice.second is None else advice.second.gain,
         optimism=advice.optimism,
     )
+
+
+def _budget(tokens: float) -> int | None:
+    return round(tokens) if tokens > 1 else None
 
 
 def mixture_record(answer: FoundMixture, domains: Sequence[str]) -> Mixture:
@@ -126,6 +147,8 @@ def mixture_record(answer: FoundMixture, domains: Sequence[str]) -> Mixture:
         else {d: (float(interval[0, i]), float(interval[1, i])) for i, d in enumerate(domains)},
         average=_shares(answer.average, domains),
         recommended=_exact(answer.recommended, domains),
+        recommended_gain=answer.recommended_gain.gain,
+        recommended_interval=_pair(answer.recommended_gain.interval),
         predicted_objective=answer.objective,
         objective_interval=_pair(answer.objective_interval),
         predicted_by=answer.predicted_by,
@@ -184,7 +207,7 @@ def _reach(solution: FoundMixtures, objective: ObjectiveFunction) -> Reach:
     several = len(measured.totals) > 1
     law = path.predictor
     return Reach(
-        how="law" if path.spans_scales else "autoscale" if several else "same shares",
+        how="autoscale" if several else "same shares",
         totals=tuple(measured.totals.tolist()),
         shares=tuple(tuple(row) for row in measured.shares.tolist()),
         free=tuple(tuple(row) for row in measured.interior.tolist()),

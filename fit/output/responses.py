@@ -16,7 +16,9 @@ _GRID = 15
 
 
 def responses(fit: ScaleFit, noise: float | None) -> dict[str, Response]:
-    """Curve, interval and runs by domain; empty when there is no base run.
+    """Curve, interval and runs by domain, in parts of the base run's objective.
+
+    Empty when there is no base run, or its objective is not positive: nothing is a part of it then.
 
     Args:
         fit: One scale.
@@ -27,6 +29,8 @@ def responses(fit: ScaleFit, noise: float | None) -> dict[str, Response]:
         return {}
     values = fit.objective.value(fit.runs.losses)
     tokens, objective = fit.runs.tokens[base].mean(0), float(values[base].mean())
+    if not (objective > 0 and _unit(fit) > 0):
+        return {}
     return {
         domain: _response(fit, i, tokens, values / objective, noise and noise / objective)
         for i, domain in enumerate(fit.runs.domains)
@@ -41,7 +45,7 @@ def _response(fit: ScaleFit, i: int, base: Floats, values: Floats, noise: float 
     tokens[:, i] *= x
     points = replace(fit.run.with_shares(tokens), tokens=tokens)
     # Laws predict absolute objectives: put them in units of the measured base run's.
-    unit = float(fit.objective.value(_base_losses(fit)))
+    unit = _unit(fit)
     drawn = None
     if fit.draws is not None:
         rows = [fit.draws.predict_objective(points.where([k])) for k in range(_GRID)]
@@ -56,9 +60,10 @@ def _response(fit: ScaleFit, i: int, base: Floats, values: Floats, noise: float 
     )
 
 
-def _base_losses(fit: ScaleFit) -> Floats:
+def _unit(fit: ScaleFit) -> float:
+    """The objective at the base runs' mean losses."""
     base = np.array([name == BASE for name in fit.runs.changed])
-    return fit.runs.losses[base].mean(0)
+    return float(fit.objective.value(fit.runs.losses[base].mean(0)))
 
 
 def _points(

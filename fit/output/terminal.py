@@ -33,18 +33,36 @@ def lines(record: FitRecord) -> Iterator[str]:
         yield _gain(gain, record.objective.metric)
     yield from (_far(m, record) for m in record.mixtures if m.kind == "projected" and m.gains)
     yield from (f"warning: {warning}" for warning in record.warnings)
-    yield f"recommended: {record.recommended.action}. {record.recommended.reason}"
+    yield from _decisions(record)
+
+
+def _decisions(record: FitRecord) -> Iterator[str]:
+    """A decision with its mixture for each budget that was asked for, or else measured."""
     asked = [m for m in record.mixtures if m.kind == "projected"] or record.mixtures[-1:]
-    yield from (_recommended(mixture) for mixture in asked if mixture.recommended)
+    for mixture in asked:
+        said = mixture.decision or record.recommended
+        budget = mixture.token_budget
+        at = f" for {format_tokens(budget)} tokens" if budget else ""
+        yield f"recommended{at}: {said.action}. {said.reason}"
+        if mixture.recommended:
+            yield _recommended(mixture)
 
 
 def _score(score: LawScore, record: FitRecord) -> str:
     if score.held_out is None:
         return f"law {score.law}: left out, {score.note}"
     mark = " (taken)" if score.law == record.law else ""
-    text = f"law {score.law}: error {score.held_out:.4f} on left-out mixtures"
-    further = "" if score.next_scale is None else f", {score.next_scale:.4f} at the next scale"
-    return text + further + mark
+    text = f"law {score.law}: error {_with_error(score.held_out, score.held_out_error)}"
+    text += " on left-out mixtures"
+    further = ""
+    if score.next_scale is not None:
+        further = f", {_with_error(score.next_scale, score.next_scale_error)} at the next scale"
+    note = "" if score.note is None else f"; {score.note}"
+    return text + further + mark + note
+
+
+def _with_error(value: float, error: float | None) -> str:
+    return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
 
 
 def _gain(gain: Gain, metric: str) -> str:

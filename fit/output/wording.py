@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mixscale.contracts.config import format_tokens
-from mixscale.contracts.fit_record import TableReading
+from mixscale.contracts.fit_record import Action, TableReading
 from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
 from mixscale.fit.laws.base import Law
 from mixscale.fit.recommend import Advice
+from mixscale.fit.scaling.deciding_scales import DecidingScales
 from mixscale.fit.scaling.projection import MeasuredOptima, trend_kept
-from mixscale.fit.uncertainty.gain import GainOver
 from mixscale.fit.uncertainty.noise import Noise
 
 _ONE_SEED = " Every run has one seed, so the interval leaves out the difference between seeds."
@@ -21,16 +21,65 @@ def warnings(
 ) -> tuple[str, ...]:
     """Everything that limits a result, in whole sentences."""
     fits = solution.scales
-    sentences = [intervals_sentence(fits, law, noise, question), *response_remarks(fits)]
-    if not law.spans_scales:
-        sentences += trend_remarks(solution.path.measured, fits[0].runs.domains)
+    sentences = [
+        *too_few_remarks(solution.deciding, law),
+        *not_varied_remarks(question),
+        *not_allowed_remarks(solution),
+        intervals_sentence(fits, law, noise, question),
+        *response_remarks(fits),
+        *suspect_remarks(fits),
+        *trend_remarks(solution.path.measured, fits[0].runs.domains),
+    ]
     sentences += [
         f"No mixture for {format_tokens(budget)} tokens: {reason}"
         for budget, reason in solution.unanswered.items()
     ]
-    sentences += reach_remarks(fits, question.budgets, law.spans_scales)
+    sentences += reach_remarks(solution, question.budgets)
     sentences += extrapolation_remarks(solution.answers, law)
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def too_few_remarks(deciding: DecidingScales, law: Law) -> list[str]:
+    """Say which scales have too few runs for the law."""
+    few = [
+        f"{runs} runs{f' at {format_tokens(scale)} tokens' if scale > 1 else ''}, {needed} "
+        "coefficients"
+        for scale, (runs, needed) in deciding.left_out.items()
+    ]
+    if not few:
+        return []
+    last = deciding.scales[-1]
+    at = f" at {format_tokens(last)} tokens" if last > 1 else ""
+    too_few = f"Fewer runs than law {law.name} has coefficients ({_some(few, 6)})"
+    if deciding.too_few:
+        return [f"{too_few}: nothing can be decided, so the mixture is kept."]
+    if deciding.together:
+        return [f"{too_few}: the law is fitted to all runs at once, and decides{at}."]
+    return [f"{too_few}: such scales decide nothing; the largest scale with enough is{at[3:]}."]
+
+
+def not_varied_remarks(question: Question) -> list[str]:
+    """Name domains that the runs cannot tell anything about."""
+    if not question.held:
+        return []
+    named = ", ".join(f"{name} ({share:.3g})" for name, share in question.held.items())
+    return [
+        f"No run varies {named}: what more or less of it does was not measured, so it keeps its "
+        "share. Runs with other shares of it would tell."
+    ]
+
+
+def not_allowed_remarks(solution: FoundMixtures) -> list[str]:
+    """Say where the constraints forbid the mixture in use."""
+    forbidden = [answer for answer in solution.answers if not answer.advice.start_allowed]
+    if not forbidden:
+        return []
+    budgets = [format_tokens(answer.budget) for answer in forbidden if answer.budget > 1]
+    at = f" for {', '.join(budgets)} tokens" if budgets else ""
+    return [
+        f"The constraints forbid the current mixture{at}: gains are over the allowed mixture "
+        "nearest to it."
+    ]
 
 
 def reading_remarks(reading: TableReading) -> tuple[str, ...]:
@@ -48,7 +97,8 @@ def reading_remarks(reading: TableReading) -> tuple[str, ...]:
     if reading.left_out:
         named = [f"{name} ({reason})" for name, reason in reading.left_out.items()]
         more = f" and {len(named) - 8} more" if len(named) > 8 else ""
-        sentences.append(f"{len(named)} runs are left out: {', '.join(named[:8])}{more}.")
+        runs = "1 run is" if len(named) == 1 else f"{len(named)} runs are"
+        sentences.append(f"{runs} left out: {', '.join(named[:8])}{more}.")
     return tuple(sentences)
 
 
@@ -94,6 +144,21 @@ def response_remarks(fits: Sequence[ScaleFit]) -> list[str]:
     return sentences
 
 
+def suspect_remarks(fits: Sequence[ScaleFit]) -> list[str]:
+    """Name runs that a law left out because it cannot have come by them."""
+    named: dict[str, None] = {}
+    for fit in fits:
+        named |= dict.fromkeys(getattr(fit.law, "suspects", ()))
+    if not named:
+        return []
+    runs = "Run " if len(named) == 1 else "Runs "
+    verb = "lies" if len(named) == 1 else "lie"
+    return [
+        f"{runs}{_some(list(named))} {verb} so far from what all other runs say that the fit "
+        "leaves it out: see whether it crashed, or was run with other settings or a wrong label."
+    ]
+
+
 def trend_remarks(measured: MeasuredOptima, domains: Sequence[str]) -> list[str]:
     """Say what a projection follows of the measured trend over scales."""
     if len(measured.totals) < 2:
@@ -132,22 +197,17 @@ def intervals_sentence(fits: Sequence[ScaleFit], law: Law, noise: Noise, questio
     return law.intervals
 
 
-def reach_remarks(
-    fits: Sequence[ScaleFit], budgets: Sequence[int], spans_scales: bool
-) -> list[str]:
+def reach_remarks(solution: FoundMixtures, budgets: Sequence[int]) -> list[str]:
     """Say how far beyond the measured scales the budgets lie."""
     if not budgets:
         return []
-    sentences = []
-    if len(fits) == 1 and spans_scales:
+    fits, sentences = solution.scales, []
+    if len(fits) == 1:
+        alone = "decides" if solution.deciding.left_out else "was measured"
         sentences.append(
-            "One scale was measured: the law's exponents, and with them how the shares move with "
-            "the budget, rest on the mixtures alone."
-        )
-    elif len(fits) == 1:
-        sentences.append(
-            "One scale was measured: larger budgets get the same shares. A second scale would show "
-            "how they move."
+            f"One scale {alone} ({format_tokens(fits[-1].scale)} tokens): other budgets get its "
+            "shares, and its gain is all that is known. A second scale with enough runs would show "
+            "how both move."
         )
     largest = fits[-1].scale
     if max(budgets) > 100 * largest > 100:
@@ -162,64 +222,92 @@ def reach_remarks(
 def extrapolation_remarks(answers: Sequence[FoundMixture], law: Law) -> list[str]:
     """Say what predicts the objective at budgets that were not measured."""
     far = [answer for answer in answers if answer.kind == "projected"]
-    if not far or law.spans_scales:
+    if not far or far[0].predicted_by is None:
         return []
-    if far[0].predicted_by is None:
-        return [
-            f"Law {law.name} is fitted to each scale, and one scale was measured: there is no "
-            "predicted objective at other budgets."
-        ]
-    sentences = [
-        f"Law {law.name} is fitted to each scale: the objective at budgets that were not measured "
-        f"is what {far[0].predicted_by}, fitted to the same runs, predicts for the mixture."
-    ]
+    by = f"law {far[0].predicted_by}"
+    sentences = []
+    if far[0].predicted_by != law.name:
+        sentences.append(
+            f"Law {law.name} is fitted to each scale: the objective at budgets that were not "
+            f"measured is what {by}, fitted to the runs of all scales, predicts for the mixture."
+        )
     short = [answer for answer in far if answer.followed < 1]
     if short:
         budgets = ", ".join(f"{format_tokens(a.budget)} ({a.followed:.0%})" for a in short)
         sentences.append(
-            f"{far[0].predicted_by} does not support the whole projected trend: beyond what is "
-            f"followed here it predicts a higher objective. Followed: {budgets}."
+            f"{by[0].upper()}{by[1:]}, fitted to the runs of all scales, does not support the "
+            "whole projected trend: beyond what is followed here it predicts a higher objective. "
+            f"Followed: {budgets}."
         )
     return sentences
 
 
-def recommendation_reason(advice: Advice, largest: ScaleFit, noise: Noise) -> str:
-    """Say what speaks for the advice, in one sentence or two.
+def action(advice: Advice) -> Action:
+    """Name what a decision comes to."""
+    if advice.change:
+        return "change"
+    return "keep what you have" if advice.start_allowed else "take the nearest allowed mixture"
+
+
+def recommendation_reason(answer: FoundMixture, largest: ScaleFit, noise: Noise) -> str:
+    """Say what speaks for the advice, in one sentence or a few.
 
     Args:
-        advice: What is recommended.
-        largest: The fit of the largest scale.
+        answer: The mixture that is advised on.
+        largest: The fit of the largest scale that decides.
         noise: What the intervals rest on, where that may leave something out.
     """
+    advice = answer.advice
+    forbidden = "" if advice.start_allowed else "The constraints forbid the current mixture. "
+    if advice.too_few:
+        return forbidden + "The runs are fewer than the law's coefficients, so nothing is decided."
     if advice.no_response:
-        return "No domain's tokens measurably change the objective at the largest scale."
-    return _reason(advice, _at(largest)) + _ONE_SEED * (noise.source == "evaluation")
+        return (
+            f"{forbidden}No domain's tokens measurably change the objective at the largest scale."
+        )
+    one_seed = _ONE_SEED * (noise.source == "evaluation")
+    return forbidden + _reason(answer, largest) + _carried(answer) + one_seed
 
 
-def _reason(advice: Advice, at: str) -> str:
-    doubt = "" if advice.change or advice.second is None else _doubt(advice.second, advice)
+def _carried(answer: FoundMixture) -> str:
+    """What is not known where the decision is that of another budget."""
+    if answer.kind == "measured" or answer.predicted_by is not None:
+        return ""
+    return (
+        f" No law reaches {format_tokens(answer.budget)} tokens, as one scale decides: whether "
+        "the gain carries that far was not measured."
+    )
+
+
+def _reason(answer: FoundMixture, largest: ScaleFit) -> str:
+    advice = answer.advice
+    at = _at(advice.decided_at)
+    doubt = "" if advice.change or advice.second is None else _doubt(answer, largest)
+    than = "the current mixture" if advice.start_allowed else "the allowed mixture nearest to it"
+    worse = advice.gain < 0
+    amount = f"{abs(advice.gain):.4g} {'higher' if worse else 'lower'} objective than {than}{at}"
     if advice.interval is None:
-        sign = "lower" if advice.gain > 0 else "higher"
-        amount = f"{abs(advice.gain):.4g} {sign} objective than the current mixture{at}"
         return f"Predicted {amount}{doubt}; the noise is unknown."
-    span = f"90 % interval {advice.interval[0]:.4g} to {advice.interval[1]:.4g}"
-    amount = f"{advice.gain:.4g} lower objective than the current mixture{at} ({span})"
     if not advice.step_size:
         return f"The best mixture found{at} promises no more than noise alone would promise."
-    step = f"A step of {advice.step_size:.0%} from the current mixture towards the best one"
-    if advice.change:
-        return f"{step} is predicted to give {amount}."
-    noisy = ", which is within the noise" if advice.interval[0] <= 0 else ""
-    return f"{step} is predicted to give {amount}{noisy}{doubt}."
+    low, high = advice.interval
+    span = f"gain {advice.gain:.4g}, 90 % interval {low:.4g} to {high:.4g}"
+    step = f"A step of {advice.step_size:.0%} from {than} towards the best one"
+    noisy = ", which is within the noise" if low <= 0 < advice.gain else ""
+    return f"{step} is predicted to give {amount} ({span}){noisy}{doubt}."
 
 
-def _doubt(second: GainOver, advice: Advice) -> str:
+def _doubt(answer: FoundMixture, largest: ScaleFit) -> str:
     """What the second law says, where that is what speaks against a change."""
-    sure = advice.step_size and (advice.interval is None or advice.interval[0] > 0)
+    advice, second = answer.advice, answer.advice.second
+    sure = advice.gain > 0 and (advice.interval is None or advice.interval[0] > 0)
+    if second is None or not (sure and advice.step_size):
+        return ""
     sign = "a gain of only" if second.gain > 0 else "a loss of"
-    text = f", but law {advice.second_law}, fitted to the same runs, predicts {sign}"
-    return f"{text} {abs(second.gain):.4g}" if sure else ""
+    own = answer.predicted_by is not None and answer.kind == "projected"
+    fitted = f"fitted to the runs{_at(largest.scale)}" if own else "fitted to the same runs"
+    return f", but law {advice.second_law}, {fitted}, predicts {sign} {abs(second.gain):.4g}"
 
 
-def _at(fit: ScaleFit) -> str:
-    return f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""
+def _at(tokens: float) -> str:
+    return f" at {format_tokens(tokens)} tokens" if tokens > 1 else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.points import PlannedRun
@@ -30,8 +32,6 @@ class OptimumPath:
     measured: MeasuredOptima
     predictor: Predictor | None
     """A law that predicts the objective at every token budget; None where no law can."""
-    spans_scales: bool
-    """Whether that law chose the mixtures too: then nothing is projected."""
 
     def predictor_for(self, run: PlannedRun) -> Predictor | None:
         """What predicts the objective of a planned run."""
@@ -40,13 +40,12 @@ class OptimumPath:
     def at(self, run: PlannedRun, feasible: Feasible) -> OptimumAt:
         """Find the optimum of a planned run.
 
-        A law of all scales is asked itself. Else the trend of the measured optima is followed as
-        far as a law fitted to all scales supports it.
+        The trend of the measured optima, as far as it exceeds their noise, is followed as far as a
+        law fitted to all scales supports it. A law of all scales is not asked itself: its form
+        then moves the shares whatever the runs say, which on published tables lost more than
+        holding the shares (`docs/fit.md`).
         """
         predictor = self.predictor_for(run)
-        if self.spans_scales:
-            assert predictor is not None
-            return OptimumAt(shares=predictor.law.optimum(feasible, run).shares)
         measured = self.measured
         projected = project_shares(measured, measured.shares, run.token_budget, feasible)
         beyond = run.token_budget > measured.totals[-1] and trend_kept(measured) > 0
@@ -54,12 +53,12 @@ class OptimumPath:
             return OptimumAt(shares=projected)
         held = scale_into_bounds(measured.shares[-1], feasible)
         followed = supported_fraction(predictor, held, projected)
-        return OptimumAt(shares=held + followed * (projected - held), followed=followed)
+        return OptimumAt(shares=_towards(held, projected, followed), followed=followed)
 
     def drawn_at(
         self, run: PlannedRun, feasible: Feasible, draw_shares: Floats, followed: float
     ) -> Floats:
-        """(draws, domains) the same for redrawn optima of laws that are fitted to each scale.
+        """(draws, domains) the same for redrawn optima.
 
         Args:
             run: The planned run.
@@ -71,4 +70,9 @@ class OptimumPath:
         if followed == 1.0:
             return drawn
         held = scale_into_bounds(draw_shares[:, -1], feasible)
-        return held + followed * (drawn - held)
+        return _towards(held, drawn, followed)
+
+
+def _towards(start: Floats, end: Floats, part: float) -> Floats:
+    """(..., domains) a part of the way; a domain without a share at both ends has none."""
+    return np.maximum(start + part * (end - start), 0.0)

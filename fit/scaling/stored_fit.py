@@ -14,9 +14,10 @@ from mixscale.fit.found_mixtures import name_binding
 from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.laws.registry import law_named
-from mixscale.fit.recommend import average_at, step
+from mixscale.fit.recommend import average_at
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import MeasuredOptima
+from mixscale.fit.scaling.stored_decision import decide
 from mixscale.fit.uncertainty.gain import Predictor
 
 
@@ -37,6 +38,7 @@ def mixture_at(record: FitRecord, token_budget: int) -> Mixture:
     shares, predictor = path.at(run, feasible).shares, path.predictor_for(run)
     objective = None if predictor is None else float(predictor.predict(shares[None])[0])
     average = _average(record, token_budget, shares)
+    decided = decide(record, token_budget, average, feasible, predictor)
     return Mixture(
         kind="projected",
         token_budget=token_budget,
@@ -44,7 +46,10 @@ def mixture_at(record: FitRecord, token_budget: int) -> Mixture:
         quantities=None,
         intervals=None,
         average=dict(zip(record.domains, average.tolist(), strict=True)),
-        recommended=_exact(record, _recommended(record, average, feasible)),
+        recommended=_exact(record, decided.recommended),
+        recommended_gain=decided.gain,
+        recommended_interval=decided.interval,
+        decision=decided.said,
         predicted_objective=objective,
         predicted_by=None if predictor is None else predictor.name,
         binding=binding(record, shares, feasible),
@@ -62,6 +67,7 @@ def allowed(record: FitRecord, token_budget: int) -> Feasible:
         record.domains,
         token_budget=token_budget,
         available=record.available_tokens,
+        held=record.not_varied,
     )
 
 
@@ -83,6 +89,7 @@ def binding(record: FitRecord, shares: Floats, feasible: Feasible) -> dict[str, 
 
 def _path(record: FitRecord) -> OptimumPath:
     """How the optimum moves, rebuilt from the record."""
+    # Earlier versions asked the law itself (`law`); its measured optima are in the record too.
     reach = record.reach
     of_slopes, of_scales = reach.slope_error, reach.scale_error
     measured = MeasuredOptima(
@@ -92,9 +99,7 @@ def _path(record: FitRecord) -> OptimumPath:
         slope_error=None if of_slopes is None else np.array(of_slopes),
         scale_error=None if of_scales is None else np.array(of_scales),
     )
-    return OptimumPath(
-        measured=measured, predictor=_predictor(record), spans_scales=reach.how == "law"
-    )
+    return OptimumPath(measured=measured, predictor=_predictor(record))
 
 
 def _predictor(record: FitRecord) -> Predictor | None:
@@ -127,17 +132,6 @@ def _average(record: FitRecord, token_budget: int, shares: Floats) -> Floats:
         [m.token_budget or 0 for m in known],
         np.array([[m.proportions[d] for d in record.domains] for m in known]),
         np.array([[(m.average or {})[d] for d in record.domains] for m in known]),
-    )
-
-
-def _recommended(record: FitRecord, average: Floats, feasible: Feasible) -> Floats:
-    recommended = record.recommended
-    current = recommended.current or dict.fromkeys(record.domains, 1 / len(record.domains))
-    return step(
-        recommended.step_size if recommended.action == "change" else 0.0,
-        average,
-        np.array([current[name] for name in record.domains]),
-        feasible,
     )
 
 

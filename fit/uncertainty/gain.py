@@ -10,6 +10,7 @@ from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.laws.base import Draws, FittedLaw
 from mixscale.fit.uncertainty.intervals import interval
+from mixscale.fit.uncertainty.model_error import DrawsWithError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,11 @@ class Predictor:
             return None
         return self.draws.predict_objective(self.run.with_shares(shares))
 
+    def predict_refitted(self, shares: Floats) -> Floats | None:
+        """(draws,) the same without the law's own error, which no redrawn experiment would see."""
+        draws = self.draws.draws if isinstance(self.draws, DrawsWithError) else self.draws
+        return None if draws is None else draws.predict_objective(self.run.with_shares(shares))
+
 
 @dataclass(frozen=True, kw_only=True)
 class GainOver:
@@ -50,10 +56,13 @@ def gain_over(
     """Predict what `shares` save against `other`, less the optimism of how they were chosen."""
     both = predictor.predict(np.stack([other, shares]))
     before, after = predictor.predict_drawn(other[None]), predictor.predict_drawn(shares[None])
-    bounds = None if before is None or after is None else interval(before - after) - optimism
-    return GainOver(
-        over=over, shares=other, gain=float(both[0] - both[1]) - optimism, interval=bounds
-    )
+    gain = float(both[0] - both[1]) - optimism
+    bounds = None
+    if before is not None and after is not None:
+        low, high = interval(before - after) - optimism
+        # Far from the runs draws may lie to one side of the law that they are draws of.
+        bounds = np.array([min(low, gain), max(high, gain)])
+    return GainOver(over=over, shares=other, gain=gain, interval=bounds)
 
 
 def optimism(predictor: Predictor, drawn_optima: Floats | None, current: Floats) -> float:
@@ -69,8 +78,8 @@ def optimism(predictor: Predictor, drawn_optima: Floats | None, current: Floats)
         drawn_optima: (draws, domains) optimal shares of the redrawn experiments.
         current: (domains,) the mixture that gains are over.
     """
-    before = predictor.predict_drawn(current[None])
-    promised = None if drawn_optima is None else predictor.predict_drawn(drawn_optima)
+    before = predictor.predict_refitted(current[None])
+    promised = None if drawn_optima is None else predictor.predict_refitted(drawn_optima)
     if before is None or promised is None or drawn_optima is None:
         return 0.0
     truth = predictor.predict(current[None])[0] - predictor.predict(drawn_optima)

@@ -169,10 +169,11 @@ def _repeats(runs: Runs, objective: ObjectiveFunction, least: int) -> Noise | No
     effects = np.column_stack([indicators(labels), indicators(groups_of_seeds(runs))])
     values = np.column_stack([objective.value(runs.losses), runs.losses])
     fitted, _, rank, _ = np.linalg.lstsq(effects, values, rcond=None)
-    degrees = len(values) - int(rank)
+    # Checkpoints of one run share its noise: rows beyond the runs tell nothing more of it.
+    degrees = int((len(values) - int(rank)) * runs.independent_part)
     if degrees < least:
         return None
-    squares = ((values - effects @ fitted) ** 2).sum(0)
+    squares = ((values - effects @ fitted) ** 2).sum(0) * runs.independent_part
     # The spread is itself an estimate: the deviation of Student's distribution says so.
     deviation = np.sqrt(squares / degrees) * student_deviation(degrees)
     return Noise(

@@ -97,7 +97,9 @@ def _left_over(runs: Runs, values: Floats, law: Law) -> tuple[Floats, int]:
         left = residuals[k] - directions @ (directions.T @ residuals[k])
         squares[k], ranks[k] = (left**2).sum(), directions.shape[1]
     degrees = len(runs) - ranks
-    return np.sqrt(squares / np.maximum(degrees, 1)), int(degrees.min())
+    deviation = np.sqrt(squares / np.maximum(degrees, 1))
+    # Checkpoints of one run share its noise: rows beyond the runs tell nothing more of it.
+    return deviation, int(degrees.min() * runs.independent_part)
 
 
 def _orthonormal(columns: Floats) -> Floats:

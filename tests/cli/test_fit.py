@@ -85,9 +85,14 @@ def test_options_ask_what_an_experiment_would(tables: tuple[Path, Path], tmp_pat
         assert shares["code"] == pytest.approx(0.2, abs=2e-6)
         assert shares["books"] >= 0.1 - 2e-6
         assert shares["web"] <= 0.7 + 2e-6
-        low, high = mixture["objective_interval"]
-        assert low <= mixture["predicted_objective"] <= high
-        assert [gain["over"] for gain in mixture["gains"]] == ["current", "uniform", "natural"]
+        assert mixture["recommended_gain"] is not None
+        assert mixture["decision"]["decided_at"] == 10**9
+    measured, *further = record["mixtures"]
+    low, high = measured["objective_interval"]
+    assert low <= measured["predicted_objective"] <= high
+    assert [gain["over"] for gain in measured["gains"]] == ["current", "uniform", "natural"]
+    # One scale does not tell how the objective goes on.
+    assert all(mixture["predicted_objective"] is None for mixture in further)
     # 4 epochs of 3B books in 100B tokens.
     assert record["mixtures"][-1]["proportions"]["books"] <= 0.12 + 2e-6
     assert record["recommended"]["current"] == {"web": 0.5, "code": 0.2, "books": 0.3}
@@ -241,3 +246,43 @@ def test_one_table_with_both(tables: tuple[Path, Path], tmp_path: Path) -> None:
         assert shares == pytest.approx([other["proportions"][name] for name in DOMAINS], abs=1e-5)
     result = run_command("fit", "--table", both, "--losses", both)
     assert isinstance(result.exception, click.UsageError)
+
+
+def test_a_target_without_a_mixture_ends_with_an_error(
+    tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    few = ["--available", "web=2B", "--available", "code=2B", "--available", "books=2B"]
+    asked = ["--tokens", "1B", "--targets", "2B,100B", "--max-epochs", "4", *few]
+    result = run_command("fit", *given(tables, "--bootstrap", 0, "--out", tmp_path / "f", *asked))
+    assert isinstance(result.exception, UserError)
+    assert "no mixture for 100B tokens" in str(result.exception)
+    assert "raise max_epochs" in str(result.exception)
+    # What could be answered is written, and shown.
+    (record,) = (tmp_path / "f").glob("*/fit.json")
+    stored = json.loads(record.read_text())
+    assert [m["token_budget"] for m in stored["mixtures"]] == [10**9, 2 * 10**9]
+    assert list(stored["unanswered"]) == [str(10**11)]
+    assert "recommended for 2B tokens" in result.stdout
+
+
+def test_text_in_the_scale_is_refused_with_its_row(tmp_path: Path) -> None:
+    mixtures, losses = tmp_path / "m.csv", tmp_path / "l.csv"
+    mixtures.write_text("w_a,w_b,tokens,scale\n.5,.5,1B,1B\n.4,.6,1B,small\n.3,.7,1B,1B\n")
+    losses.write_text("loss_a\n3\n3.1\n3.2\n")
+    result = run_command("fit", "--mixtures", mixtures, "--losses", losses)
+    assert isinstance(result.exception, UserError)
+    assert "row 2: scale is 'small'" in str(result.exception)
+
+
+def test_tokens_with_a_suffix_are_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [[float(x), 1 - float(x), "1B", "1B"] for x in rng.uniform(0.2, 0.8, 12)]
+    mixtures, losses = tmp_path / "m.csv", tmp_path / "l.csv"
+    for path, head, lines in (
+        (mixtures, ["w_a", "w_b", "tokens", "scale"], rows),
+        (losses, ["loss_a"], [[3 - row[0]] for row in rows]),  # type: ignore[operator]
+    ):
+        with path.open("w", newline="") as stream:
+            csv.writer(stream).writerows([head, *lines])
+    found = answer("--mixtures", mixtures, "--losses", losses, "--bootstrap", 0, "--targets", "10B")
+    assert [m["token_budget"] for m in found["mixtures"]] == [10**9, 10**10]

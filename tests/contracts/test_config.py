@@ -135,3 +135,21 @@ def test_settings_do_not_change_after_loading() -> None:
     config = Outer(inner=Inner(size=1))
     with pytest.raises(ValueError, match="frozen"):
         config.inner.size = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text"),
+    [
+        (999_999, "1M"),
+        (999_400_000, "999M"),
+        (999_999_999, "1B"),
+        (1e15, "1000T"),
+        (2.5e16, "25000T"),
+        (1234, "1.23k"),
+        (999.7, "1k"),
+        (12, "12"),
+    ],
+)
+def test_tokens_are_never_written_with_a_power_of_ten(tokens: float, text: str) -> None:
+    assert format_tokens(tokens) == text
+    assert parse_tokens(text) > 0

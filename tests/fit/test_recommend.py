@@ -137,7 +137,8 @@ def test_a_gain_that_a_second_law_does_not_see_is_not_acted_on() -> None:
     assert doubted.interval is not None
     assert doubted.interval[0] > 0
     assert not doubted.change
-    said = recommend(replace(solution, advice=doubted))
+    advised = replace(solution.measured, advice=doubted)
+    said = recommend(replace(solution, answers=(*solution.answers[:-1], advised)))
     assert said.action == "keep what you have"
     assert "but law joint, fitted to the same runs, predicts a loss of" in said.reason
     assert said.second_gain is not None
@@ -218,7 +219,8 @@ def test_auto_takes_a_law_that_extrapolates_where_lines_do_not(
     tmp_path: Path, write_ddo_sweep: Callable
 ) -> None:
     record = read_fit(fit_experiment(write_ddo_sweep(tmp_path, levelling), bootstrap=0))
-    assert record.reach.how == "law"
+    assert record.reach.law == record.law
+    assert law_named(record.law).spans_scales
     scores = {s.law: s for s in record.laws if s.held_out is not None}
     taken, ddo = scores[record.law], scores["ddo"]
     assert (taken.next_scale or 0) < (ddo.next_scale or 0)

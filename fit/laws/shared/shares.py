@@ -29,6 +29,10 @@ class Inputs:
         shares, total = points.shares, points.totals[:, None]
         return np.hstack([shares, np.log(total / self.unit)]) if self.with_total else shares
 
+    def count(self, runs: Runs) -> int:
+        """The number of columns for some runs."""
+        return len(runs.domains) + self.with_total
+
     def chain(self, by_column: Floats, point: Points) -> Floats:
         """Turn (rows, columns) derivatives at one point into (rows, domains) ones by tokens."""
         total, shares = float(point.totals[0]), point.shares[0]

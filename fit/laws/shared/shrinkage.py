@@ -13,11 +13,29 @@ from mixscale.fit.laws.shared.least_squares import descend
 
 # Huber's constant: a residual counts fully up to this many standard deviations.
 _HUBER = 1.9
-_FIRST_NOISE = 0.01  # nats; replaced by what the first fit leaves over
+_FIRST_NOISE = 0.05  # of the spread of the values; replaced by what the first fit leaves over
+_REDRAWN_STEPS = 25
+_NO_SPREAD = 1e-12  # of the values' size: less is rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """What values are measured in while they are fitted: `(value - shift) / size`.
+
+    Bounds, starts and first noise then mean the same in nats, bits, or hundredths of either.
+    """
+
+    shift: Floats
+    """(rows,)."""
+    size: Floats
+    """(rows,) above 0."""
 
 
 class Model(Protocol):
-    """A family of curves over the runs, with the prior of its parameters."""
+    """A family of curves over the runs, with the prior of its parameters.
+
+    All of it is in the `Units` that the model chooses for each row of values.
+    """
 
     low: Floats
     """(parameters,) bounds."""
@@ -26,6 +44,22 @@ class Model(Protocol):
     """(parameters,) middle of the prior."""
     penalty: Floats
     """(terms, parameters) the prior: each `penalty @ (theta - centre)` is a standard normal."""
+
+    def units(self, y: Floats, weight: Floats) -> Units:
+        """The units to fit each row in."""
+        ...
+
+    def into(self, units: Units, theta: Floats) -> Floats:
+        """(rows, parameters) in units of the parameters of plain values."""
+        ...
+
+    def out_of(self, units: Units, theta: Floats) -> Floats:
+        """(rows, parameters) of plain values of the parameters in units."""
+        ...
+
+    def tightness(self, theta: Floats) -> Floats:
+        """(rows,) factors on the prior's precision, from a fit under it; ones keep it as it is."""
+        ...
 
     def start(self, y: Floats, weight: Floats) -> Floats:
         """(rows, parameters) where to begin."""
@@ -68,19 +102,48 @@ def fit_shrunken(
     Returns:
         (rows, parameters).
     """
-    theta = model.start(y, weight) if start is None else start
+    units = model.units(y, weight)
+    y = (y - units.shift[:, None]) / units.size[:, None]
+    theta = model.start(y, weight) if start is None else model.into(units, start)
     noise = np.full(len(y), _FIRST_NOISE)
     trust = np.ones_like(y)
     shape = (len(y), len(model.penalty))
     pull = np.zeros(shape) if rng is None else rng.normal(size=shape)
+    tight = np.ones(len(y)) if start is None else model.tightness(theta)
     for k in range(rounds):
-        problem = _Shrunken(model, y, weight * trust, noise, pull)
+        problem = _Shrunken(model, y, weight * trust, noise, tight, pull)
         # The first round's answer is only a place to look at residuals from.
-        theta = descend(problem, theta, model.low, model.high, 80, 1e-3 if k == 0 else 1e-7)
+        # Redrawn fits begin next to their end: what is left after some steps is below the noise.
+        steps, rest = (80, 1e-7) if rng is None else (_REDRAWN_STEPS, 1e-5)
+        theta = descend(problem, theta, model.low, model.high, steps, 1e-3 if k == 0 else rest)
         residual = np.abs(model.values(theta) - y)
         noise = np.maximum(1.25 * 1.4826 * _weighted_median(residual, weight), 1e-7)
+        tight = model.tightness(theta)
         trust = np.minimum(1, _HUBER * 0.8 * noise[:, None] / np.maximum(residual, 1e-12))
-    return theta
+    return model.out_of(units, theta)
+
+
+def middle_and_spread(y: Floats, weight: Floats) -> Units:
+    """Units of laws with a floor of their own: any shift and any size fit them alike.
+
+    The spread is taken from the median absolute deviation, that one odd run does not move it.
+    """
+    middle = _weighted_median(y, weight)
+    apart = np.abs(y - middle[:, None])
+    spread = 1.4826 * _weighted_median(apart, weight)
+    # More than half of the runs alike: what the others differ by.
+    mean = (weight * apart).sum(-1) / weight.sum(-1)
+    spread = np.where(spread > 0.1 * mean, spread, mean)
+    size = np.abs(y).max(-1)
+    return Units(
+        shift=middle, size=np.where(spread > _NO_SPREAD * size, spread, size + (size == 0))
+    )
+
+
+def typical_size(y: Floats, weight: Floats) -> Units:
+    """Units of laws without a floor: a shift is another law, a factor is not."""
+    size = _weighted_median(np.abs(y), weight)
+    return Units(shift=np.zeros(len(y)), size=np.where(size > 0, size, 1.0))
 
 
 def _weighted_median(values: Floats, weight: Floats) -> Floats:
@@ -99,12 +162,14 @@ class _Shrunken:
     y: Floats
     weight: Floats
     noise: Floats
+    tight: Floats
     pull: Floats
     """(rows, terms) where each term of the prior is centred."""
 
     def cost(self, theta: Floats) -> Floats:
         misfit = (self.weight * (self.model.values(theta) - self.y) ** 2).sum(-1)
-        prior = (theta - self.model.centre) @ self.model.penalty.T - self.pull
+        prior = (theta - self.model.centre) @ self.model.penalty.T
+        prior = np.sqrt(self.tight)[:, None] * prior - self.pull
         return misfit + self.noise**2 * (prior**2).sum(-1)
 
     def normal_equations(self, theta: Floats) -> tuple[Floats, Floats]:
@@ -113,11 +178,12 @@ class _Shrunken:
         precision = self.model.penalty.T @ self.model.penalty
         strength = self.noise**2
         matrix = np.matmul(weighted.transpose(0, 2, 1), slopes)
-        matrix = matrix + strength[:, None, None] * precision
+        matrix = matrix + (strength * self.tight)[:, None, None] * precision
         gradient = np.matmul((values - self.y)[:, None, :], weighted)[:, 0]
-        back = (theta - self.model.centre) @ precision - self.pull @ self.model.penalty
+        back = (theta - self.model.centre) @ precision * self.tight[:, None]
+        back -= np.sqrt(self.tight)[:, None] * (self.pull @ self.model.penalty)
         return matrix, gradient + strength[:, None] * back
 
     def rows(self, which: NDArray[np.intp]) -> _Shrunken:
-        parts = (self.y[which], self.weight[which], self.noise[which], self.pull[which])
-        return _Shrunken(self.model, *parts)
+        parts = (self.y[which], self.weight[which], self.noise[which])
+        return _Shrunken(self.model, *parts, self.tight[which], self.pull[which])

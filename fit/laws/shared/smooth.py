@@ -13,9 +13,17 @@ from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.laws.base import Law, Optimum
+from mixscale.fit.laws.base import Draws, Law, Optimum, Residuals
+from mixscale.fit.laws.registry import reference_law
+from mixscale.fit.laws.shared.suspects import find_suspects
 from mixscale.fit.optimize.convex import Minimum, minimise
 from mixscale.fit.optimize.nearest import scale_into_bounds
+from mixscale.fit.uncertainty.model_error import (
+    ModelError,
+    calibrate,
+    folds_of,
+    with_model_error,
+)
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise, student_scales
 
 STARTS = 12
@@ -75,6 +83,15 @@ class SmoothLaw:
     runs: Runs | None
     """What it was fitted to; absent when read back from a record."""
     noise: Noise = UNKNOWN_NOISE
+    suspect: Bools | None = None
+    """(runs,) left out of the fit, see `mixscale.fit.laws.shared.suspects`; None: all count."""
+
+    @property
+    def suspects(self) -> tuple[str, ...]:
+        """Labels of the runs that were left out of the fit, as the law cannot have come by them."""
+        if self.runs is None or self.suspect is None:
+            return ()
+        return tuple(self.runs.labels[i] for i in np.flatnonzero(self.suspect))
 
     def predict_losses(self, points: Points) -> Floats:
         """(points, validation) losses in nats."""
@@ -99,25 +116,62 @@ class SmoothLaw:
             ),
         )
 
-    def draws(self, rng: np.random.Generator, count: int) -> SmoothDraws | None:
-        """Refit to the measured losses with noise added, each draw with its own prior.
+    def draws(self, rng: np.random.Generator, count: int) -> Draws | None:
+        """Refit to the measured losses with noise added, each draw with its own prior and error.
 
         The noise of each validation loss is what the fit left over, widened for its parameters, or
         what repeated runs showed if that is more. Most of it belongs to a whole run, and all its
-        losses share it: drawn for each loss alone it would cancel in their mean.
+        losses share it: drawn for each loss alone it would cancel in their mean. To predictions
+        comes what the law gets wrong of left-out mixtures, see
+        `mixscale.fit.uncertainty.model_error`.
         """
         if self.runs is None:
             return None
+        # A generator for each part, so that more draws of one do not change those of another.
+        of_noise, of_scales, of_priors, of_errors = rng.spawn(4)
         count = min(count, MAX_DRAWS)
         predicted = self.predict_losses(self.runs.points)
-        shape = (count, *predicted.shape)
+        # Checkpoints of one run share its noise, so they share the draw.
+        of_run = self.runs.independent
+        shape = (count, int(of_run.max()) + 1, predicted.shape[1])
         covariance, freedom = self._covariance(predicted)
-        noise = rng.normal(size=shape) * student_scales(rng, count, freedom)[:, None, None]
+        noise = of_noise.normal(size=shape)[:, of_run]
+        noise *= student_scales(of_scales, count, freedom)[:, None, None]
         losses = self.runs.losses + noise @ _root(covariance)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
-        weight = np.ones(shape[:2])
-        theta = self.family.fit(self.runs.points, losses, weight, start, rng)
-        return SmoothDraws(law=self, theta=theta)
+        weight = np.tile(self._counted.astype(np.float64), (count, 1))
+        theta = self.family.fit(self.runs.points, losses, weight, start, of_priors)
+        draws = SmoothDraws(law=self, theta=theta)
+        error = self._model_error(theta)
+        if error is None:
+            return draws
+        return with_model_error(draws, self.predict_objective, error, of_errors, count)
+
+    def _model_error(self, drawn: Floats) -> ModelError | None:
+        """What the law gets wrong of left-out mixtures beside what its draws leave open."""
+        assert self.runs is not None
+        runs, counted = self.runs, self._counted.astype(np.float64)
+        weights = folds_of(runs, counted)
+        if len(weights) < 3:
+            return None
+        start = np.broadcast_to(self.theta, (len(weights), *self.theta.shape))
+        losses = np.broadcast_to(runs.losses, (len(weights), *runs.losses.shape))
+        missed, truth = np.full(len(runs), np.nan), self.objective.value(runs.losses)
+        for theta, weight in zip(
+            self.family.fit(runs.points, losses, weights, start), weights, strict=True
+        ):
+            out = (weight == 0) & (counted > 0)
+            if out.any():
+                losses_out = self.family.predict(theta, runs.points.where(out)).T
+                missed[out] = truth[out] - self.objective.value(losses_out)
+        rows = self.family.predict(drawn.reshape(-1, drawn.shape[-1]), runs.points)
+        values = rows.reshape(*drawn.shape[:2], len(runs)).transpose(0, 2, 1)
+        variance = self.objective.value(values).var(0)
+        if self.noise.source != "residuals":
+            # What is known to be the left-out run's own noise is no error of the law.
+            variance = variance + (self.noise.variance or 0.0)
+        predicted = self.predict_objective(runs.points)
+        return calibrate(runs, weights, missed, predicted, variance, counted)
 
     def no_response(self) -> tuple[str, ...]:
         """None: these laws put a useless domain at its floor by themselves."""
@@ -134,14 +188,22 @@ class SmoothLaw:
             name: self.family.describe(row) for name, row in zip(names, self.theta, strict=True)
         }
 
+    @property
+    def _counted(self) -> Bools:
+        """(runs,) that took part in the fit."""
+        assert self.runs is not None
+        return np.ones(len(self.runs), dtype=bool) if self.suspect is None else ~self.suspect
+
     def _covariance(self, predicted: Floats) -> tuple[Floats, float]:
         """(validation, validation) of a run around the law in squared nats, degrees of freedom."""
         assert self.runs is not None
-        count, parameters = len(predicted), self.theta.shape[1]
+        counted, parameters = self._counted, self.theta.shape[1]
+        part = self.runs.where(counted).independent_part
+        count = round(int(counted.sum()) * part)
         # Shrunken parameters cost less than one degree of freedom each, hence the floor.
         freedom = max(count - parameters, count / 3)
-        residuals = self.runs.losses - predicted
-        left = residuals.T @ residuals / freedom
+        residuals = (self.runs.losses - predicted)[counted]
+        left = residuals.T @ residuals * part / freedom
         known = self.noise.beside_residuals
         if known is None:
             return left, freedom
@@ -211,7 +273,8 @@ def smooth_law(name: str, family: Callable[[Runs], Family], **settings: Any) -> 
         runs: Runs, objective: ObjectiveFunction, masks: Sequence[Bools]
     ) -> Iterator[SmoothLaw]:
         # All at once: a left-out run has weight zero.
-        weight = np.stack([~mask for mask in masks]).astype(np.float64)
+        suspect = find_suspects(family_of_suspects(runs), runs.points, runs.losses)
+        weight = np.stack([~mask & ~suspect for mask in masks]).astype(np.float64)
         losses = np.broadcast_to(runs.losses, (len(masks), *runs.losses.shape))
         chosen = family(runs)
         for theta in chosen.fit(runs.points, losses, weight):
@@ -223,8 +286,9 @@ def smooth_law(name: str, family: Callable[[Runs], Family], **settings: Any) -> 
 
 
 def fit_smooth(family: Family, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> SmoothLaw:
-    """Fit a family to every validation loss."""
-    theta = family.fit(runs.points, runs.losses[None], np.ones((1, len(runs))))[0]
+    """Fit a family to every validation loss, without the runs that it cannot have come by."""
+    suspect = find_suspects(family_of_suspects(runs), runs.points, runs.losses)
+    theta = family.fit(runs.points, runs.losses[None], 1.0 - suspect[None])[0]
     return SmoothLaw(
         domains=runs.domains,
         objective=objective,
@@ -232,7 +296,15 @@ def fit_smooth(family: Family, runs: Runs, objective: ObjectiveFunction, noise: 
         theta=theta,
         runs=runs,
         noise=noise,
+        suspect=suspect,
     )
+
+
+def family_of_suspects(runs: Runs) -> Residuals:
+    """The family that runs are suspected by: that of the law which leaves least over of them."""
+    reference = reference_law().residuals
+    assert reference is not None
+    return reference(runs)
 
 
 def _root(covariance: Floats) -> Floats:

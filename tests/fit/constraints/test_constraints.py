@@ -131,3 +131,34 @@ def test_scaling_into_bounds_keeps_ratios_off_the_bounds(raw: list[float]) -> No
     if inner.sum() > 1:
         ratio = moved[inner] / shares[inner]
         np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 20, 64, 100, 101, 1000])
+def test_the_default_floor_leaves_room(count: int) -> None:
+    feasible = feasible_set(Constraints(), [f"d{i}" for i in range(count)])
+    assert feasible.low.max() == pytest.approx(min(0.01, 0.2 / count))
+
+
+def test_the_default_floor_gives_way_to_what_is_asked() -> None:
+    domains = [f"d{i}" for i in range(8)]
+    group = GroupBound(domains=tuple(domains[:3]), ceiling=0.01)
+    asked = [
+        Constraints(ceiling={"d0": 0.001}),
+        Constraints(fixed={"d0": 0.999}),
+        Constraints(groups={"few": group}),
+        Constraints(max_kl=0.001, prior=dict.fromkeys(domains[1:], 0.001) | {"d0": 0.993}),
+        Constraints(max_epochs=1.0),
+    ]
+    for constraints in asked:
+        feasible = feasible_set(
+            constraints,
+            domains,
+            token_budget=1e9,
+            available={"d0": 10**6} | dict.fromkeys(domains[1:], 10**9),
+        )
+        assert feasible.low.sum() <= 1
+
+
+def test_a_floor_that_is_asked_for_stays_a_rule() -> None:
+    with pytest.raises(UserError, match="no mixture is possible"):
+        feasible_set(Constraints(floor=0.01), [f"d{i}" for i in range(101)])

@@ -46,7 +46,7 @@ def fitted(
 
 
 @settings(
-    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     law=st.sampled_from(["ddo", "joint", "bimix", "loglinear"]),
@@ -70,5 +70,9 @@ def test_a_stored_fit_and_a_fresh_one_give_the_same_mixture(
     assert stored.predicted_by == fresh.predicted_by
     assert stored.predicted_objective == pytest.approx(fresh.predicted_objective, abs=1e-6)
     assert stored.binding == fresh.binding
-    # The mean of the redrawn optima is interpolated: a record does not hold the draws.
-    assert stored.recommended == pytest.approx(fresh.recommended, abs=0.03)
+    # A record does not hold the draws: the mean of the redrawn optima is interpolated, and the
+    # decision is that of the nearest budget which has one.
+    assert stored.decision is not None
+    assert fresh.decision is not None
+    if stored.decision.action == fresh.decision.action:
+        assert stored.recommended == pytest.approx(fresh.recommended, abs=0.03)

@@ -8,6 +8,7 @@ from mixscale.contracts.experiment import Objective
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import MIXTURE, Runs
 from mixscale.fit.mixing_law import choose
+from mixscale.fit.uncertainty.model_error import DrawsWithError
 
 DOMAINS = ("a", "b", "c")
 VALIDATION = ("v", "w", "x", "y")
@@ -38,6 +39,8 @@ def test_draws_scatter_as_much_as_repeated_experiments() -> None:
     between = np.std([fit.predict_objective(Points(tokens=corner))[0] for fit in fits])
     draws = fits[0].draws(rng, 100)
     assert draws is not None
-    drawn = np.std(draws.predict_objective(Points(tokens=corner)))
+    # A repeated experiment has the law's own error too, and does not show it.
+    assert isinstance(draws, DrawsWithError)
+    drawn = np.std(draws.draws.predict_objective(Points(tokens=corner)))
     # Drawn for each of the four losses alone the noise would halve in their mean.
     assert 0.7 < drawn / between < 1.4

@@ -1,0 +1,198 @@
+"""How often the intervals of a fit hold what unseen runs of published tables measured.
+
+    python -m benchmarks.coverage [--laws joint,quadratic] [--tables "redpajama,slimpajama"]
+        [--seeds 4] [--first 0]
+        [--reach]
+
+At the measured scale a part of the runs is fitted and the rest predicted. At the next larger one
+the runs of two smaller scales are fitted: all mixtures, so that only the reach is tried. A target
+of one loss is tried for some validation domains beside the mean of all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from benchmarks import published
+from mixscale.contracts.experiment import Objective
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.objective import objective_function
+from mixscale.fit.inputs.points import Points
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.base import Draws
+from mixscale.fit.laws.registry import law_named, reference_law
+from mixscale.fit.uncertainty.intervals import interval
+from mixscale.fit.uncertainty.residuals import comparison_noise
+
+DRAWS, TARGETS, PAIRS, BEST = 100, 3, 200, 0.125
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Runs to fit with runs to predict."""
+
+    table: str
+    fitted: Runs
+    unseen: Runs
+
+
+@dataclass(kw_only=True)
+class Held:
+    """What intervals held, of one table and law."""
+
+    predictions: list[float] = field(default_factory=list)
+    differences: list[float] = field(default_factory=list)
+    gains: list[float] = field(default_factory=list)
+    widths: list[float] = field(default_factory=list)
+
+    def line(self) -> str:
+        """Rates, and the mean width of a prediction's interval beside the noise."""
+        parts = (self.predictions, self.differences, self.gains)
+        rates = "  ".join(f"{np.mean(part):5.2f}" if part else "    -" for part in parts)
+        return f"{rates}  {np.mean(self.widths):6.1f}"
+
+
+def measured_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
+    """Random parts of the tables of one scale."""
+    rng = np.random.default_rng([seed, 11])
+    if _wanted("regmix", names):
+        train, test = published.regmix(), published.regmix(part="test")
+        for count in (64, 256):
+            chosen = np.sort(rng.permutation(len(train))[:count])
+            yield Case(
+                table=f"regmix, {count} runs", fitted=train.where(chosen.tolist()), unseen=test
+            )
+    for name, read in published.SINGLE_SCALE.items():
+        if not _wanted(name, names):
+            continue
+        runs = read()
+        order = rng.permutation(len(runs))
+        count = round(0.6 * len(runs))
+        yield Case(
+            table=f"{name}, {count} runs",
+            fitted=runs.where(np.sort(order[:count]).tolist()),
+            unseen=runs.where(np.sort(order[count:]).tolist()),
+        )
+
+
+def next_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
+    """Two scales to fit, a larger one to predict; the seed chooses three quarters of the runs."""
+    rng = np.random.default_rng([seed, 12])
+    plans = [
+        (f"slimpajama {size}, tenths {a}, {b} to {c}", lambda s=size, p=(a, b, c):
+         published.slimpajama(s, parts=p))
+        for size in ("122M", "310M", "680M")
+        for a, b, c in ((2, 4, 6), (2, 4, 10), (3, 6, 10))
+    ] + [
+        (f"redpajama {size}, steps {a}k, {b}k to {c}k", lambda s=size, p=(a, b, c):
+         published.redpajama(s, steps=[1000 * k for k in p]))
+        for size in ("70M", "160M", "305M")
+        for a, b, c in ((10, 20, 30), (10, 14, 20))
+    ]  # fmt: skip
+    for name, read in plans:
+        if not _wanted(name, names):
+            continue
+        runs = read()
+        labels = sorted(set(runs.labels))
+        chosen = set(rng.permutation(labels)[: round(0.75 * len(labels))].tolist())
+        keep = np.array([label in chosen for label in runs.labels])
+        largest = runs.scale == runs.scales[-1]
+        yield Case(table=name, fitted=runs.where(keep & ~largest), unseen=runs.where(largest))
+
+
+def _wanted(table: str, names: Sequence[str]) -> bool:
+    return not names or any(name in table for name in names)
+
+
+def count_held(case: Case, law: str, seed: int, into: Held) -> None:
+    """Fit a law to a case for several targets, and count what its intervals hold."""
+    rng = np.random.default_rng([seed, 13])
+    single = rng.permutation(len(case.fitted.validation))[:TARGETS].tolist()
+    several = len(case.fitted.validation) > 1
+    for column in [None, *single] if several else [None]:
+        _count_target(_only(case, column), law, rng, into)
+
+
+def _only(case: Case, column: int | None) -> Case:
+    if column is None:
+        return case
+
+    def one(runs: Runs) -> Runs:
+        return replace(runs, validation=(runs.validation[column],), losses=runs.losses[:, [column]])
+
+    return Case(table=case.table, fitted=one(case.fitted), unseen=one(case.unseen))
+
+
+def _count_target(case: Case, law: str, rng: np.random.Generator, into: Held) -> None:
+    aim = objective_function(Objective(), case.fitted.validation)
+    noise = comparison_noise(case.fitted, aim, reference_law())
+    fitted = law_named(law).fit(case.fitted, aim, noise)
+    draws = fitted.draws(np.random.default_rng(0), DRAWS)
+    assert draws is not None
+    truth = aim.value(case.unseen.losses)
+    predicted = fitted.predict_objective(case.unseen.points)
+    drawn = drawn_at(draws, case.unseen.points)
+    inside = _held(drawn, truth)
+    into.predictions.append(float(inside.mean()))
+    first, second = rng.integers(len(truth), size=(2, PAIRS))
+    apart = first != second
+    first, second = first[apart], second[apart]
+    into.differences.append(
+        float(_held(drawn[:, first] - drawn[:, second], truth[first] - truth[second]).mean())
+    )
+    shares = case.unseen.points.shares
+    current = int(np.argmin(((shares - 1 / shares.shape[1]) ** 2).sum(1)))
+    best = np.argsort(predicted)[: max(1, round(BEST * len(predicted)))]
+    best = best[best != current]
+    if len(best):
+        gains = drawn[:, [current]] - drawn[:, best]
+        into.gains.append(float(_held(gains, truth[current] - truth[best]).mean()))
+    low, high = interval(drawn)
+    into.widths.append(float((high - low).mean() / (noise.objective or np.nan)))
+
+
+def drawn_at(draws: Draws, points: Points) -> Floats:
+    """(draws, points) objective of every point under every draw."""
+    return np.column_stack([draws.predict_objective(points.where([i])) for i in range(len(points))])
+
+
+def _held(drawn: Floats, truth: Floats) -> Floats:
+    low, high = interval(drawn)
+    return (low <= truth) & (truth <= high)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--laws", default="joint,loglinear,quadratic,linear")
+    parser.add_argument("--tables", default="", help="parts of names, separated by commas")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--reach", action="store_true", help="the next larger scale alone")
+    arguments = parser.parse_args()
+    names = [name for name in arguments.tables.split(",") if name]
+    print(f"{'table':<42} {'law':<10} prediction, difference, gain, width/noise")
+    for cases, laws in (
+        (measured_scale, arguments.laws.split(",")),
+        (next_scale, [law for law in arguments.laws.split(",") if law_named(law).spans_scales]),
+    ):
+        if arguments.reach and cases is measured_scale:
+            continue
+        counts: dict[tuple[str, str], Held] = {}
+        started = time.perf_counter()
+        for seed in range(arguments.first, arguments.first + arguments.seeds):
+            for case in cases(names, seed):
+                for law in laws:
+                    count_held(case, law, seed, counts.setdefault((case.table, law), Held()))
+        for (table, law), counted in counts.items():
+            print(f"{table:<42} {law:<10} {counted.line()}")
+        print(f"{time.perf_counter() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

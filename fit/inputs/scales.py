@@ -1,0 +1,90 @@
+"""Which runs are of one scale, one mixture, one training run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixscale.fit.arrays import Floats
+
+SAME_SCALE = 0.05
+"""Runs whose token counts differ by less than this part are one scale: whole batches, documents
+that end early or a restart move the count by as much, and it tells nothing about scale."""
+_SHARE_DIGITS = 4
+
+
+def cluster_scales(tokens: Floats) -> Floats:
+    """(runs,) one token count for each scale in place of the runs' own.
+
+    From the smallest count upwards a scale takes every run within `SAME_SCALE` of its first, so
+    that no chain of small differences joins scales that are far apart. The count that stands for
+    a scale is the one that half of its runs have, else the median.
+    """
+    order = np.argsort(tokens, kind="stable")
+    scales = np.empty(len(tokens))
+    start = 0
+    for end in range(1, len(order) + 1):
+        if end < len(order) and tokens[order[end]] < tokens[order[start]] * (1 + SAME_SCALE):
+            continue
+        members = order[start:end]
+        scales[members] = _typical(tokens[members])
+        start = end
+    return scales
+
+
+def mixture_names(shares: Floats) -> tuple[str, ...]:
+    """Equal for rows of (runs, domains) shares that are one mixture but for rounding."""
+    rounded = np.round(shares, _SHARE_DIGITS) + 0.0
+    return tuple("/".join(f"{share:g}" for share in row) for row in rounded)
+
+
+def training_runs(
+    names: Sequence[str] | None,
+    mixtures: Sequence[str],
+    scale: Floats,
+    seeds: Sequence[int],
+    parameters: Floats | None,
+) -> tuple[str, ...]:
+    """Equal for rows that are checkpoints of one training run.
+
+    Args:
+        names: What the table calls the runs; None where it does not name them. Rows of one name,
+            mixture, seed and model are checkpoints of one run.
+        mixtures: As `mixture_names` gives them.
+        scale: (rows,). Without names the k-th row of a mixture at each scale is taken for the k-th
+            run's checkpoint: whether it is cannot be told, and independent runs must not be made
+            of one.
+        seeds: By row; empty when unknown.
+        parameters: (rows,); None when unknown.
+    """
+    sizes = [""] * len(mixtures) if parameters is None else [f"{size:g}" for size in parameters]
+    by_seed = [""] * len(mixtures) if not seeds else [str(seed) for seed in seeds]
+    same = list(zip(mixtures, by_seed, sizes, strict=True))
+    if names is None:
+        counted: dict[tuple[object, ...], int] = {}
+        numbered = []
+        for key, at in zip(same, scale.tolist(), strict=True):
+            counted[key, at] = counted.get((key, at), 0) + 1
+            numbered.append(str(counted[key, at]))
+        names = numbered
+    return tuple("|".join((name, *key)) for name, key in zip(names, same, strict=True))
+
+
+def earlier_checkpoints(runs: Sequence[str], scale: Floats, totals: Floats) -> dict[int, int]:
+    """Rows that a later checkpoint of the same run at the same scale stands for, with that row."""
+    latest: dict[tuple[str, float], int] = {}
+    for row in np.argsort(totals, kind="stable"):
+        latest[runs[int(row)], float(scale[row])] = int(row)
+    found = {}
+    for row, (name, at) in enumerate(zip(runs, scale.tolist(), strict=True)):
+        if latest[name, at] != row:
+            found[row] = latest[name, at]
+    return found
+
+
+def _typical(tokens: Floats) -> float:
+    values, counts = np.unique(tokens, return_counts=True)
+    if 2 * counts.max() >= len(tokens):
+        return float(values[counts.argmax()])
+    return float(np.round(np.median(values)))

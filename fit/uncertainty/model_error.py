@@ -1,0 +1,291 @@
+"""What a law gets wrong of mixtures that it has not seen, as random functions of the run.
+
+Noise and parameters leave little open once runs are many; a law that is wrong stays wrong. How
+wrong is seen on left-out mixtures (cross-conformal prediction, Vovk 2015): the error of a law is
+taken for a Gaussian process over the mixtures whose size makes 90 % intervals hold 90 % of them.
+It grows with the distance from the runs, and beyond the largest scale with what the law says of
+the way there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.inputs.points import PlannedRun, Points
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.laws.base import Draws
+from mixscale.fit.uncertainty.noise import student_scales
+
+FOLDS = 12
+"""Groups of mixtures that are left out together."""
+_QUANTILE, _NORMAL = 0.9, 1.645
+_NEIGHBOURS = 3
+_LENGTHS = (0.5, 1.0, 2.0, 4.0)
+"""Of the median distance between runs: how far the error of one mixture tells of another's."""
+_ROUGH_LENGTH = 0.25
+_ROUGH_PARTS = (0.05, 0.3, 0.6, 0.9)
+"""Of the variance: what neighbours do not share."""
+_MOST_COMPARED = 200
+_WAVES = 200
+_COMMON, _APART = 0.25, 0.15
+"""Deviations of what a law of two scales or more gets wrong of the way to a larger one, as parts of
+the change it predicts: what all mixtures share, and what they do not, which mixtures that were
+measured at two scales tell better. Chosen on SlimPajama 122M and RedPajama 70M;
+`benchmarks/coverage.py` shows them on the others."""
+_ONE_SCALE = 2.0
+"""How much more that is where one scale was measured."""
+_APART_COUNTS = 4
+"""Mixtures at two scales that `_APART` counts for."""
+_REACH_DEGREES = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelError:
+    """Size and reach of the law's error of one objective."""
+
+    runs: Floats
+    """(runs, domains) coordinates of the runs."""
+    typical: float
+    """Distance of a left-out mixture from the runs."""
+    size: float
+    """Deviation of the error at that distance."""
+    length: float
+    rough: float
+    """Part of the variance that only close neighbours share."""
+    rough_length: float
+    degrees: float
+    largest: float
+    """Tokens of the largest measured scale."""
+    common: float
+    apart: float
+
+    def growth(self, points: Points) -> Floats:
+        """(points,) the error's deviation there."""
+        distance = nearest(coordinates(points), self.runs) / self.typical
+        return self.size * np.sqrt((1 + distance**2) / 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawsWithError:
+    """Draws of a law with an error of its own for each."""
+
+    draws: Draws
+    """What the noise leaves open."""
+    predict: Callable[[Points], Floats]
+    """(points,) objective under the law itself."""
+    error: ModelError
+    scales: Floats
+    """(draws,) factors on the error: its size is an estimate."""
+    waves: Floats
+    """(3, waves, domains) directions of the smooth, the rough and the reaching part."""
+    heights: Floats
+    """(draws, 3, 2, waves) normal."""
+    reach: Floats
+    """(draws,) common error of the way to a larger scale, in its deviations."""
+
+    def optima(self, feasible: Feasible, run: PlannedRun) -> Floats:
+        """(draws, domains) optimal shares of redrawn experiments: a fit does not see its error."""
+        return self.draws.optima(feasible, run)
+
+    def predict_objective(self, points: Points) -> Floats:
+        """(draws,) objective of as many points as draws, or of one, each under its own draw."""
+        return self.draws.predict_objective(points) + self._errors(points)
+
+    def _errors(self, points: Points) -> Floats:
+        """(draws,) errors."""
+        error = self.error
+        smooth, rough, far = self._processes(coordinates(points))
+        mixed = np.sqrt(1 - error.rough) * smooth + np.sqrt(error.rough) * rough
+        errors = error.growth(points) * self.scales * mixed
+        beyond = points.totals > error.largest * 1.001
+        if not beyond.any():
+            return errors
+        factor = np.where(beyond, error.largest / points.totals, 1.0)
+        there = Points(
+            tokens=points.tokens * factor[:, None],
+            unique_tokens=points.unique_tokens,
+            parameters=points.parameters,
+        )
+        way = np.abs(self.predict(points) - self.predict(there))
+        return errors + way * (error.common * self.reach + error.apart * far)
+
+    def _processes(self, x: Floats) -> Floats:
+        """(3, draws) values of the three processes at one point, or each draw's at its own."""
+        angles = np.einsum("pd,kwd->kpw", x, self.waves)
+        parts = np.stack([np.cos(angles), np.sin(angles)], 2) / np.sqrt(self.waves.shape[1])
+        if len(x) == 1:
+            return np.einsum("nkcw,kcw->kn", self.heights, parts[:, 0])
+        return np.einsum("nkcw,kncw->kn", self.heights, parts)
+
+
+def with_model_error(
+    draws: Draws, predict: Callable[[Points], Floats], error: ModelError,
+    rng: np.random.Generator, count: int,
+) -> DrawsWithError:  # fmt: skip
+    """Give every draw an error of its own.
+
+    Args:
+        draws: What the noise leaves open.
+        predict: (points,) objective under the law itself.
+        error: The law's error.
+        rng: Of the errors alone: the draws of other parts do not depend on it.
+        count: Draws.
+    """
+    of_waves, of_heights, of_scales, of_reach = rng.spawn(4)
+    lengths = np.array([error.length, error.rough_length, 2 * error.rough_length])
+    domains = error.runs.shape[1]
+    return DrawsWithError(
+        draws=draws,
+        predict=predict,
+        error=error,
+        scales=student_scales(of_scales, count, error.degrees),
+        waves=of_waves.normal(size=(3, _WAVES, domains)) / lengths[:, None, None],
+        heights=of_heights.normal(size=(count, 3, 2, _WAVES)),
+        reach=of_reach.standard_t(_REACH_DEGREES, count),
+    )
+
+
+def coordinates(points: Points) -> Floats:
+    """(points, domains) roots of the shares: their distance is Hellinger's, up to a factor."""
+    return np.sqrt(np.maximum(points.shares, 0.0))
+
+
+def nearest(x: Floats, runs: Floats) -> Floats:
+    """(points,) mean distance to the closest runs."""
+    distance = np.sqrt(np.maximum(_squares(x, runs), 0.0))
+    close = min(_NEIGHBOURS, distance.shape[1])
+    return np.partition(distance, close - 1, axis=1)[:, :close].mean(1)
+
+
+def _squares(x: Floats, y: Floats) -> Floats:
+    return (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
+
+
+def folds_of(runs: Runs, counted: Floats) -> Floats:
+    """(folds, runs) weights that leave out whole mixtures at all scales, in groups.
+
+    Runs of one mixture at several scales, checkpoints of one run among them, would give each
+    other's results away.
+
+    Args:
+        runs: All runs.
+        counted: (runs,) weights of the runs that are fitted at all.
+    """
+    mixtures = runs.mixtures
+    names = list(dict.fromkeys(mixtures))
+    groups = min(FOLDS, len(names))
+    of_name = {name: k % groups for k, name in enumerate(names)}
+    of_run = np.array([of_name[name] for name in mixtures])
+    return counted * (of_run != np.arange(groups)[:, None])
+
+
+def calibrate(
+    runs: Runs,
+    weights: Floats,
+    missed: Floats,
+    predicted: Floats,
+    variance: Floats,
+    counted: Floats,
+) -> ModelError:
+    """The error that left-out mixtures show.
+
+    Args:
+        runs: All runs.
+        weights: (folds, runs) as of `folds_of`.
+        missed: (runs,) measured objective less that of a fit without the run's mixture.
+        predicted: (runs,) objective under the law of all runs.
+        variance: (runs,) of the draws' objective there.
+        counted: (runs,) weights of the runs that are fitted at all.
+    """
+    kept = counted > 0
+    x = coordinates(runs.points)
+    distance = np.full(len(runs), np.nan)
+    for weight in weights:
+        out = kept & (weight == 0)
+        if out.any() and (weight > 0).any():
+            distance[out] = nearest(x[out], x[weight > 0])
+    used = kept & np.isfinite(distance) & np.isfinite(missed)
+    typical = max(float(np.median(distance[used])), 1e-6)
+    growth = np.sqrt((1 + (distance[used] / typical) ** 2) / 2)
+    size = _size(np.abs(missed[used]), variance[used], growth)
+    # One scale alone: a mixture's errors at two scales are not those of two close mixtures.
+    largest = used & (runs.scale == runs.scale[used].max())
+    between = np.sqrt(np.maximum(_squares(x[largest], x[largest]), 0.0))
+    median = max(float(np.median(between[between > 1e-9])) if (between > 1e-9).any() else 1.0, 1e-6)
+    deviation = np.full(len(runs), np.nan)
+    deviation[used] = np.sqrt(variance[used] + (size * growth) ** 2 + 1e-300)
+    standard = missed[largest] / deviation[largest]
+    length, rough = _correlation(standard, between / median)
+    several = len(runs.scales) > 1
+    return ModelError(
+        runs=x[kept],
+        typical=typical,
+        size=size,
+        length=length * median,
+        rough=rough,
+        rough_length=_ROUGH_LENGTH * median,
+        degrees=max(len(set(runs.where(used).mixtures)) - 1.0, 3.0),
+        largest=float(runs.scales[-1]) if runs.scales[-1] > 1 else np.inf,
+        common=_COMMON * (1.0 if several else _ONE_SCALE),
+        apart=_apart(runs, missed, predicted) if several else _APART * _ONE_SCALE,
+    )
+
+
+def _apart(runs: Runs, missed: Floats, predicted: Floats) -> float:
+    """How far the error of one mixture moves from another's, as part of the predicted change.
+
+    Seen where one mixture was measured at the two largest scales.
+    """
+    moved, way = [], []
+    before, last = runs.scales[-2:]
+    mixtures = runs.mixtures
+    larger = {mixtures[i]: i for i in np.flatnonzero(runs.scale == last)}
+    for i in np.flatnonzero(runs.scale == before):
+        k = larger.get(mixtures[i])
+        if k is not None and np.isfinite(missed[[i, k]]).all():
+            moved.append(missed[k] - missed[i])
+            way.append(abs(predicted[k] - predicted[i]))
+    prior = _APART_COUNTS * _APART**2
+    if len(moved) < 3 or not np.mean(way):
+        return _APART
+    part = float(np.var(moved, ddof=1) / np.mean(way) ** 2)
+    return float(np.sqrt((prior + len(moved) * part) / (_APART_COUNTS + len(moved))))
+
+
+def _size(missed: Floats, variance: Floats, growth: Floats) -> float:
+    """The size with which 90 % intervals hold 90 % of the left-out runs, one more counted."""
+    count = len(missed)
+    place = min(int(np.ceil(_QUANTILE * (count + 1))), count) - 1
+    low, high = 0.0, float(2 * missed.max(initial=0.0) / growth.min(initial=1.0)) + 1e-300
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        ratio = np.sort(missed / np.sqrt(variance + (middle * growth) ** 2 + 1e-300))[place]
+        low, high = (middle, high) if ratio > _NORMAL else (low, middle)
+    return 0.5 * (low + high)
+
+
+def _correlation(standard: Floats, distance: Floats) -> tuple[float, float]:
+    """The likeliest length, in median distances, with the part that is rough."""
+    rows = np.arange(len(standard))
+    if len(rows) > _MOST_COMPARED:
+        rows = np.linspace(0, len(rows) - 1, _MOST_COMPARED).round().astype(int)
+    values, distance = standard[rows], distance[np.ix_(rows, rows)]
+    near = np.exp(-0.5 * (distance / _ROUGH_LENGTH) ** 2)
+    best, answer = -np.inf, (_LENGTHS[0], _ROUGH_PARTS[-1])
+    for length in _LENGTHS:
+        smooth = np.exp(-0.5 * (distance / length) ** 2)
+        for rough in _ROUGH_PARTS:
+            covariance = (1 - rough) * smooth + rough * near + 1e-3 * np.eye(len(rows))
+            root = np.linalg.cholesky(covariance)
+            white = np.linalg.solve(root, values)
+            likelihood = -np.log(np.diag(root)).sum() - 0.5 * len(rows) * np.log(
+                (white**2).mean() + 1e-300
+            )
+            if likelihood > best:
+                best, answer = likelihood, (length, rough)
+    return answer
