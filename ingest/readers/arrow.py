@@ -33,7 +33,8 @@ def read_arrow(unit: Unit) -> Blocks:
                     continue
                 columns = wanted_columns(batch.schema.names, unit.file.fields)
                 yield from batch_blocks(batch if columns is None else batch.select(columns))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            # Python decodes the names of the columns as they are asked for.
             raise not_readable("Arrow", error) from error
 
 

@@ -21,6 +21,11 @@ def column_values(column: pa.Array) -> list[Any]:
     Moments, days and durations that Python's own types cannot hold (nanoseconds, years outside 1 to
     9999) become text. The result is the same with and without pandas installed.
     """
+    try:
+        # A slice of a field that is shorter than its column would end the process.
+        column.validate()
+    except pa.ArrowException as error:
+        return [Unreadable(f"not readable: {_reason(error)}")] * len(column)
     if not _has_nanoseconds(column.type):
         try:
             # Damaged offsets would lead the conversion out of the memory of the column.
@@ -52,10 +57,13 @@ def _checked_value(one: pa.Array) -> Any:
         one.validate(full=True)
         return _value(one[0])
     except _NOT_READABLE as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         if isinstance(error, UnicodeDecodeError) or "Invalid UTF8" in str(error):
             return Unreadable("not UTF-8")
-        return Unreadable(f"a value that cannot be read: {reason[0]}")
+        return Unreadable(f"a value that cannot be read: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _value(scalar: Any) -> Any:

@@ -62,6 +62,9 @@ def batch_blocks(batch: pa.RecordBatch) -> Iterator[list[Any]]:
     """Turn the rows of a batch into records, some at a time; a damaged value spoils no other."""
     if batch.num_rows == 0:
         return
+    # A slice of a column that is too short would end the process.
+    if any(len(column) != batch.num_rows for column in batch.columns):
+        raise DamagedFile("not readable: the columns of a batch differ in length")
     count = rows_at_once(batch.nbytes / batch.num_rows)
     for start in range(0, batch.num_rows, count):
         yield _records(batch.slice(start, count))
@@ -72,8 +75,6 @@ def _records(batch: pa.RecordBatch) -> list[Any]:
     if not names:
         return [{} for _ in range(batch.num_rows)]
     columns = [column_values(column) for column in batch.columns]
-    if any(len(column) != batch.num_rows for column in columns):
-        raise DamagedFile("not readable: the columns of a batch differ in length")
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

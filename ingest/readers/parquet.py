@@ -35,11 +35,20 @@ def read_parquet(unit: Unit) -> Blocks:
         try:
             # Without read-ahead, because a row group of long documents is large.
             parquet = pq.ParquetFile(stream, pre_buffer=False)
-            columns = wanted_columns(parquet.schema_arrow.names, unit.file.fields)
-        except (pa.ArrowException, OSError) as error:
+            names = _all_names(parquet.schema_arrow)
+            columns = wanted_columns(names, unit.file.fields)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise not_readable("Parquet", error) from error
         for group in range(parquet.num_row_groups):
             yield from _RowGroup(parquet, group, columns).blocks()
+
+
+def _all_names(fields: Any) -> list[str]:
+    """Decode the names of the columns, and those within them, which raises for damaged ones."""
+    names = [field.name for field in fields]
+    for field in fields:
+        _all_names([field.type.field(number) for number in range(field.type.num_fields)])
+    return names
 
 
 class _RowGroup:

@@ -1,4 +1,6 @@
 import datetime
+import re
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -13,7 +15,7 @@ import pytest
 import zstandard
 
 from mixscale.ingest.readers.arrow import read_arrow
-from mixscale.ingest.readers.malformed import Malformed, Unreadable
+from mixscale.ingest.readers.malformed import DamagedFile, Malformed, Unreadable
 from mixscale.ingest.readers.parquet import read_parquet
 from mixscale.ingest.readers.source_file import SourceFile, Unit
 from mixscale.ingest.select.meta_json import to_json
@@ -190,3 +192,52 @@ def test_only_the_wanted_columns_are_read(tmp_path: Path) -> None:
     ):
         chosen = replace(unit, file=replace(unit.file, fields=fields))
         assert list(read_parquet(chosen)) == [[expected]]
+
+
+def is_damaged(row: dict[str, Any]) -> bool:
+    return any(isinstance(value, Unreadable) for value in row.values())
+
+
+@pytest.mark.parametrize("meta", [{"n": 1}, {"n": [1, 2]}, [{"n": {"m": "a"}}]])
+def test_wrong_lengths_are_damage_or_values_that_cannot_be_read(tmp_path: Path, meta: Any) -> None:
+    # No other number in the file is so large.
+    rows = 12_345
+    table = pa.Table.from_pylist([{"text": "a", "meta": meta}] * rows)
+    path = tmp_path / "a.arrow"
+    write_file(table, path)
+    whole = path.read_bytes()
+    length = struct.pack("<q", rows)
+    places = [match.start() for match in re.finditer(re.escape(length), whole)]
+    lost = 0
+    for place in places:
+        changed = struct.pack("<q", 7)
+        path.write_bytes(whole[:place] + changed + whole[place + len(changed) :])
+        try:
+            found = read_all(read_arrow, path)
+        except DamagedFile:
+            found = [Malformed("the file")]
+        assert len(found) in {1, 7, rows}
+        assert all(
+            row == {"text": "a", "meta": meta}
+            for row in found
+            if isinstance(row, dict) and not is_damaged(row)
+        )
+        lost += any(not isinstance(row, dict) or is_damaged(row) for row in found)
+    assert len(places) > 3
+    assert lost
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("write", "read"),
+    [(write_file, read_arrow), (write_stream, read_arrow), (pq.write_table, read_parquet)],
+)
+def test_names_that_are_not_utf8_are_damage(
+    tmp_path: Path, nested: bool, write: Callable, read: Callable
+) -> None:
+    row = {"text": "a", "meta": {"name": 1}} if nested else {"text": "a", "name": 1}
+    write(pa.Table.from_pylist([row]), tmp_path / "file")
+    data = (tmp_path / "file").read_bytes()
+    (tmp_path / "file").write_bytes(data.replace(b"name", b"na\xffe"))
+    with pytest.raises(DamagedFile, match="not readable"):
+        read_all(read, tmp_path / "file")
