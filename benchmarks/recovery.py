@@ -31,6 +31,7 @@ from mixscale.fit.laws.quadratic import Quadratic
 from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.laws.shared.shares import Inputs
 from mixscale.fit.laws.shared.smooth import Family, SmoothLaw
+from mixscale.fit.laws.shared.terms import SumOfTerms
 from mixscale.fit.optimize.separable import separable_optimum
 from mixscale.fit.recommend import advise, step
 from mixscale.fit.uncertainty.gain import Predictor
@@ -134,7 +135,7 @@ def family_truth(name: str, rng: np.random.Generator, n: int) -> tuple[Family, F
              *(rng.normal(0, 1, n) + 3 * own[v])]
             for v in range(n)
         ]  # fmt: skip
-        return EffectiveTokens(unit=1.0), np.array(rows)
+        return SumOfTerms(term=EffectiveTokens(), unit=1.0), np.array(rows)
     if name == "bimix":
         sizes = rng.normal(-0.5, 0.3, n), rng.normal(1, 0.2, n)
         powers = np.full(n, np.log(0.3)), np.log(rng.uniform(0.04, 0.15, n))

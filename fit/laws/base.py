@@ -104,6 +104,10 @@ class Law:
     spans_scales: bool
     """Whether one fit takes runs of all scales; other laws are fitted to each scale."""
     summary: str
+    sees_parameters: bool = False
+    """Whether the law tells models of different sizes apart; others are fitted to one size."""
+    sees_repetition: bool = False
+    """Whether a token that is read again counts less under the law than a new one."""
     needs_base: bool = False
     """Whether the runs must be changes of one domain around a base run."""
     least_runs: int = 0

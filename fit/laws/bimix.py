@@ -94,7 +94,7 @@ class _Model:
     """Predictions at the runs for one validation loss."""
 
     # Where runs and shares are typical, B and C make up a sixth and the rest of a typical loss.
-    centre = np.array([np.log(0.18), np.log(0.82), np.log(0.3), np.log(0.1)])
+    middle = np.array([np.log(0.18), np.log(0.82), np.log(0.3), np.log(0.1)])
     penalty = np.diag([0.5, 0.5, 1.0, 0.5])
     low, high = np.array([-20.0, -20.0, -5.0, -8.0]), np.array([20.0, 20.0, 1.0, 2.0])
 
@@ -113,8 +113,11 @@ class _Model:
     def tightness(self, theta: Floats) -> Floats:
         return np.ones(len(theta))
 
-    def start(self, y: Floats, weight: Floats) -> Floats:
-        return np.tile(self.centre, (len(y), 1))
+    def centre(self, units: Units) -> Floats:
+        return self.middle[None]
+
+    def start(self, y: Floats, weight: Floats, centre: Floats) -> Floats:
+        return centre.copy()
 
     def values(self, theta: Floats) -> Floats:
         scaled, constant = self._terms(theta)

@@ -72,7 +72,6 @@ class _Model:
         columns = x.shape[1]
         self.low, self.high = np.full(columns + 1, -300.0), np.full(columns + 1, 300.0)
         self.domains = domains
-        self.centre = np.zeros(columns + 1)
         self.penalty = np.zeros((domains, columns + 1))
         self.penalty[:, 1 : domains + 1] = (np.eye(domains) - 1 / domains) / _WIDTH
 
@@ -100,7 +99,10 @@ class _Model:
         strain = ((theta @ self.penalty.T) ** 2).sum(-1)
         return np.minimum(1.0, len(self.penalty) / np.maximum(strain, 1e-300))
 
-    def start(self, y: Floats, weight: Floats) -> Floats:
+    def centre(self, units: Units) -> Floats:
+        return np.zeros((1, len(self.low)))
+
+    def start(self, y: Floats, weight: Floats, centre: Floats) -> Floats:
         least = np.where(weight > 0, y, np.inf).min(-1, keepdims=True)
         logs = np.log(np.maximum(y - least + _FLOOR_BELOW, 1e-3))
         t = np.linalg.lstsq(self.x, logs.T, rcond=None)[0].T

@@ -10,7 +10,7 @@ from mixscale.fit.laws.base import Law
 
 LAWS = {
     name: f"mixscale.fit.laws.{name}"
-    for name in ("ddo", "joint", "loglinear", "regmix", "bimix", "linear", "quadratic")
+    for name in ("ddo", "joint", "separable", "loglinear", "regmix", "bimix", "linear", "quadratic")
 }
 """Module of each law of this package, which defines `LAW`: a new law is one file and one name."""
 GROUP = "mixscale.laws"

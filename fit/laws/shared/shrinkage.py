@@ -40,10 +40,12 @@ class Model(Protocol):
     low: Floats
     """(parameters,) bounds."""
     high: Floats
-    centre: Floats
-    """(parameters,) middle of the prior."""
     penalty: Floats
     """(terms, parameters) the prior: each `penalty @ (theta - centre)` is a standard normal."""
+
+    def centre(self, units: Units) -> Floats:
+        """(rows or 1, parameters) middle of the prior."""
+        ...
 
     def units(self, y: Floats, weight: Floats) -> Units:
         """The units to fit each row in."""
@@ -61,7 +63,7 @@ class Model(Protocol):
         """(rows,) factors on the prior's precision, from a fit under it; ones keep it as it is."""
         ...
 
-    def start(self, y: Floats, weight: Floats) -> Floats:
+    def start(self, y: Floats, weight: Floats, centre: Floats) -> Floats:
         """(rows, parameters) where to begin."""
         ...
 
@@ -104,14 +106,15 @@ def fit_shrunken(
     """
     units = model.units(y, weight)
     y = (y - units.shift[:, None]) / units.size[:, None]
-    theta = model.start(y, weight) if start is None else model.into(units, start)
+    centre = np.broadcast_to(model.centre(units), (len(y), model.penalty.shape[1]))
+    theta = model.start(y, weight, centre) if start is None else model.into(units, start)
     noise = np.full(len(y), _FIRST_NOISE)
     trust = np.ones_like(y)
     shape = (len(y), len(model.penalty))
     pull = np.zeros(shape) if rng is None else rng.normal(size=shape)
     tight = np.ones(len(y)) if start is None else model.tightness(theta)
     for k in range(rounds):
-        problem = _Shrunken(model, y, weight * trust, noise, tight, pull)
+        problem = _Shrunken(model, y, weight * trust, noise, tight, pull, centre)
         # The first round's answer is only a place to look at residuals from.
         # Redrawn fits begin next to their end: what is left after some steps is below the noise.
         steps, rest = (80, 1e-7) if rng is None else (_REDRAWN_STEPS, 1e-5)
@@ -165,10 +168,12 @@ class _Shrunken:
     tight: Floats
     pull: Floats
     """(rows, terms) where each term of the prior is centred."""
+    centre: Floats
+    """(rows, parameters)."""
 
     def cost(self, theta: Floats) -> Floats:
         misfit = (self.weight * (self.model.values(theta) - self.y) ** 2).sum(-1)
-        prior = (theta - self.model.centre) @ self.model.penalty.T
+        prior = (theta - self.centre) @ self.model.penalty.T
         prior = np.sqrt(self.tight)[:, None] * prior - self.pull
         return misfit + self.noise**2 * (prior**2).sum(-1)
 
@@ -180,10 +185,11 @@ class _Shrunken:
         matrix = np.matmul(weighted.transpose(0, 2, 1), slopes)
         matrix = matrix + (strength * self.tight)[:, None, None] * precision
         gradient = np.matmul((values - self.y)[:, None, :], weighted)[:, 0]
-        back = (theta - self.model.centre) @ precision * self.tight[:, None]
+        back = (theta - self.centre) @ precision * self.tight[:, None]
         back -= np.sqrt(self.tight)[:, None] * (self.pull @ self.model.penalty)
         return matrix, gradient + strength[:, None] * back
 
     def rows(self, which: NDArray[np.intp]) -> _Shrunken:
         parts = (self.y[which], self.weight[which], self.noise[which])
-        return _Shrunken(self.model, *parts, self.tight[which], self.pull[which])
+        more = (self.tight[which], self.pull[which], self.centre[which])
+        return _Shrunken(self.model, *parts, *more)

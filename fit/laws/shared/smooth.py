@@ -139,7 +139,7 @@ class SmoothLaw:
         noise *= student_scales(of_scales, count, freedom)[:, None, None]
         losses = self.runs.losses + noise @ _root(covariance)
         start = np.broadcast_to(self.theta, (count, *self.theta.shape))
-        weight = np.tile(self._counted.astype(np.float64), (count, 1))
+        weight = np.tile(self._weight, (count, 1))
         theta = self.family.fit(self.runs.points, losses, weight, start, of_priors)
         draws = SmoothDraws(law=self, theta=theta)
         error = self._model_error(theta)
@@ -150,7 +150,7 @@ class SmoothLaw:
     def _model_error(self, drawn: Floats) -> ModelError | None:
         """What the law gets wrong of left-out mixtures beside what its draws leave open."""
         assert self.runs is not None
-        runs, counted = self.runs, self._counted.astype(np.float64)
+        runs, counted = self.runs, self._weight
         weights = folds_of(runs, counted)
         if len(weights) < 3:
             return None
@@ -189,21 +189,21 @@ class SmoothLaw:
         }
 
     @property
-    def _counted(self) -> Bools:
-        """(runs,) that took part in the fit."""
+    def _weight(self) -> Floats:
+        """(runs,) with which they took part in the fit; 0 for those left out."""
         assert self.runs is not None
-        return np.ones(len(self.runs), dtype=bool) if self.suspect is None else ~self.suspect
+        return self.runs.weight if self.suspect is None else self.runs.weight * ~self.suspect
 
     def _covariance(self, predicted: Floats) -> tuple[Floats, float]:
         """(validation, validation) of a run around the law in squared nats, degrees of freedom."""
         assert self.runs is not None
-        counted, parameters = self._counted, self.theta.shape[1]
-        part = self.runs.where(counted).independent_part
-        count = round(int(counted.sum()) * part)
+        counted, parameters = self._weight > 0, self.theta.shape[1]
+        count = len(set(self.runs.independent[counted].tolist()))
         # Shrunken parameters cost less than one degree of freedom each, hence the floor.
         freedom = max(count - parameters, count / 3)
         residuals = (self.runs.losses - predicted)[counted]
-        left = residuals.T @ residuals * part / freedom
+        weight = self._weight[counted] / self._weight[counted].sum()
+        left = residuals.T @ (weight[:, None] * residuals) * (count / freedom)
         known = self.noise.beside_residuals
         if known is None:
             return left, freedom
@@ -274,7 +274,7 @@ def smooth_law(name: str, family: Callable[[Runs], Family], **settings: Any) -> 
     ) -> Iterator[SmoothLaw]:
         # All at once: a left-out run has weight zero.
         suspect = find_suspects(family_of_suspects(runs), runs.points, runs.losses)
-        weight = np.stack([~mask & ~suspect for mask in masks]).astype(np.float64)
+        weight = np.stack([~mask & ~suspect for mask in masks]) * runs.weight
         losses = np.broadcast_to(runs.losses, (len(masks), *runs.losses.shape))
         chosen = family(runs)
         for theta in chosen.fit(runs.points, losses, weight):
@@ -288,7 +288,7 @@ def smooth_law(name: str, family: Callable[[Runs], Family], **settings: Any) -> 
 def fit_smooth(family: Family, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> SmoothLaw:
     """Fit a family to every validation loss, without the runs that it cannot have come by."""
     suspect = find_suspects(family_of_suspects(runs), runs.points, runs.losses)
-    theta = family.fit(runs.points, runs.losses[None], 1.0 - suspect[None])[0]
+    theta = family.fit(runs.points, runs.losses[None], runs.weight * ~suspect[None])[0]
     return SmoothLaw(
         domains=runs.domains,
         objective=objective,
