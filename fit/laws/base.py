@@ -104,6 +104,8 @@ class Law:
     spans_scales: bool
     """Whether one fit takes runs of all scales; other laws are fitted to each scale."""
     summary: str
+    sees_parameters: bool = False
+    """Whether it reads `Points.parameters`; a law that does not is fitted to the largest models."""
     needs_base: bool = False
     """Whether the runs must be changes of one domain around a base run."""
     least_runs: int = 0
