@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,11 @@ from mixscale.fit.inputs.mixture_table import Mixtures
 from mixscale.fit.inputs.points import PLENTY, Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.scales import SAME_SCALE
+from mixscale.fit.laws.base import Draws
+from mixscale.fit.laws.shared.smooth import SmoothDraws
 from mixscale.fit.mixing_law import MixingLaw
 from mixscale.fit.uncertainty.intervals import interval
+from mixscale.fit.uncertainty.model_error import DrawsWithError
 
 _DRAWS = 200
 
@@ -84,7 +89,8 @@ def prediction_rows(
 ) -> list[dict[str, Any]]:
     """A row for each planned run, in the table's order: its names, the objective, every result.
 
-    The objective has its 90 % interval beside it where the law's draws give one.
+    Each has its 90 % interval beside it, under its name with `_low` and `_high`, where the law's
+    draws give one.
 
     Args:
         wanted: The planned runs as their table has them.
@@ -96,42 +102,95 @@ def prediction_rows(
     """
     fitted = law.fitted
     losses, objective = fitted.predict_losses(points), fitted.predict_objective(points)
-    spans = _intervals(law, points, draws)
+    spans = _spans(law, points, draws)
     rows = []
-    for i, row in enumerate(losses):
-        head: dict[str, Any] = {key: column[i] for key, column in wanted.keys.items()}
+    for i in range(len(points)):
+        row: dict[str, Any] = {key: column[i] for key, column in wanted.keys.items()}
         if wanted.facts.tokens is not None:
-            head["tokens"] = round(float(wanted.facts.tokens[i]))
+            row["tokens"] = round(float(wanted.facts.tokens[i]))
         if wanted.facts.size is not None:
-            head["parameters"] = round(float(wanted.facts.size[i]))
-        head["objective"] = _short(objective[i])
-        if spans is not None:
-            low, high = min(spans[0, i], objective[i]), max(spans[1, i], objective[i])
-            head |= {"objective_low": _short(low), "objective_high": _short(high)}
-        named = zip(law.runs.validation, row, strict=True)
-        results = (_as_it_was_read(name, value, columns) for name, value in named)
-        rows.append(head | {name: _short(value) for name, value in results})
+            row["parameters"] = round(float(wanted.facts.size[i]))
+        row |= _with_span(
+            "objective", objective[i], None if spans is None else spans.objective[:, i]
+        )
+        for k, name in enumerate(law.runs.validation):
+            column, unit = _as_it_was_read(name, columns)
+            span = None if spans is None or spans.losses is None else spans.losses[:, i, k]
+            row |= _with_span(column, losses[i, k], span, unit)
+        rows.append(row)
     return rows
 
 
+def _with_span(
+    name: str, value: float, span: Floats | None, unit: Callable[[float], float] = float
+) -> dict[str, float]:
+    """A prediction, with its interval where there is one."""
+    shown = {name: _short(unit(value))}
+    if span is not None:
+        # Far from the runs draws may lie to one side of the law that they are draws of.
+        shown[f"{name}_low"] = _short(unit(min(float(span[0]), value)))
+        shown[f"{name}_high"] = _short(unit(max(float(span[1]), value)))
+    return shown
+
+
 def _as_it_was_read(
-    name: str, value: float, columns: Mapping[str, ReadResult] | None
-) -> tuple[str, float]:
+    name: str, columns: Mapping[str, ReadResult] | None
+) -> tuple[str, Callable[[float], float]]:
+    """The name of a result, and what turns its loss into its unit."""
     if columns is None:
-        return f"loss_{name}", value
+        return f"loss_{name}", float
     read = columns[name]
-    return read.column, float(np.exp(value)) if read.metric == "perplexity" else value
+    return read.column, math.exp if read.metric == "perplexity" else float
 
 
-def _intervals(law: MixingLaw, points: Points, draws: int) -> Floats | None:
+@dataclass(frozen=True, kw_only=True)
+class _Spans:
+    """Ends of 90 % intervals."""
+
+    objective: Floats
     """(2, points)."""
-    if not draws:
-        return None
-    drawn = law.fitted.draws(np.random.default_rng(0), min(draws, _DRAWS))
+    losses: Floats | None
+    """(2, points, validation); None for laws whose draws tell the objective alone."""
+
+
+def _spans(law: MixingLaw, points: Points, count: int) -> _Spans | None:
+    drawn = law.fitted.draws(np.random.default_rng(0), min(count, _DRAWS)) if count else None
     if drawn is None:
         return None
-    rows = [drawn.predict_objective(points.where([i])) for i in range(len(points))]
-    return interval(np.stack(rows), axis=1).reshape(2, len(points))
+    parts = _result_parts(law)
+    objective, losses = [], []
+    for i in range(len(points)):
+        point = points.where([i])
+        values = drawn.predict_objective(point)
+        objective.append(interval(values))
+        results = drawn_losses(drawn, point)
+        if results is not None:
+            # What the law gets wrong is known of the objective, and taken to be as much larger in
+            # a result as what the fit leaves over is.
+            refitted = drawn.draws if isinstance(drawn, DrawsWithError) else drawn
+            wrong = values - refitted.predict_objective(point)
+            losses.append(interval(results + wrong[:, None] * parts))
+    return _Spans(
+        objective=np.stack(objective, axis=1), losses=np.stack(losses, axis=1) if losses else None
+    )
+
+
+def drawn_losses(drawn: Draws, point: Points) -> Floats | None:
+    """(draws, validation) losses of one point; None for laws whose draws do not tell them."""
+    draws = drawn.draws if isinstance(drawn, DrawsWithError) else drawn
+    if not isinstance(draws, SmoothDraws):
+        return None
+    rows = draws.theta.reshape(-1, draws.theta.shape[-1])
+    return draws.law.family.predict(rows, point).reshape(draws.theta.shape[:2])
+
+
+def _result_parts(law: MixingLaw) -> Floats:
+    """(validation,) what the fit leaves over of each result, as a multiple of the objective's."""
+    fitted, runs = law.fitted, law.runs
+    left = runs.losses - fitted.predict_losses(runs.points)
+    of_objective = law.objective.value(runs.losses) - fitted.predict_objective(runs.points)
+    # Medians: a run that lies far off is no part of the fit.
+    return np.median(np.abs(left), 0) / max(float(np.median(np.abs(of_objective))), 1e-12)
 
 
 def _short(value: float) -> float:

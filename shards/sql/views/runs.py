@@ -19,7 +19,7 @@ _RUN_COLUMNS = {
     "seed": "random seed",
     "status": "finished, stopped, diverged, out_of_memory, data_error or died",
     "error": "why, when it did not finish",
-    "parameters": "trainable parameters of the model; null (0 in older records) when it ended before it had one",
+    "parameters": "trainable parameters of the model; null (0 in older records) without one",
     "non_embedding_parameters": "those of them that are no embeddings; null in older records",
     "token_budget": "tokens planned",
     "seen_tokens": "tokens trained on",
