@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mixscale.contracts.config import Config, TokenCount, load_config
 from mixscale.contracts.metrics import metrics
+from mixscale.contracts.target import TargetOf
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveTokens = Annotated[TokenCount, Field(gt=0)]
@@ -252,8 +253,8 @@ class Experiment(Config):
     evaluation: Evaluation = Evaluation()
     objective: Objective = Objective()
     constraints: Annotated[Constraints, AfterValidator(possible)] = Constraints()
-    targets: tuple[PositiveTokens, ...] = Field(min_length=1)
-    """Token budgets to project the mixture to."""
+    targets: tuple[TargetOf, ...] = Field(min_length=1)
+    """Runs to project the mixture to: token budgets, with the size of the model or without."""
     max_proxy_epochs: float = Field(default=4.0, gt=0)
     """How often a proxy run may repeat a domain. Repeats up to about 4 epochs cost little
     (Muennighoff et al., arXiv 2305.16264)."""

@@ -66,13 +66,30 @@ class Recommendation(Config):
     """What the choice by noisy runs adds to the optimum's predicted gain; taken off the gains."""
 
 
+class Movement(Config):
+    """Parts of the tokens that go to other domains than at the largest measured scale, 0 to 1."""
+
+    tokens: float
+    """For the larger budget: the measured trend, and what the constraints ask for there."""
+    repeats: float
+    """Since domains run out of text that was not read before."""
+    size: float
+    """Since the model has another size."""
+
+
 class Mixture(Config):
-    """The best allowed mixture at one token budget."""
+    """The best allowed mixture for one run: a token budget, and the size of a model."""
 
     kind: Literal["measured", "projected"]
     """`measured`: the optimum of a law fitted to runs of this budget; `projected`: of others."""
     token_budget: Count | None
     """Tokens; null for tables that do not say how many tokens the runs saw."""
+    parameters: Count | None = None
+    """Of the model that is trained on it; null where no size is known."""
+    size_given: bool = True
+    """Whether that size was asked for; else it is that of the largest runs."""
+    moved: Movement | None = None
+    """How far `proportions` are from the optimum of the largest measured scale; null for it."""
     proportions: dict[str, float]
     """Share of tokens by domain, summing to 1."""
     quantities: dict[str, int] | None
@@ -204,6 +221,10 @@ class Reach(Config):
     """The law that predicts the objective at any budget; null where none can."""
     parameters: dict[str, Any] | None = None
     """Its own, by validation domain."""
+    repeats_law: str | None = None
+    """Where `law` is null, the law that says what repeated tokens are worth beside new ones."""
+    repeats_parameters: dict[str, Any] | None = None
+    """Its own, by validation domain."""
     bits_per_nat: tuple[float, ...] | None = None
     """(validation,) for an objective in bits per byte."""
 
@@ -239,12 +260,14 @@ class TableReading(Config):
     """How the columns of the tables behind a fit were understood."""
 
     domains: tuple[str, ...]
-    unit: Literal["shares", "percent", "tokens"]
-    """Of the domains' columns."""
+    unit: Literal["shares", "percent", "relative", "tokens", "changes", "one domain"]
+    """Of the domains' columns: `relative` to an equal share; `changes` of a base run's domains, one
+    at a time; `one domain` where nothing is mixed."""
     results: dict[str, ReadResult]
     """By validation domain."""
     roles: dict[str, str] = Field(default_factory=dict)
-    """Column by what it says of a run: tokens, parameters, seed, step, state, scale."""
+    """Column by what it says of a run: tokens, parameters, non_embedding, pool (unique tokens),
+    seed, step, state, scale."""
     ignored: dict[str, str] = Field(default_factory=dict)
     """Why, by column that took no part."""
     key: str | None = None
@@ -253,6 +276,8 @@ class TableReading(Config):
     """Why, by run that took no part."""
     unmatched_rows: int = Field(default=0, ge=0)
     """Rows of either table without a partner in the other."""
+    remarks: tuple[str, ...] = ()
+    """What was noticed about the runs, in sentences."""
 
 
 class FitRecord(Config):
@@ -270,6 +295,10 @@ class FitRecord(Config):
     """Training tokens that exist of each domain; empty when unknown."""
     not_varied: dict[str, float] = Field(default_factory=dict)
     """Share of each domain that no run varies, so that no advice on it is possible: it is kept."""
+    model_sizes: tuple[Count, ...] = ()
+    """Parameters of the models that the law is fitted to, increasing; empty where not known."""
+    parameters_are: Literal["non-embedding", "total"] | None = None
+    """What `model_sizes`, and the parameters of targets, count."""
     scales: tuple[Scale, ...]
     mixtures: tuple[Mixture, ...]
     reach: Reach

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mixscale.contracts.atomic import write_json
 from mixscale.contracts.config import Config, Count, read_json, validate
@@ -66,6 +66,11 @@ ENDED: frozenset[Status] = frozenset({"finished", "stopped", "diverged"})
 Role = Literal["base", "increased", "reduced", "mixture", "single"]
 
 
+def _none_for_zero(parameters: object) -> object:
+    # What earlier versions wrote of runs without a model.
+    return None if parameters == 0 else parameters
+
+
 class RunRecord(Config):
     """The result of one training run."""
 
@@ -86,8 +91,11 @@ class RunRecord(Config):
     status: Status
     error: str | None = None
     """Why, when the status is not `finished`."""
-    parameters: Count
-    """Trainable parameters of the model; 0 when the run failed before it had one."""
+    parameters: Annotated[Count | None, BeforeValidator(_none_for_zero)]
+    """Trainable parameters of the model; null when the run ended before it had one."""
+    non_embedding_parameters: Count | None = None
+    """Those of them that are no embeddings, of words or of places; null in records of earlier
+    versions, too."""
     token_budget: Count
     """Tokens planned."""
     seen_tokens: Count

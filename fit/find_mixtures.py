@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixscale.contracts.errors import UserError
+from mixscale.contracts.target import Target
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.feasible import Feasible
@@ -19,8 +20,9 @@ from mixscale.fit.found_mixtures import (
     name_binding,
 )
 from mixscale.fit.inputs.named_mixtures import shares_of
-from mixscale.fit.inputs.points import PlannedRun
+from mixscale.fit.inputs.points import PLENTY, PlannedRun
 from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.sizes import visible_runs
 from mixscale.fit.laws.base import Draws, FittedLaw, Law
 from mixscale.fit.laws.registry import REFERENCE, reference_law
 from mixscale.fit.optimize.nearest import scale_into_bounds
@@ -72,6 +74,7 @@ def find_mixtures(runs: Runs, law: Law, noise: Noise, question: Question) -> Fou
     path = OptimumPath(
         measured=_measured(fits),
         predictor=_predictor_beyond(runs, law, noise, question, fits, deciding),
+        repeats=fits[-1].predictor,
     )
     plan = Plan(
         question=question,
@@ -84,26 +87,40 @@ def find_mixtures(runs: Runs, law: Law, noise: Noise, question: Question) -> Fou
     answers = [_measured_answer(fit, plan) for fit in fits]
     unanswered: dict[int, str] = {}
     largest = answers[-1]
-    for budget in question.budgets:
+    for target in question.targets:
         try:
-            answers.append(_projected_answer(path, fits, budget, plan, largest.advice))
+            answers.append(_projected_answer(path, fits, target, plan, largest.advice))
         except UserError as error:
-            unanswered[budget] = str(error)
+            unanswered[target.tokens] = str(error)
     return FoundMixtures(
         scales=fits,
         deciding=deciding,
         path=path,
         answers=tuple(answers),
         current=plan.others[CURRENT],
+        several_sizes=len(runs.sizes) > 1,
         unanswered=unanswered,
     )
 
 
-def planned_run(runs: Runs, token_budget: float, available: Mapping[str, int]) -> PlannedRun:
-    """A run of a token budget on the text that is available, with the model of the largest runs."""
-    known = all(domain in available for domain in runs.domains)
-    unique = np.array([available[d] for d in runs.domains], float) if known else None
-    return runs.planned(float(token_budget), unique)
+def planned_run(
+    runs: Runs,
+    token_budget: float,
+    available: Mapping[str, int],
+    parameters: float | None = None,
+) -> PlannedRun:
+    """A run of a token budget on the text that is available.
+
+    Args:
+        runs: Those that a law is fitted to.
+        token_budget: Tokens.
+        available: Unique tokens by domain; of the others there is plenty.
+        parameters: Of the model; those of the largest of the runs when absent.
+    """
+    unique = None
+    if available:
+        unique = np.array([available.get(d, PLENTY) for d in runs.domains], float)
+    return runs.planned(float(token_budget), unique, parameters)
 
 
 def _fit_scales(
@@ -112,11 +129,11 @@ def _fit_scales(
     if deciding.together:
         whole = law.fit(runs, question.objective, noise)
         at = deciding.scales[-1]
-        few = runs.at(at)
+        few = runs.of_largest_size.at(at)
         return (_fit_scale(law.name, at, few, whole, question),)
     fits = []
     for scale in deciding.scales:
-        few = runs.at(scale)
+        few = runs.of_largest_size.at(scale)
         fitted = law.fit(few, question.objective, noise.at(scale))
         fits.append(_fit_scale(law.name, scale, few, fitted, question))
     return tuple(fits)
@@ -191,13 +208,13 @@ def _predictor_beyond(
     One scale does not tell how the objective goes on, whatever form a law has. With two or more a
     law that spans them predicts it, fitted to the runs of all: the law itself, or the reference.
     """
-    if not deciding.reach:
+    spanning = law if law.spans_scales else reference_law()
+    if not deciding.reach or not (len(fits) > 1 or deciding.together or spanning.sees_parameters):
         return None
     last = fits[-1]
     if deciding.together:
         return last.predictor
-    spanning = law if law.spans_scales else reference_law()
-    fitted = spanning.fit(runs, question.objective, noise)
+    fitted = spanning.fit(visible_runs(runs, spanning), question.objective, noise)
     drawn = _draws(fitted, question, _BEYOND) if question.budgets else None
     return Predictor(name=spanning.name, law=fitted, draws=drawn, run=last.run)
 
@@ -215,7 +232,8 @@ def _second_opinion(
         return None
     if beyond is not None and beyond.name == REFERENCE:
         return beyond
-    fitted = reference_law().fit(runs, question.objective, noise)
+    reference = reference_law()
+    fitted = reference.fit(visible_runs(runs, reference), question.objective, noise)
     return Predictor(name=REFERENCE, law=fitted, draws=None, run=last.run)
 
 
@@ -257,16 +275,16 @@ def _measured_answer(fit: ScaleFit, plan: Plan) -> FoundMixture:
 def _projected_answer(
     path: OptimumPath,
     fits: Sequence[ScaleFit],
-    budget: int,
+    target: Target,
     plan: Plan,
     measured: Advice,
 ) -> FoundMixture:
     last, question = fits[-1], plan.question
-    feasible = _feasible(question, last.runs.domains, budget)
-    run = planned_run(last.runs, budget, question.available)
+    feasible = _feasible(question, last.runs.domains, target.tokens)
+    run = planned_run(plan.runs, target.tokens, question.available, target.parameters)
     found = path.at(run, feasible)
     draws = _draw_shares(fits)
-    drawn = None if draws is None else path.drawn_at(run, feasible, draws, found.followed)
+    drawn = None if draws is None else path.drawn_at(run, feasible, draws, found)
     predictor = path.predictor_for(run)
     evidence = Evidence(
         step_size=measured.step_size,
@@ -284,9 +302,15 @@ def _projected_answer(
     )
     answer = _answer(
         "projected", predictor, last, found.shares, drawn, feasible, plan,
-        _unless_too_few(advice, plan), budget,
+        _unless_too_few(advice, plan), target.tokens,
     )  # fmt: skip
-    return replace(answer, followed=found.followed)
+    return replace(
+        answer,
+        followed=found.followed,
+        parameters=run.parameters,
+        size_given=target.parameters is not None,
+        moved=found.moved,
+    )
 
 
 def _unless_too_few(advice: Advice, plan: Plan) -> Advice:
@@ -334,6 +358,7 @@ def _answer(
         predicted_by=None if predictor is None else predictor.name,
         gains=gains,
         binding=name_binding(feasible, shares, fit.law.no_response(), fit.law.too_noisy()),
+        parameters=fit.run.parameters,
     )
 
 

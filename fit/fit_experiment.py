@@ -16,6 +16,7 @@ from mixscale.contracts.experiment import (
 )
 from mixscale.contracts.fit_record import Cost, FitRecord, write_fit
 from mixscale.contracts.run_record import RunRecord
+from mixscale.contracts.target import sorted_targets
 from mixscale.fit.inputs.records import Gathered, bits_per_nat, gather, runs_from_records
 from mixscale.fit.output.page import report
 from mixscale.fit.output.record import Provenance
@@ -71,7 +72,7 @@ def fit_gathered(
         law=law,
         objective=experiment.objective,
         constraints=experiment.constraints,
-        budgets=tuple(sorted(experiment.targets)),
+        budgets=sorted_targets(experiment.targets),
         available=available,
         current=_current(experiment),
         draws=bootstrap,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,28 @@ import numpy as np
 from mixscale.contracts.atomic import atomic_write, write_json
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import Cost, Mixture, TableReading, write_fit
+from mixscale.contracts.target import sorted_targets
+from mixscale.fit.inputs.columns import Table
+from mixscale.fit.inputs.long_table import widened
 from mixscale.fit.inputs.mixture_table import Mixtures, mixtures_of
 from mixscale.fit.inputs.options import Options, TableSettings, column_choice, table_settings
-from mixscale.fit.inputs.points import Points
+from mixscale.fit.inputs.points import PLENTY, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.inputs.tables import join, read_table
-from mixscale.fit.laws.base import FittedLaw
+from mixscale.fit.inputs.table_files import read_table, stacked
+from mixscale.fit.inputs.tables import join
 from mixscale.fit.output.page import report
 from mixscale.fit.output.record import Provenance
 from mixscale.fit.output.wording import reading_remarks
 from mixscale.fit.pipeline import Fit, Request, fit_runs
+from mixscale.fit.predictions import matching_points, prediction_rows
+
+Files = Path | Sequence[Path]
+"""A table, or several of one kind whose rows belong together."""
 
 
 def fit_tables(
-    mixtures: Path,
-    losses: Path,
+    mixtures: Files,
+    losses: Files,
     *,
     law: str = "auto",
     predict: Path | None = None,
@@ -39,24 +46,25 @@ def fit_tables(
     settings: TableSettings | Path | None = None,
     options: Options | None = None,
 ) -> Path:
-    """Fit a law to two tables (wide CSV or Parquet), as `fit_experiment` does to run records.
+    """Fit a law to two tables (CSV or Parquet), as `fit_experiment` does to run records.
 
     Mixtures: a column for each domain (`w_<domain>`, also `weight_`, `ratio_`, `proportion_`,
     `share_`, `tokens_`), holding shares or percent that sum to 1 or 100, or tokens; optionally
-    columns that name the run and give its tokens, its scale, its seed, its model's parameters.
-    Losses: a column for each validation domain (`loss_<domain>`, `<domain>_loss`,
-    `ppl_<domain>` for perplexities, or as W&B exports them). Columns without a mark are taken
-    where that is beyond doubt, so Olmix's `ratios.csv` and `metrics.csv` are read as they are;
-    `inputs/tables.py` has the rules, the record's `reading` what they came to.
+    columns that name the run and give its tokens, its scale, its seed, its model's parameters, the
+    unique tokens of its domains. Losses: a column for each validation domain (`loss_<domain>`,
+    `<domain>_loss`, `ppl_<domain>` for perplexities, or as W&B exports them), or a row for each
+    (`valid_domain`, `loss`). Columns without a mark are taken where that is beyond doubt, so
+    Olmix's `ratios.csv` and `metrics.csv` are read as they are; `inputs/tables.py` has the rules,
+    the record's `reading` what they came to.
 
     Args:
-        mixtures, losses: The tables.
+        mixtures, losses: The tables; the same ones twice where they hold both.
         law: Name of a law, or `auto`.
         predict: Mixtures to predict the losses of, into `predictions.csv`.
         out: Folder that gets `<fit_id>/`; `fits` beside the losses when absent.
         bootstrap: Resamples behind the intervals.
         seed: Of the resamples; made from the content of the tables when absent.
-        settings: Objective, constraints, token budgets and what else the tables do not hold, or
+        settings: Objective, constraints, targets and what else the tables do not hold, or
             a YAML file with them.
         options: The same as text, from a command line.
 
@@ -67,21 +75,21 @@ def fit_tables(
     Raises:
         UserError: A table cannot be read or does not fit the other, or the law cannot be fitted.
     """
-    table = read_table(mixtures)
+    left, right = _files(mixtures), _files(losses)
+    first, second = (" + ".join(map(str, files)) for files in (left, right))
+    table = widened(stacked([read_table(path) for path in left], list(map(str, left))), first)
+    results = table
+    if right != left:
+        files = [read_table(path) for path in right]
+        results = widened(stacked(files, list(map(str, right))), second)
     if not isinstance(settings, TableSettings):
         choice = column_choice(settings, options or Options())
-        domains = mixtures_of(table, str(mixtures), choice=choice).domains
+        domains = mixtures_of(table, first, choice=choice).domains
         settings = table_settings(settings, options or Options(), domains)
-    read = mixtures_of(table, str(mixtures), settings.run_tokens, settings.choice)
-    runs, reading = join(read, read_table(losses), str(losses), settings.choice)
-    check_tokens(runs, settings, str(mixtures))
-    wanted = None
-    if predict is not None:
-        wanted = mixtures_of(
-            read_table(predict), str(predict), settings.run_tokens, settings.choice
-        )
+    runs, reading = read_runs(table, results, settings, (first, second))
+    planned = None if predict is None else _planned(predict, runs, settings)
     content = content_sha256(runs, law, bootstrap, seed, settings)
-    name = "-".join(dict.fromkeys((Path(mixtures).stem, Path(losses).stem)))
+    name = "-".join(dict.fromkeys((left[0].stem, right[0].stem)))
     fitted = fit_table_runs(
         runs,
         law=law,
@@ -92,14 +100,44 @@ def fit_tables(
         reading=reading,
         content=content,
     )
-    folder = (Path(losses).parent / "fits" if out is None else Path(out)) / fitted.record.fit_id
-    if wanted is not None:
-        points = matching_points(wanted, runs, str(predict))
-        _write_rows(folder, "predictions", prediction_rows(wanted, fitted.law.fitted, points, runs))
+    folder = (right[0].parent / "fits" if out is None else Path(out)) / fitted.record.fit_id
+    if planned is not None:
+        rows = prediction_rows(*planned, fitted.law, bootstrap, reading.results)
+        _write_rows(folder, "predictions", rows)
     _write_rows(folder, "mixtures", mixture_rows(fitted.record.mixtures, runs.domains))
     write_fit(folder, fitted.record)
     report(folder)
     return folder
+
+
+def _planned(path: Path, runs: Runs, settings: TableSettings) -> tuple[Mixtures, Points]:
+    """The runs of a table to predict, which may have results that are not looked at."""
+    table = widened(read_table(path), str(path))
+    wanted = mixtures_of(table, str(path), None, settings.choice)
+    return wanted, matching_points(wanted, runs, str(path), settings.available_tokens)
+
+
+def _files(given: Files) -> list[Path]:
+    return [Path(given)] if isinstance(given, str | os.PathLike) else [Path(p) for p in given]
+
+
+def read_runs(
+    mixtures: Table, losses: Table, settings: TableSettings, where: tuple[str, str]
+) -> tuple[Runs, TableReading]:
+    """Read wide tables as runs, with the settings for what they do not tell.
+
+    Raises:
+        UserError: What a table holds cannot be told, or the settings ask for what it lacks.
+    """
+    read = mixtures_of(mixtures, where[0], settings.run_tokens, settings.choice)
+    unknown = sorted(set(settings.available_tokens) - set(read.domains))
+    if unknown:
+        raise UserError(
+            f"available_tokens: {unknown} are not training domains; they are {list(read.domains)}"
+        )
+    runs, reading = join(read, losses, where[1], settings.choice, dict(settings.available_tokens))
+    check_tokens(runs, settings, where[0])
+    return runs, reading
 
 
 def fit_table_runs(
@@ -118,8 +156,8 @@ def fit_table_runs(
         law=law,
         objective=settings.objective,
         constraints=settings.constraints,
-        budgets=tuple(sorted(set(settings.targets))),
-        available=settings.available_tokens,
+        budgets=sorted_targets(settings.targets),
+        available=settings.available_tokens or common_supply(runs),
         current=settings.current,
         draws=bootstrap,
         seed=seed,
@@ -137,10 +175,20 @@ def fit_table_runs(
     return fit_runs(runs, request, provenance)
 
 
+def common_supply(runs: Runs) -> dict[str, int]:
+    """Unique tokens by domain, where all runs had the same to offer: what a run to come has too."""
+    unique = runs.unique_tokens
+    if unique is None or np.ptp(unique, axis=0).any():
+        return {}
+    known = zip(runs.domains, unique[0].tolist(), strict=True)
+    return {domain: round(tokens) for domain, tokens in known if tokens < PLENTY}
+
+
 def check_tokens(runs: Runs, settings: TableSettings, where: str) -> None:
     """Refuse what only tables that tell the runs' tokens can answer."""
     asked = settings.constraints
-    if asked.max_epochs is not None and not settings.available_tokens:
+    supplied = settings.available_tokens or common_supply(runs)
+    if asked.max_epochs is not None and not supplied:
         raise UserError("max_epochs: how many tokens there are of each domain must be given")
     needing = "targets" if settings.targets else "max_epochs" if asked.max_epochs else ""
     if needing and runs.scale.max() <= 1:
@@ -148,33 +196,6 @@ def check_tokens(runs: Runs, settings: TableSettings, where: str) -> None:
             f"{needing}: {where} does not tell the runs' tokens; add a column `tokens`, or give "
             "the tokens of every run"
         )
-
-
-def matching_points(wanted: Mixtures, runs: Runs, where: str) -> Points:
-    """The wanted mixtures in the order of the runs' domains."""
-    differing = sorted(set(wanted.domains) ^ set(runs.domains))
-    if differing:
-        raise UserError(f"{where}: domains differ from the fitted ones: {differing}")
-    order = [wanted.domains.index(name) for name in runs.domains]
-    tokens = wanted.tokens[:, order]
-    # Shares alone are predicted at the size of the largest runs.
-    if wanted.scale.max() <= 1:
-        tokens = tokens * runs.scale.max()
-    planned = runs.planned(float(tokens.sum(-1).max()))
-    return replace(planned.with_shares(tokens), tokens=tokens)
-
-
-def prediction_rows(
-    wanted: Mixtures, law: FittedLaw, points: Points, runs: Runs
-) -> list[dict[str, Any]]:
-    """A row for each wanted mixture: its names, the objective, every loss."""
-    losses, objective = law.predict_losses(points), law.predict_objective(points)
-    return [
-        {key: column[i] for key, column in wanted.keys.items()}
-        | {"objective": float(f"{objective[i]:.8g}")}
-        | {f"loss_{v}": float(f"{x:.8g}") for v, x in zip(runs.validation, row, strict=True)}
-        for i, row in enumerate(losses)
-    ]
 
 
 def mixture_rows(mixtures: Sequence[Mixture], domains: Sequence[str]) -> list[dict[str, Any]]:
@@ -187,6 +208,7 @@ def mixture_rows(mixtures: Sequence[Mixture], domains: Sequence[str]) -> list[di
                 continue
             objective = mixture.predicted_objective if name == "optimum" else None
             head = {"mixture": name, "kind": mixture.kind, "token_budget": mixture.token_budget}
+            head["parameters"] = mixture.parameters
             rows.append(head | {"objective": objective} | {f"w_{d}": shares[d] for d in domains})
     return rows
 
@@ -194,8 +216,9 @@ def mixture_rows(mixtures: Sequence[Mixture], domains: Sequence[str]) -> list[di
 def content_sha256(runs: Runs, *settings: Any) -> str:
     """Hash what the result depends on."""
     digest = hashlib.sha256()
-    for array in (runs.tokens, runs.losses, runs.scale):
-        digest.update(np.ascontiguousarray(array).tobytes())
+    for array in (runs.tokens, runs.losses, runs.scale, runs.parameters, runs.unique_tokens):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).tobytes())
     plain = [_plain(s) if isinstance(s, TableSettings) else s for s in settings]
     digest.update(json.dumps([runs.domains, runs.validation, plain], default=list).encode())
     return digest.hexdigest()
@@ -203,7 +226,7 @@ def content_sha256(runs: Runs, *settings: Any) -> str:
 
 def _plain(settings: TableSettings) -> dict[str, Any]:
     """Settings for the hash; what is new among them counts only when it is used."""
-    columns = {"domains", "results", "key"}
+    columns = {"domains", "results", "key", "size", "tokens_per_step", "keep_early"}
     plain = settings.model_dump(mode="json", exclude=columns)
     return plain | settings.model_dump(mode="json", include=columns, exclude_defaults=True)
 

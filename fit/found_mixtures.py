@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mixscale.contracts.experiment import Constraints
+from mixscale.contracts.target import Target, sorted_targets
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.objective import ObjectiveFunction
@@ -16,7 +17,7 @@ from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Draws, FittedLaw, Optimum
 from mixscale.fit.recommend import Advice
 from mixscale.fit.scaling.deciding_scales import DecidingScales
-from mixscale.fit.scaling.optimum_path import OptimumPath
+from mixscale.fit.scaling.optimum_path import Moved, OptimumPath
 from mixscale.fit.uncertainty.gain import GainOver, Predictor
 
 NO_RESPONSE = "no measurable response"
@@ -29,8 +30,8 @@ class Question:
 
     objective: ObjectiveFunction
     constraints: Constraints
-    budgets: tuple[int, ...]
-    """Token budgets to project the mixture to."""
+    budgets: tuple[int | Target, ...]
+    """Runs to project the mixture to: token budgets, or targets with a size."""
     available: Mapping[str, int] = field(default_factory=dict)
     current: Floats | None = None
     """(domains,) the mixture in use now."""
@@ -43,6 +44,11 @@ class Question:
     the same runs gets the same advice, whatever stands beside it."""
     held: Mapping[str, float] = field(default_factory=dict)
     """Share by domain that no run varies."""
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Increasing, each once."""
+        return sorted_targets(self.budgets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +116,12 @@ class FoundMixture:
     """Of the recommended mixture over the one in use, predicted at `advice.decided_at`."""
     followed: float = 1.0
     """Fraction of a projected trend that the law of all scales supports."""
+    parameters: float | None = None
+    """Of the model of the run; None where no size is known."""
+    size_given: bool = True
+    """Whether that is what was asked for, and not the size of the largest runs."""
+    moved: Moved | None = None
+    """How far the optimum moves from that of the largest measured scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +136,8 @@ class FoundMixtures:
     answers: tuple[FoundMixture, ...]
     current: Floats
     """(domains,) the mixture in use: the one the design starts from, or uniform."""
+    several_sizes: bool
+    """Whether the law is fitted to models of several sizes."""
     unanswered: Mapping[int, str]
     """Why there is no mixture, by token budget that the constraints leave none for."""
 

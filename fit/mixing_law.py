@@ -10,6 +10,7 @@ from mixscale.contracts.fit_record import LawScore
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.objective import ObjectiveFunction, objective_function
 from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.sizes import comparable_runs, size_remarks, visible_runs
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.laws.selection import choose_law
@@ -28,6 +29,8 @@ class MixingLaw:
     noise: Noise
     scores: tuple[LawScore, ...]
     """Held-out errors of the laws that `auto` compared, the best first."""
+    remarks: tuple[str, ...] = ()
+    """What to say of the runs that the law is fitted to."""
 
     @property
     def name(self) -> str:
@@ -59,9 +62,24 @@ def choose(
     """
     bound = objective_function(objective, runs.validation, bits_per_nat)
     bound.check(runs.losses)
-    noise = comparison_noise(runs, bound, reference_law())
     scores: tuple[LawScore, ...] = ()
     if law == "auto":
-        compared = choose_law(runs, bound, noise)
+        compared_by = comparable_runs(runs)
+        noise = _noise(compared_by, bound)
+        compared = choose_law(compared_by, bound, noise)
         law, scores = compared.law, compared.scores
-    return MixingLaw(runs=runs, law=law_named(law), objective=bound, noise=noise, scores=scores)
+    chosen = law_named(law)
+    fitted_to = visible_runs(runs, chosen)
+    return MixingLaw(
+        runs=fitted_to,
+        law=chosen,
+        objective=bound,
+        noise=_noise(fitted_to, bound),
+        scores=scores,
+        remarks=size_remarks(runs, chosen),
+    )
+
+
+def _noise(runs: Runs, objective: ObjectiveFunction) -> Noise:
+    reference = reference_law()
+    return comparison_noise(visible_runs(runs, reference), objective, reference)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mixscale.contracts.experiment import BaseMixture, Constraints, Objective
 from mixscale.contracts.fit_record import FitRecord
+from mixscale.contracts.target import Target
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.unvaried import unvaried_shares
 from mixscale.fit.find_mixtures import find_mixtures
 from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.named_mixtures import shares_of
 from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.sizes import check_sizes
 from mixscale.fit.mixing_law import MixingLaw, choose
 from mixscale.fit.output.record import Provenance, fit_record
 
@@ -27,8 +29,8 @@ class Request:
     law: str = "auto"
     objective: Objective = field(default_factory=Objective)
     constraints: Constraints = field(default_factory=Constraints)
-    budgets: tuple[int, ...] = ()
-    """Token budgets to project the mixture to, increasing."""
+    budgets: tuple[int | Target, ...] = ()
+    """Runs to project the mixture to: token budgets, or targets with a size."""
     available: Mapping[str, int] = field(default_factory=dict)
     """Training tokens that exist of each domain."""
     current: BaseMixture = "uniform"
@@ -65,6 +67,8 @@ def fit_runs(
         UserError: The runs do not suit the law or the request.
     """
     chosen = choose(runs, request.law, request.objective, bits_per_nat)
+    check_sizes(runs, request.budgets)
+    runs = chosen.runs
     held = unvaried_shares(runs)
     current = _current(request, runs, held)
     if request.current != "uniform":
@@ -87,7 +91,10 @@ def fit_runs(
         question=question,
         noise=chosen.noise,
         scores=chosen.scores,
-        provenance=provenance(chosen.name),
+        fitted_to=runs,
+        provenance=replace(
+            origin := provenance(chosen.name), warnings=(*origin.warnings, *chosen.remarks)
+        ),
     )
     return Fit(law=chosen, record=record)
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.fit_record import FitRecord, Recommendation, read_fit
+from mixscale.contracts.fit_record import FitRecord, Mixture, Recommendation, read_fit
 from mixscale.fit.apply.replace_file import replace_file
 from mixscale.fit.apply.stream_proportions import with_proportions
 
@@ -37,6 +37,8 @@ class ApplyResult:
     """The fit's advice in one line."""
     meaning: str
     """Which mixture was written, in words."""
+    size: str
+    """Which model it is for, in words; empty where no size is known."""
     backup: Path | None
     written: bool
 
@@ -51,6 +53,7 @@ def apply(
     backup: bool = True,
     streams: Mapping[str, str] | None = None,
     estimate: Estimate = "recommended",
+    parameters: int | None = None,
 ) -> ApplyResult:
     """Write a fit's mixture at a token budget into the streams of a run.
 
@@ -67,6 +70,7 @@ def apply(
             the next is `<name>.bak.1`.
         streams: Stream name of each domain whose stream is called otherwise.
         estimate: `recommended`, or `optimum` for the law's best mixture whatever the noise.
+        parameters: Of the run's model; those of the largest proxy runs when absent.
 
     Raises:
         UserError: The fit or the YAML cannot be read, they do not match, or the constraints allow
@@ -76,7 +80,7 @@ def apply(
     from mixscale.fit.scaling.stored_fit import mixture_at
 
     record = read_fit(fit)
-    mixture = mixture_at(record, tokens)
+    mixture = mixture_at(record, tokens, parameters)
     said = decision_of(record, mixture)
     shares = mixture.proportions
     if estimate == "recommended" and mixture.recommended is not None:
@@ -89,6 +93,8 @@ def apply(
     except UnicodeDecodeError as error:
         raise UserError(f"{source}: not UTF-8 text (byte {error.start})") from error
     provenance = f"fit {record.fit_id}, law {record.law}, for {format_tokens(tokens)} tokens"
+    if parameters is not None:
+        provenance += f" and {format_tokens(parameters)} parameters"
     provenance += f", {_meaning(said, estimate)}"
     try:
         after = with_proportions(before, shares, provenance=provenance, streams=streams)
@@ -104,9 +110,18 @@ def apply(
         binding=_binding(record, shares, tokens),
         meaning=_meaning(said, estimate),
         advice=f"{said.action}. {said.reason}",
+        size=size_said(mixture),
         backup=kept,
         written=is_new and not dry_run,
     )
+
+
+def size_said(mixture: Mixture) -> str:
+    """Which model a mixture is for, in words; empty where no size is known."""
+    if mixture.parameters is None:
+        return ""
+    size = f"a model of {format_tokens(mixture.parameters)} parameters"
+    return size if mixture.size_given else f"{size}, the size of the largest proxy runs"
 
 
 def _meaning(said: Recommendation, estimate: Estimate) -> str:

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-import numpy as np
-
-from mixscale.contracts.config import parse_tokens
 from mixscale.contracts.errors import UserError
-from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.cells import is_positional
 
 Table = Mapping[str, Sequence[Any]]
 
@@ -20,34 +17,71 @@ KEYS = (
     "run_id", "run_name", "run", "name", "id", "experiment", "run_index", "index", "", "unnamed: 0",
 )  # fmt: skip
 """Columns that name a run, the first found first. pandas leaves its row numbers unnamed."""
-TOKENS = ("token_budget", "tokens", "n_tokens", "num_tokens", "total_tokens", "train_tokens")
+TOKENS = (
+    "token_budget", "tokens", "n_tokens", "num_tokens", "total_tokens", "train_tokens",
+    "training_tokens", "tokens_seen", "seen_tokens", "tokens_trained", "trained_tokens",
+    "n_train_tokens", "num_train_tokens", "scale_tokens", "time/token",
+)  # fmt: skip
 PARAMETERS = (
     "parameters", "params", "n_params", "num_params", "n_parameters", "num_parameters",
-    "model_size", "model_params", "non_embedding_params",
+    "model_size", "model_params", "model_parameters", "total_params", "total_parameters",
+)  # fmt: skip
+NON_EMBEDDING = (
+    "non_embedding_params", "non_embedding_parameters", "params_non_embedding",
+    "parameters_non_embedding", "n_params_non_embedding", "n_non_embedding_params",
+    "num_non_embedding_params", "num_non_embedding_parameters", "non_embedding_size",
+    "non_embedding",
 )  # fmt: skip
 SEEDS = ("seed", "random_seed", "data_seed", "train_seed")
-STEPS = ("step", "steps", "_step", "global_step", "trainer/global_step", "iteration", "iterations")
+STEPS = (
+    "step", "steps", "_step", "global_step", "trainer/global_step", "iteration", "iterations",
+    "train_step", "train_steps", "training_steps", "batches", "time/batch", "checkpoint_step",
+)  # fmt: skip
 STATES = ("state", "status")
 SCALES = ("scale",)
+VALIDATION = (
+    "valid_domain", "validation_domain", "val_domain", "eval_domain", "test_domain", "valid_set",
+    "validation_set", "val_set", "eval_set", "eval_dataset", "validation_dataset", "task",
+    "eval_task", "metric_name",
+)  # fmt: skip
+"""Columns of a long table that say what a row's result is of."""
 SETTINGS = (
     "lr", "learning_rate", "max_lr", "min_lr", "batch_size", "global_batch_size", "warmup",
     "warmup_steps", "weight_decay", "dropout", "d_model", "n_layers", "num_layers", "n_heads",
     "width", "depth", "sequence_length", "seq_len", "max_seq_len", "vocab_size", "temperature",
     "runtime", "_runtime", "timestamp", "_timestamp", "created", "duration", "seconds", "wall_time",
     "gpu_hours", "flops", "grad_norm", "epoch", "epochs", "tokens_per_second", "tags", "notes",
-    "user", "hostname", "git", "commit", "w_sum", "sum", "factor", "domain",
+    "user", "hostname", "git", "commit", "w_sum", "sum", "factor", "domain", "group", "sweep",
+    "model", "model_name", "size", "architecture", "n_checkpoint", "checkpoint",
 )  # fmt: skip
 """Columns that describe how a run was made, or that repeat what others say."""
 ROLES = {
     "key": KEYS,
     "tokens": TOKENS,
     "parameters": PARAMETERS,
+    "non_embedding": NON_EMBEDDING,
     "seed": SEEDS,
     "step": STEPS,
     "state": STATES,
     "scale": SCALES,
+    "validation": VALIDATION,
     "setting": SETTINGS,
 }
+POOL = "pool"
+"""Role of the unique tokens of all domains together."""
+UNIQUE_PREFIXES = ("unique_tokens_", "available_tokens_", "unique_", "available_", "pool_")
+"""Before a domain's name: the tokens that it had to offer."""
+_POOLS = ("unique_tokens", "available_tokens", "pool_tokens", "n_unique_tokens")
+_MULTIPLES = {
+    "thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "mn": 1e6, "billion": 1e9, "b": 1e9,
+    "bn": 1e9, "trillion": 1e12, "t": 1e12, "tn": 1e12,
+}  # fmt: skip
+_MULTIPLE = re.compile(
+    r"(.+?)[_\s]*(?:_in)?(?:[_\s](thousand|million|billion|trillion|bn|mn)s?|"
+    r"[\s_]*[(\[](?:in )?(thousand|million|billion|trillion|[kmbt]n?)s?[)\]])"
+)
+_SHORT_MULTIPLE = re.compile(r"(.+?)_([kmb])")
+"""`params_m`, but no `tokens_b`, which may be the tokens of a domain b."""
 DOMAIN_PREFIXES = ("w_", "weight_", "weights_", "ratio_", "proportion_", "share_", "tokens_")
 _RESULTS = {
     "loss": ("loss", "nll", "cross_entropy", "ce_loss", "languagecrossentropy", "ce"),
@@ -59,11 +93,25 @@ _RESULTS = {
     ),
 }  # fmt: skip
 """Words before or after a name, by what they say the values are."""
+_BARE = {
+    "loss": ("loss", "nll", "cross_entropy", "ce_loss", "languagecrossentropy", "ce"),
+    "perplexity": ("ppl", "perplexity", "languageperplexity"),
+    "bits_per_byte": ("bpb", "bits_per_byte"),
+    "accuracy": ("acc", "accuracy", "score", "exact_match"),
+    "": ("value", "metric_value", "result"),
+}
+"""Names of a column with the results of whatever was evaluated."""
+_OF_VALIDATION = r"(eval(uation)?|val(id(ation)?)?|test)"
+TRAINING = ("train", "training", "train/total", "train/batch")
+"""What a loss may be of that is no result: the data that was trained on."""
+_SUMMARY_ROWS = ("mean", "average", "avg", "median", "std", "stdev", "min", "max", "total", "sum")
+"""Names of rows that sum up the others."""
 UNFINISHED = (
-    "crashed", "failed", "killed", "running", "pending", "preempted", "diverged", "died",
+    "crashed", "failed", "killed", "running", "pending", "preempted", "diverged", "died", "oom",
+    "out_of_memory", "interrupted", "cancelled", "canceled", "aborted", "timeout", "error",
+    "stopped", "data_error", "queued",
 )  # fmt: skip
 """States of runs whose results do not count."""
-_MISSING = ("", "nan", "null", "none", "na", "n/a", "-", "inf", "-inf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,30 +135,74 @@ class Choice:
     """Patterns of columns with losses."""
     key: str | None = None
     """The column that names the run in both tables."""
+    size: str | None = None
+    """The column with the model's parameters, where several have them."""
+    tokens_per_step: int | None = None
+    """Tokens of a training step, where a table has steps alone."""
+    keep_early: bool = False
+    """Whether to fit to the first checkpoints of runs too, which lie off every power law."""
+
+
+def _spelt(column: str) -> str:
+    return re.sub(r"[\s\-]+", "_", column.strip().lower())
 
 
 def role_of(column: str) -> str | None:
     """The role that a column's name stands for, if any."""
-    name = column.strip().lower()
-    spellings = {name, re.sub(r"[\s\-]+", "_", name)}
-    return next((role for role, names in ROLES.items() if spellings & set(names)), None)
+    name, _ = without_multiple(column)
+    spellings = {name.strip().lower(), _spelt(name)}
+    found = next((role for role, names in ROLES.items() if spellings & set(names)), None)
+    if found is None and spellings & set(_POOLS):
+        return POOL
+    if found is None and any(name.lower().startswith(prefix) for prefix in UNIQUE_PREFIXES):
+        return "unique"
+    return found
+
+
+def without_multiple(column: str) -> tuple[str, float]:
+    """A column's name without the multiple that its numbers are in, as in `tokens_billion`.
+
+    Returns:
+        The name, and what its numbers are to be multiplied by.
+    """
+    text = column.strip().lower()
+    found = _MULTIPLE.fullmatch(text)
+    if found:
+        return found[1], _MULTIPLES[found[2] or found[3]]
+    found = _SHORT_MULTIPLE.fullmatch(text)
+    if found and _spelt(found[1]) in (*PARAMETERS, *NON_EMBEDDING):
+        return found[1], _MULTIPLES[found[2]]
+    return column, 1.0
 
 
 def result_of(column: str) -> Result | None:
     """What a column's name says of a result; None when it says nothing.
 
-    The metric stands before or after the name: `loss_web`, `web_ppl`, `acc:hellaswag`, or as W&B
-    exports it, `metrics/eval/web/LanguageCrossEntropy`.
+    The metric stands before or after the name: `loss_web`, `web_ppl`, `acc:hellaswag`,
+    `loss (web)`, or as W&B exports it, `metrics/eval/web/LanguageCrossEntropy`.
     """
-    name = re.sub(r"^(metrics/)?(eval(uation)?|val(idation)?|test)[/_](?=.)", "", column.strip())
+    name = re.sub(rf"^(metrics?/)?{_OF_VALIDATION}[/_](?=.)", "", column.strip())
     for metric, words in _RESULTS.items():
         for word in sorted(words, key=len, reverse=True):
             escaped = re.escape(word)
-            found = re.fullmatch(rf"{escaped}[_/:](.+)", name, re.IGNORECASE) or re.fullmatch(
-                rf"(.+)[_/:]{escaped}", name, re.IGNORECASE
+            found = (
+                re.fullmatch(rf"{escaped}\s*[(\[](.+)[)\]]", name, re.IGNORECASE)
+                or re.fullmatch(rf"{escaped}[_/:. ](.+)", name, re.IGNORECASE)
+                or re.fullmatch(rf"(.+)[_/:. ]{escaped}", name, re.IGNORECASE)
             )
             if found:
-                return Result(column=column, name=found[1].strip("/"), metric=metric)
+                of = re.sub(rf"[_/:. ]{_OF_VALIDATION}$", "", found[1].strip("/ "))
+                of = re.sub(r"^metrics?/(?=.)", "", of)
+                return Result(column=column, name=of or found[1], metric=metric)
+    return None
+
+
+def bare_result_of(column: str) -> Result | None:
+    """The same for a column of results that names none: `loss`, `val_loss`, `eval/perplexity`."""
+    name = re.sub(rf"^{_OF_VALIDATION}[/_. ](?=.)", "", column.strip().lower())
+    for metric, words in _BARE.items():
+        if name in words:
+            return Result(column=column, name=words[0] if metric else name, metric=metric)
     return None
 
 
@@ -127,75 +219,37 @@ def matching(patterns: Sequence[str], columns: Iterable[str], option: str) -> li
     return [c for c in columns if any(fnmatchcase(c, pattern) for pattern in patterns)]
 
 
-def is_number(item: Any) -> bool:
-    """Whether a cell holds a number, as a number or as text such as `1B` or `12 %`."""
-    return read_number(item) is not None
-
-
-def read_number(item: Any) -> float | None:
-    """A cell's number; None for text, booleans and what is missing."""
-    if item is None or isinstance(item, bool | np.bool_):
-        return None
-    if isinstance(item, int | float | np.integer | np.floating):
-        return float(item) if np.isfinite(item) else None
-    text = str(item).strip()
-    if text.endswith("%"):
-        return read_number(text[:-1])
-    for reader in (float, parse_tokens):
-        try:
-            value = reader(text)
-        except (ValueError, UserError):
-            continue
-        return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
-    return None
-
-
-def is_missing(item: Any) -> bool:
-    """Whether a cell holds nothing."""
-    if item is None or (isinstance(item, float) and not np.isfinite(item)):
-        return True
-    return isinstance(item, str) and item.strip().lower() in _MISSING
-
-
-def numbers(column: Sequence[Any]) -> Floats:
-    """(rows,) numbers of a column; nan where a cell holds none."""
-    read = [read_number(item) for item in column]
-    return np.array([np.nan if value is None else value for value in read], dtype=np.float64)
-
-
-def is_numeric(column: Sequence[Any]) -> bool:
-    """Whether most cells that hold anything hold numbers.
-
-    One cell that says `crashed` must not make a whole column vanish.
-    """
-    held = [item for item in column if not is_missing(item)]
-    return 2 * sum(is_number(item) for item in held) > len(held)
-
-
-def is_positional(column: Sequence[Any]) -> bool:
-    """Whether a column only counts its rows."""
-    values = numbers(column)
-    count = np.arange(len(values))
-    return bool((values == count).all() or (values == count + 1).all())
-
-
 def roles_of(table: Table, used: Iterable[str] = ()) -> dict[str, str]:
     """Column by role, those of domains left aside; names of runs have `keys_of`."""
-    found: dict[str, str] = {}
+    return {role: columns[0] for role, columns in columns_by_role(table, used).items()}
+
+
+def columns_by_role(table: Table, used: Iterable[str] = ()) -> dict[str, list[str]]:
+    """Columns of each role, those of domains left aside."""
+    found: dict[str, list[str]] = {}
     used = set(used)
     for column in table:
         role = role_of(column)
-        if role is not None and role != "key" and column not in used:
-            found.setdefault(role, column)
+        if role not in (None, "key", "unique") and column not in used:
+            found.setdefault(role, []).append(column)
     return found
 
 
 def unfinished_rows(table: Table, roles: Mapping[str, str]) -> dict[int, str]:
-    """Rows of runs that a table itself says did not finish, with what it says."""
+    """Rows that a table itself says are no finished runs, with what it says."""
+    found = {
+        row: f"{column} {cell}: a summary, no run"
+        for column in table
+        if role_of(column) == "key"
+        for row, cell in enumerate(table[column])
+        if str(cell).strip().lower() in _SUMMARY_ROWS
+    }
     if "state" not in roles:
-        return {}
+        return found
     states = [str(item).strip().lower() for item in table[roles["state"]]]
-    return {i: f"{roles['state']} {state}" for i, state in enumerate(states) if state in UNFINISHED}
+    return found | {
+        i: f"{roles['state']} {state}" for i, state in enumerate(states) if state in UNFINISHED
+    }
 
 
 def keys_of(table: Table, choice: Choice) -> dict[str, tuple[str, ...]]:

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.cells import counts, is_missing, is_numeric, numbers
+from mixscale.fit.inputs.changes_table import changes_columns
 from mixscale.fit.inputs.columns import (
     DOMAIN_PREFIXES,
+    POOL,
     Choice,
     Table,
-    is_missing,
-    is_numeric,
+    bare_result_of,
     keys_of,
     matching,
-    numbers,
     result_of,
     role_of,
     roles_of,
     unfinished_rows,
 )
+from mixscale.fit.inputs.facts import Facts, check_supply, facts_of, unique_columns
 
 _SUM_TOLERANCE = 0.02
 _EXACT_SUM = 1e-3
 """Columns that no prefix marks count as shares only if they sum to 1 this closely."""
 _LEAST_TOKENS = 1000.0
+ONE_DOMAIN = "text"
+"""Name of the domain of a table without mixtures."""
 
-Unit = Literal["shares", "percent", "tokens"]
+Unit = Literal["shares", "percent", "relative", "tokens", "changes", "one domain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,23 +42,68 @@ class Mixtures:
     """A table of mixtures, a row for each run."""
 
     domains: tuple[str, ...]
-    tokens: Floats
-    """(rows, domains) tokens, or shares where the table does not tell the tokens."""
-    scale: Floats
-    """(rows,) token budget of the run's scale; 1 where it is not known."""
+    amounts: Floats
+    """(rows, domains) tokens where `unit` says so, else shares of the run's tokens; with `changes`
+    parts of the base run's tokens."""
+    unit: Unit
+    """Of the domains' columns: `shares`, `percent`, `relative` (to an equal share) or `tokens`;
+    `changes` of a base run's domains one at a time; `one domain` where nothing is mixed."""
+    facts: Facts
+    """What else the table says of the runs."""
     keys: dict[str, tuple[str, ...]]
     """Columns that name the rows."""
-    unit: Unit
-    """Of the domains' columns: `shares`, `percent` or `tokens`."""
-    roles: dict[str, str] = field(default_factory=dict)
-    """Column by role: tokens, parameters, seed, …"""
+    run_tokens: float | None = None
+    """Tokens of every run, where no table tells them."""
+    changed: tuple[str, ...] | None = None
+    """With `changes`, the domain that each run changed."""
+    columns: tuple[str, ...] = ()
+    """Of the domains and of their unique tokens."""
     ignored: dict[str, str] = field(default_factory=dict)
     """Why, by column."""
-    seeds: tuple[int, ...] = ()
-    parameters: Floats | None = None
-    """(rows,)."""
     bad: dict[int, str] = field(default_factory=dict)
     """Rows that hold no mixture or no finished run, with the reason."""
+
+    @property
+    def tokens(self) -> Floats:
+        """(rows, domains) tokens, or shares where the table does not tell the tokens."""
+        if self.unit == "tokens":
+            if self.facts.tokens is None:
+                return self.amounts
+            # A checkpoint has as much of its run's tokens as of its mixture.
+            return self.amounts * (self.facts.tokens / self.amounts.sum(1))[:, None]
+        return self.amounts * self._sizes[:, None]
+
+    @property
+    def scale(self) -> Floats:
+        """(rows,) token budget of the run's scale; 1 where it is not known."""
+        if self.facts.scale is not None:
+            return self.facts.scale
+        return self.tokens.sum(1) if self.unit == "tokens" else self._sizes
+
+    @property
+    def _sizes(self) -> Floats:
+        if self.facts.tokens is not None:
+            # Of changes the amounts are parts of the base run's tokens.
+            parts = self.amounts.sum(1) if self.unit == "changes" else 1.0
+            return self.facts.tokens / parts
+        return np.full(len(self.amounts), 1.0 if self.run_tokens is None else self.run_tokens)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """By row; empty where they are not known."""
+        seeds = self.facts.seeds
+        return () if seeds is None else tuple(seeds.astype(int).tolist())
+
+    def at(self, rows: Sequence[int] | np.ndarray, facts: Facts) -> Mixtures:
+        """Some rows, each as often as it is asked for, with what is known of them."""
+        return replace(
+            self,
+            amounts=self.amounts[rows],
+            facts=facts,
+            keys={},
+            changed=None if self.changed is None else tuple(self.changed[i] for i in rows),
+            bad={},
+        )
 
 
 def mixtures_of(
@@ -64,7 +113,9 @@ def mixtures_of(
 
     Domains are the columns that `choice` or a prefix (`w_`, `weight_`, `ratio_`, `proportion_`,
     `share_`, `tokens_`) marks; without either, every numeric column whose name has no other
-    meaning, if they sum to 1 (or 100) in every row.
+    meaning, if they sum to 1 (or 100) in every row. A table without any is one of a single domain
+    if it tells tokens, or of a base run's domains changed one at a time if it has the columns
+    `domain` and `factor`.
 
     Args:
         table: By column.
@@ -73,39 +124,95 @@ def mixtures_of(
         choice: Which column is what.
 
     Raises:
-        UserError: Which columns are domains cannot be told, or a row is no mixture.
+        UserError: Which columns are domains cannot be told, a row is no mixture, or what the table
+            says of a run cannot be.
     """
-    columns, marked, ignored = _domain_columns(table, where, choice or Choice())
-    domains = tuple(columns)
-    values = np.column_stack([numbers(table[column]) for column in columns.values()])
-    roles = roles_of(table, columns.values())
-    bad = unfinished_rows(table, roles)
-    values = _without_missing(values, domains, bad, table, columns, where)
-    sizes = _sizes(table, roles, where, bad)
-    if sizes is None and run_tokens is not None:
-        sizes = np.full(len(values), float(run_tokens))
-    unit, tokens, scale = _amounts(values, domains, sizes, bad, marked, where)
-    if "scale" in roles:
-        scale = numbers(table[roles["scale"]])
-        if not (scale > 0).all():
-            row = int(np.argmin(scale > 0))
-            raise UserError(
-                f"{where}: row {row + 1}: {roles['scale']} is {table[roles['scale']][row]!r}; give "
-                "every run the tokens of its scale, such as 1B, or none the column"
-            )
-    seeds = numbers(table[roles["seed"]]) if "seed" in roles else None
+    choice = choice or Choice()
+    _check_rows_are_runs(table, where)
+    columns, marked, ignored = _domain_columns(table, where, choice)
+    found = _Found(columns=columns, marked=marked)
+    bad = unfinished_rows(table, roles_of(table, columns.values()))
+    if columns:
+        unit, domains, amounts, changed = _shares(table, found, bad, where)
+    else:
+        unit, domains, amounts, changed = _without_shares(table, where)
+    facts = facts_of(table, where, choice, domains, columns.values(), bad)
+    check_supply(facts, amounts, domains, where)
+    if unit == "tokens":
+        _check_total(facts, amounts, bad, where)
+    unique = unique_columns(table, domains).values()
     return Mixtures(
         domains=domains,
-        tokens=tokens,
-        scale=scale,
-        keys=keys_of(table, choice or Choice()),
+        amounts=amounts,
         unit=unit,
-        roles={role: column for role, column in roles.items() if role != "setting"},
+        facts=facts,
+        keys=keys_of(table, choice),
+        run_tokens=None if run_tokens is None else float(run_tokens),
+        changed=changed,
+        columns=(*columns.values(), *unique),
         ignored=ignored,
-        seeds=() if seeds is None or np.isnan(seeds).any() else tuple(seeds.astype(int).tolist()),
-        parameters=_parameters(table, roles, where),
         bad=bad,
     )
+
+
+def _check_rows_are_runs(table: Table, where: str) -> None:
+    """Refuse tables that list domains."""
+    named = {column.strip().lower(): column for column in table}
+    if "domain" not in named or "factor" in named or is_numeric(table[named["domain"]]):
+        return
+    domains = [str(cell) for cell in table[named["domain"]]]
+    told = any(role_of(c) == "key" or result_of(c) or bare_result_of(c) for c in table)
+    if len(set(domains)) == len(domains) and not told:
+        raise UserError(
+            f"{where}: one row is a domain, not a run ({', '.join(domains[:4])}, …); give a table "
+            "with a row for each run and a column w_DOMAIN for each domain"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    columns: dict[str, str]
+    """By domain."""
+    marked: bool
+    """Whether names or options mark them."""
+
+
+def _shares(
+    table: Table, found: _Found, bad: dict[int, str], where: str
+) -> tuple[Unit, tuple[str, ...], Floats, None]:
+    """Unit, domains and (rows, domains) amounts; rows that hold text are marked as bad."""
+    domains = tuple(found.columns)
+    values = np.column_stack([numbers(table[column]) for column in found.columns.values()])
+    if found.marked and np.nanmedian(np.nansum(values, 1)) >= _LEAST_TOKENS:
+        values = np.column_stack([counts(table[column]) for column in found.columns.values()])
+    values = _without_missing(values, domains, bad, table, found.columns, where)
+    unit, amounts = _amounts(values, domains, bad, found.marked, where)
+    return unit, domains, amounts, None
+
+
+def _without_shares(
+    table: Table, where: str
+) -> tuple[Unit, tuple[str, ...], Floats, tuple[str, ...] | None]:
+    """The same for a table without columns of domains."""
+    changes = changes_columns(table, where)
+    if changes is not None:
+        return "changes", changes.domains, changes.amounts, changes.changed
+    rows = len(next(iter(table.values())))
+    return "one domain", (ONE_DOMAIN,), np.ones((rows, 1)), None
+
+
+def _check_total(facts: Facts, amounts: Floats, bad: dict[int, str], where: str) -> None:
+    """Refuse tokens by domain that do not sum to the run's tokens."""
+    if facts.tokens is None:
+        return
+    apart = np.abs(amounts.sum(1) - facts.tokens) > 0.05 * facts.tokens
+    apart[list(bad)] = False
+    if apart.any():
+        row = int(np.argmax(apart))
+        raise UserError(
+            f"{where}: row {row + 1}: the tokens of its domains sum to {amounts[row].sum():.6g}, "
+            f"but {facts.columns['tokens']} is {facts.tokens[row]:.6g}; they contradict each other"
+        )
 
 
 def _domain_columns(
@@ -125,11 +232,28 @@ def _domain_columns(
     candidates = [
         column
         for column, cells in table.items()
-        if role_of(column) is None and result_of(column) is None and is_numeric(cells)
+        if role_of(column) is None
+        and result_of(column) is None
+        and bare_result_of(column) is None
+        and is_numeric(cells)
     ]
+    if not candidates and _needs_no_shares(table):
+        return {}, False, _aside(table, ())
     if not candidates:
         raise UserError(f"{where}: no column of shares among {list(table)}; {_WHICH_DOMAINS}")
     return {column: column for column in candidates}, False, _aside(table, candidates)
+
+
+def _needs_no_shares(table: Table) -> bool:
+    """Whether a table without columns of shares can still tell what its runs trained on."""
+    names = {column.strip().lower() for column in table}
+    roles = roles_of(table)
+    return {"domain", "factor"} <= names or ("tokens" in roles and (POOL in roles or _plain(table)))
+
+
+def _plain(table: Table) -> bool:
+    """Whether a single result stands beside the runs' tokens: one domain, trained and tested on."""
+    return any(bare_result_of(column) is not None for column in table)
 
 
 _WHICH_DOMAINS = (
@@ -149,11 +273,13 @@ def _aside(table: Table, used: Iterable[str]) -> dict[str, str]:
     used, reasons = set(used), {}
     for column, cells in table.items():
         role = role_of(column)
-        if column in used or (role is not None and role != "setting"):
+        if column in used or role not in (None, "setting", "unique", "validation"):
             continue
-        if role == "setting":
+        if role == "unique":
+            reasons[column] = "unique tokens of what is no domain"
+        elif role is not None:
             reasons[column] = "describes the run"
-        elif result_of(column) is not None:
+        elif result_of(column) is not None or bare_result_of(column) is not None:
             reasons[column] = "a result"
         else:
             reasons[column] = "no share" if is_numeric(cells) else "no number"
@@ -172,33 +298,33 @@ def _without_missing(
     for i, k in np.argwhere(np.isnan(values)):
         cell = table[columns[domains[k]]][i]
         if is_missing(cell):
-            raise UserError(f"{where}: row {i + 1}: a share is missing or negative")
+            raise UserError(
+                f"{where}: row {i + 1}: a share is missing or negative: "
+                f"{columns[domains[k]]} is empty"
+            )
         bad.setdefault(int(i), f"{columns[domains[k]]} is {cell!r}")
     if (values < 0).any():
-        row = int(np.argwhere(values < 0)[0, 0])
-        raise UserError(f"{where}: row {row + 1}: a share is missing or negative")
+        row, k = np.argwhere(values < 0)[0].tolist()
+        raise UserError(
+            f"{where}: row {row + 1}: a share is missing or negative: "
+            f"{columns[domains[k]]} is {values[row, k]:g}"
+        )
     filled = values.copy()
     filled[list(bad)] = np.nan_to_num(filled[list(bad)], nan=0.0)
     return filled
 
 
 def _amounts(
-    values: Floats,
-    domains: tuple[str, ...],
-    sizes: Floats | None,
-    bad: dict[int, str],
-    marked: bool,
-    where: str,
-) -> tuple[Unit, Floats, Floats]:
-    """Unit of the columns, (rows, domains) tokens or shares, and (rows,) scale."""
+    values: Floats, domains: tuple[str, ...], bad: dict[int, str], marked: bool, where: str
+) -> tuple[Unit, Floats]:
+    """Unit of the columns, and (rows, domains) tokens or shares."""
     sums = values.sum(1)
     good = np.array([i not in bad for i in range(len(values))])
     if not good.any():
         raise UserError(f"{where}: no row holds a mixture")
     if marked and (sums[good] >= _LEAST_TOKENS).all():
-        return "tokens", values, sums
-    percent = bool((np.abs(sums[good] - 100) <= 100 * _SUM_TOLERANCE).all())
-    whole = 100.0 if percent else 1.0
+        return "tokens", values
+    unit, whole = _whole(sums[good], len(domains), marked)
     wrong = good & (np.abs(sums - whole) > whole * (_SUM_TOLERANCE if marked else _EXACT_SUM))
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -206,34 +332,17 @@ def _amounts(
         if marked:
             raise UserError(f"{text}, expected 1 (or tokens, at least a thousand to a run)")
         raise UserError(f"{text}, not to 1, so some of these are no domains; {_WHICH_DOMAINS}")
-    scale = np.ones(len(values)) if sizes is None else sizes
-    total = np.where(sums > 0, sums, 1.0)[:, None]
-    return "percent" if percent else "shares", values / total * scale[:, None], scale
+    return unit, values / np.where(sums > 0, sums, 1.0)[:, None]
 
 
-def _sizes(table: Table, roles: dict[str, str], where: str, bad: dict[int, str]) -> Floats | None:
-    if "tokens" not in roles:
-        return None
-    sizes = numbers(table[roles["tokens"]])
-    for i in np.flatnonzero(~(sizes > 1)):
-        cell = table[roles["tokens"]][i]
-        if int(i) not in bad:
-            raise UserError(
-                f"{where}: row {i + 1}: {roles['tokens']} is {cell!r}; every run needs its number "
-                "of tokens"
-            )
-    return np.nan_to_num(sizes, nan=1.0)
+def _whole(sums: Floats, domains: int, marked: bool) -> tuple[Unit, float]:
+    """What rows sum to: 1, 100, or the number of domains where an equal share is 1."""
 
+    def all_near(whole: float) -> bool:
+        return bool((np.abs(sums - whole) <= whole * _SUM_TOLERANCE).all())
 
-def _parameters(table: Table, roles: dict[str, str], where: str) -> Floats | None:
-    if "parameters" not in roles:
-        return None
-    sizes = numbers(table[roles["parameters"]])
-    if not (sizes > 0).all():
-        row = int(np.argmin(sizes > 0))
-        cell = table[roles["parameters"]][row]
-        raise UserError(
-            f"{where}: row {row + 1}: {roles['parameters']} is {cell!r}; every run needs the "
-            "number of its model's parameters, such as 70M, or none has the column"
-        )
-    return sizes
+    if not all_near(1.0) and all_near(100.0):
+        return "percent", 100.0
+    if marked and domains > 1 and all_near(float(domains)):
+        return "relative", float(domains)
+    return "shares", 1.0

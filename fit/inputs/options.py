@@ -18,7 +18,9 @@ from mixscale.contracts.experiment import (
     PositiveTokens,
     sums_to_one,
 )
+from mixscale.contracts.target import TargetOf
 from mixscale.fit.inputs.columns import Choice
+from mixscale.fit.inputs.weights_table import read_weights
 
 Value = TypeVar("Value")
 
@@ -28,8 +30,8 @@ class TableSettings(Config):
 
     objective: Objective = Objective()
     constraints: Constraints = Constraints()
-    targets: tuple[PositiveTokens, ...] = ()
-    """Token budgets to project the mixture to."""
+    targets: tuple[TargetOf, ...] = ()
+    """Runs to project the mixture to: `20M`, `300B@7B`, `{tokens: 300B, parameters: 7B}`."""
     current: BaseMixture = "uniform"
     """The mixture in use, which gains are over."""
     available_tokens: dict[str, PositiveTokens] = Field(default_factory=dict)
@@ -42,11 +44,24 @@ class TableSettings(Config):
     """Patterns of the columns with losses, likewise."""
     key: str | None = None
     """The column that names the run in both tables, likewise."""
+    size: str | None = None
+    """The column with the model's parameters, where several have them."""
+    tokens_per_step: PositiveTokens | None = None
+    """Tokens of a training step, where tables have steps alone."""
+    keep_early: bool = False
+    """Whether to fit to the first checkpoints of runs too, which lie off every power law."""
 
     @property
     def choice(self) -> Choice:
         """Which column is what."""
-        return Choice(domains=self.domains, results=self.results, key=self.key)
+        return Choice(
+            domains=self.domains,
+            results=self.results,
+            key=self.key,
+            size=self.size,
+            tokens_per_step=self.tokens_per_step,
+            keep_early=self.keep_early,
+        )
 
     _check_current = field_validator("current")(sums_to_one)
 
@@ -71,6 +86,11 @@ class Options:
     domains: Sequence[str] = ()
     results: Sequence[str] = ()
     key: str | None = None
+    size: str | None = None
+    tokens_per_step: int | None = None
+    keep_early: bool = False
+    weights: Path | None = None
+    """A table with a weight for each validation domain."""
 
 
 def column_choice(file: Path | None, options: Options) -> Choice:
@@ -84,6 +104,9 @@ def column_choice(file: Path | None, options: Options) -> Choice:
         domains=tuple(options.domains) or base.domains,
         results=tuple(options.results) or base.results,
         key=options.key or base.key,
+        size=options.size or base.size,
+        tokens_per_step=options.tokens_per_step or base.tokens_per_step,
+        keep_early=options.keep_early or base.keep_early,
     )
 
 
@@ -129,6 +152,8 @@ def _question(options: Options, objective: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if options.objective is not None:
         objective["metric"] = options.objective
+    if options.weights is not None:
+        objective["weights"] = read_weights(options.weights)
     if options.weight:
         objective["weights"] = _pairs(options.weight, "--weight", float)
     values["objective"] = objective
@@ -140,7 +165,14 @@ def _question(options: Options, objective: dict[str, Any]) -> dict[str, Any]:
         values["targets"] = [part.strip() for part in options.targets.split(",")]
     if options.tokens is not None:
         values["run_tokens"] = options.tokens
-    columns = {"domains": options.domains, "results": options.results, "key": options.key}
+    columns = {
+        "domains": options.domains,
+        "results": options.results,
+        "key": options.key,
+        "size": options.size,
+        "tokens_per_step": options.tokens_per_step,
+        "keep_early": options.keep_early,
+    }
     values |= {name: value for name, value in columns.items() if value}
     return values
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.arrays import Bools, Floats, Ints
+
+PLENTY = 1e18
+"""Unique tokens of a domain of which nothing is known beside others of which it is: more than any
+run reads, and finite, so that no law has to treat it apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +24,14 @@ class Points:
     tokens: Floats
     """(points, domains) training tokens; shares where the token budget is not known."""
     unique_tokens: Floats | None = None
-    """(points, domains) tokens that each domain had to offer before it repeats; None: unknown."""
+    """(points, domains) tokens that each domain had to offer before it repeats, `PLENTY` for those
+    of which nothing is known; None: unknown for all."""
     parameters: Floats | None = None
-    """(points,) parameters of the model; None: unknown."""
+    """(points,) parameters of the model; None: unknown. Without embeddings where that is known of
+    all runs, see `Runs.parameters_are`."""
+    runs: Ints | None = None
+    """(points,) number of the training run that each point is a checkpoint of; None: each is a run
+    of its own."""
 
     def __len__(self) -> int:
         """The number of points."""
@@ -45,6 +54,7 @@ class Points:
             tokens=self.tokens[rows],
             unique_tokens=None if self.unique_tokens is None else self.unique_tokens[rows],
             parameters=None if self.parameters is None else self.parameters[rows],
+            runs=None if self.runs is None else self.runs[rows],
         )
 
 

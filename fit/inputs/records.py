@@ -83,6 +83,7 @@ def runs_from_records(records: Sequence[RunRecord]) -> Runs:
                     "the runs of one experiment must share them"
                 )
     errors = _by_validation(records, validation, "standard_error")
+    parameters, parameters_are = _parameters(records)
     scale = cluster_scales(np.array([r.scale_tokens or r.token_budget for r in records], float))
     return Runs(
         domains=domains,
@@ -99,8 +100,18 @@ def runs_from_records(records: Sequence[RunRecord]) -> Runs:
         unique_tokens=np.array(
             [[r.domains[d].available_tokens for d in domains] for r in records], float
         ),
-        parameters=np.array([record.parameters for record in records], float),
+        parameters=parameters,
+        parameters_are=parameters_are,
     )
+
+
+def _parameters(records: Sequence[RunRecord]) -> tuple[Floats | None, str | None]:
+    """(runs,) parameters of the models, without embeddings where all records have that number."""
+    known = [record.non_embedding_parameters for record in records]
+    if all(known):
+        return np.array(known, float), "non-embedding"
+    total = [record.parameters for record in records]
+    return (np.array(total, float), "total") if all(total) else (None, None)
 
 
 def bits_per_nat(records: Sequence[RunRecord], validation: Sequence[str]) -> Floats:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.cells import is_numeric, numbers
 from mixscale.fit.inputs.columns import (
     DOMAIN_PREFIXES,
+    TRAINING,
     Choice,
     Result,
     Table,
-    is_numeric,
+    bare_result_of,
     matching,
-    numbers,
     result_of,
     role_of,
 )
 
+_SUMMARIES = ("mean", "avg", "average", "overall", "total", "all", "macro", "macro_avg")
+"""Names of what sums up the other results, and would count them twice."""
 _LARGEST_LOSS = 20.0
 """Nats: more than the log of any vocabulary, so no loss of a model that has learnt anything."""
 
@@ -28,7 +33,10 @@ def results_of(
     """The results' columns, each validation domain once, and why others are left aside."""
     if choice.results:
         chosen = matching(choice.results, losses, "--results")
-        found = [result_of(c) or Result(column=c, name=c, metric="loss") for c in chosen]
+        found = [
+            result_of(c) or bare_result_of(c) or Result(column=c, name=c, metric="loss")
+            for c in chosen
+        ]
         return tuple(found), {}
     named = [
         result
@@ -37,8 +45,10 @@ def results_of(
         and is_numeric(cells)
         and (result := result_of(column)) is not None
     ]
+    ignored = _no_results(named)
+    named = [result for result in named if result.column not in ignored]
     if not named:
-        named = _unnamed_results(losses, where)
+        named = _unnamed_results(losses, where, ignored)
     higher = [result.column for result in named if result.metric == "accuracy"]
     named = [result for result in named if result.metric != "accuracy"]
     if not named:
@@ -47,7 +57,7 @@ def results_of(
             "would minimise them; give losses, or name with --results columns where less is better"
         )
     kept: dict[str, Result] = {}
-    ignored = dict.fromkeys(higher, "a score, of which more is better")
+    ignored |= dict.fromkeys(higher, "a score, of which more is better")
     for metric in ("loss", "", "bits_per_byte", "perplexity"):
         for result in named:
             if result.metric != metric:
@@ -68,12 +78,30 @@ def results_of(
     return results, ignored | _without_result(losses, used)
 
 
-def _unnamed_results(losses: Table, where: str) -> list[Result]:
-    """Every numeric column whose name has no other meaning, if they can be losses."""
+def _no_results(named: list[Result]) -> dict[str, str]:
+    """Why some of the columns that names mark are no results beside the others."""
+    reasons = {result.column: "of the training data" for result in named if result.name in TRAINING}
+    others = [result for result in named if result.column not in reasons]
+    summaries = {r.column for r in others if r.name.lower() in _SUMMARIES}
+    if len(others) > len(summaries) + 1:
+        reasons |= dict.fromkeys(summaries, "a summary of the others")
+    return reasons
+
+
+def _unnamed_results(losses: Table, where: str, but: Mapping[str, str]) -> list[Result]:
+    """Results whose names do not say of what, else every numeric column that can be a loss."""
+    bare = [
+        result
+        for column, cells in losses.items()
+        if (result := bare_result_of(column)) is not None and result.metric and is_numeric(cells)
+    ]
+    if bare:
+        return bare
     candidates = [
         column
         for column, cells in losses.items()
         if role_of(column) is None
+        and column not in but
         and is_numeric(cells)
         and not any(column.lower().startswith(prefix) for prefix in DOMAIN_PREFIXES)
     ]
@@ -95,7 +123,7 @@ def _without_result(losses: Table, used: set[str]) -> dict[str, str]:
     reasons = {}
     for column, cells in losses.items():
         role = role_of(column)
-        if column in used or role not in (None, "setting", "step"):
+        if column in used or role not in (None, "setting", "step", "validation"):
             continue
         if any(column.lower().startswith(prefix) for prefix in DOMAIN_PREFIXES):
             continue

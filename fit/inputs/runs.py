@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.points import PlannedRun, Points
-from mixscale.fit.inputs.scales import mixture_names
+from mixscale.fit.inputs.scales import cluster_scales, mixture_names
 
 BASE = ""
 MIXTURE = "*"
@@ -43,6 +43,9 @@ class Runs:
     """(runs, domains) tokens that each domain had to offer; None: unknown."""
     parameters: Floats | None = None
     """(runs,) parameters of the model; None: unknown."""
+    parameters_are: str | None = None
+    """`non-embedding`, or `total` where those without embeddings are not known of all runs; None
+    where nothing is known."""
     training_runs: tuple[str, ...] = ()
     """Equal for rows that are checkpoints of one training run, which share its noise. Empty where
     every row is a run of its own."""
@@ -99,20 +102,44 @@ class Runs:
     def points(self) -> Points:
         """The runs without their results, as laws see them."""
         return Points(
-            tokens=self.tokens, unique_tokens=self.unique_tokens, parameters=self.parameters
+            tokens=self.tokens,
+            unique_tokens=self.unique_tokens,
+            parameters=self.parameters,
+            runs=self.independent if self.training_runs else None,
         )
 
-    def planned(self, token_budget: float, unique_tokens: Floats | None = None) -> PlannedRun:
-        """A run of some token budget with the model of the largest of these runs.
+    @property
+    def sizes(self) -> Floats:
+        """(sizes,) parameters of the models, increasing, those that are nearly equal once; empty
+        where they are not known."""
+        return (
+            np.empty(0) if self.parameters is None else np.unique(cluster_scales(self.parameters))
+        )
+
+    @property
+    def of_largest_size(self) -> Runs:
+        """The runs of the largest model."""
+        if self.parameters is None or len(self.sizes) < 2:
+            return self
+        return self.where(cluster_scales(self.parameters) == self.sizes[-1])
+
+    def planned(
+        self,
+        token_budget: float,
+        unique_tokens: Floats | None = None,
+        parameters: float | None = None,
+    ) -> PlannedRun:
+        """A run of some token budget.
 
         Args:
             token_budget: Tokens.
             unique_tokens: (domains,) that each domain has to offer; None: unknown.
+            parameters: Of the model; those of the largest of these runs when absent.
         """
+        if parameters is None and self.parameters is not None:
+            parameters = float(self.parameters.max())
         return PlannedRun(
-            token_budget=token_budget,
-            unique_tokens=unique_tokens,
-            parameters=None if self.parameters is None else float(self.parameters.max()),
+            token_budget=token_budget, unique_tokens=unique_tokens, parameters=parameters
         )
 
     def where(self, keep: Bools | Sequence[int]) -> Runs:

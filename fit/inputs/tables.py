@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,17 +11,19 @@ from mixscale.contracts.config import format_tokens, parse_tokens
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import ReadResult, TableReading
 from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.inputs.cells import is_positional
+from mixscale.fit.inputs.checkpoints import copies, early_tokens
 from mixscale.fit.inputs.columns import (
     Choice,
     Result,
     Table,
-    is_positional,
     keys_of,
-    numbers,
     roles_of,
     unfinished_rows,
 )
+from mixscale.fit.inputs.facts import Facts, facts_of, merged
 from mixscale.fit.inputs.mixture_table import Mixtures
+from mixscale.fit.inputs.points import PLENTY
 from mixscale.fit.inputs.result_table import in_nats, results_of
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 from mixscale.fit.inputs.scales import (
@@ -33,63 +32,34 @@ from mixscale.fit.inputs.scales import (
     mixture_names,
     training_runs,
 )
+from mixscale.fit.inputs.table_files import read_table as read_table
 
 _SAME_TOKENS = 0.02
-
-
-def read_table(path: str | Path) -> dict[str, list[Any]]:
-    """Read a CSV, TSV or Parquet file by column.
-
-    Columns may be separated by commas, semicolons or tabs; with semicolons a comma may be the
-    decimal point.
-
-    Raises:
-        UserError: It cannot be read, is empty, or names a column twice.
-    """
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    source = Path(path)
-    try:
-        if source.suffix.lower() in (".parquet", ".pq"):
-            table = pyarrow.parquet.read_table(source)
-        else:
-            delimiter, decimal = _dialect(source)
-            table = pyarrow.csv.read_csv(
-                source,
-                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
-                convert_options=pyarrow.csv.ConvertOptions(decimal_point=decimal),
-            )
-    except OSError as error:
-        raise UserError(f"{source}: cannot read: {error.strerror or error}") from error
-    except pa.ArrowException as error:
-        raise UserError(f"{source}: not a table: {str(error).splitlines()[0]}") from error
-    if not table.num_rows:
-        raise UserError(f"{source}: the table has no rows")
-    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if twice:
-        raise UserError(f"{source}: columns share a name: {', '.join(twice)}")
-    return {name: table.column(name).to_pylist() for name in table.column_names}
-
-
-def _dialect(source: Path) -> tuple[str, str]:
-    """Separator and decimal point of a CSV file, from its first lines."""
-    with source.open(encoding="utf-8-sig", errors="replace") as stream:
-        head, first = stream.readline(), stream.readline()
-    delimiter = max(",;\t", key=head.count)
-    comma = delimiter != "," and re.search(r"\d,\d", first) and not re.search(r"\d\.\d", first)
-    return delimiter, "," if comma else "."
+COPY = "the next checkpoint repeats its losses"
+EARLY = "an early checkpoint, above the power law of the later ones"
+EARLIER = "an earlier checkpoint at the scale of "
 
 
 def join(
-    mixtures: Mixtures, losses: Table, where: str, choice: Choice | None = None
+    mixtures: Mixtures,
+    losses: Table,
+    where: str,
+    choice: Choice | None = None,
+    available: Mapping[str, float] | None = None,
 ) -> tuple[Runs, TableReading]:
     """Put mixtures and results together, by a column that names the run in both, else by row.
 
     Results are the columns that `choice` or their names mark (`loss_web`, `web_ppl`, `bpb_web`,
     `eval/web/LanguageCrossEntropy`); without either, every numeric column whose name has no other
-    meaning. Perplexities are read as their logarithm.
+    meaning. Perplexities are read as their logarithm. What either table says of a run (tokens,
+    unique tokens, parameters, seed, step) counts.
+
+    Args:
+        mixtures: Understood by `mixtures_of`.
+        losses: By column; the same table again where one holds both.
+        where: For messages.
+        choice: Which column is what.
+        available: Unique tokens by domain, where the tables do not tell them.
 
     Returns:
         The runs, with what was read and what was left out.
@@ -100,36 +70,33 @@ def join(
     choice = choice or Choice()
     results, ignored = results_of(losses, where, choice)
     values = np.column_stack([in_nats(losses, result, where) for result in results])
-    pairs = _pairs(mixtures, losses, len(values), where, choice)
-    key, left, right, names = pairs.key, pairs.left, pairs.right, pairs.names
     bad = unfinished_rows(losses, roles_of(losses))
-    reasons = {}
-    for name, i, k in zip(names, left, right, strict=True):
-        reason = mixtures.bad.get(int(i)) or bad.get(int(k))
-        if reason is None and not np.isfinite(values[k]).all():
-            lost = results[int(np.argmin(np.isfinite(values[k])))]
-            reason = f"no {lost.column}" if lost.column in losses else "a result is missing"
-        if reason is not None:
-            reasons[name] = reason
-    kept = np.array([name not in reasons for name in names], dtype=bool)
-    unmatched = len(mixtures.tokens) + len(values) - 2 * len(left)
-    left, right = left[kept], right[kept]
-    if len(left) < 3:
+    theirs = facts_of(losses, where, choice, mixtures.domains, bad=bad)
+    pairs = _pairs(mixtures, losses, theirs, len(values), where, choice)
+    reasons = _reasons_against(pairs, mixtures, values, bad, results, losses)
+    unmatched = len(mixtures.amounts) + len(values)
+    unmatched -= len(set(pairs.left.tolist())) + len(set(pairs.right.tolist()))
+    pairs = pairs.where([name not in reasons for name in pairs.names])
+    if len(pairs.left) < 3:
         left_out = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:4])
         raise UserError(
-            f"{where}: {len(left)} runs have a mixture with losses; 3 are the least"
+            f"{where}: {len(pairs.left)} runs have a mixture with losses; 3 are the least"
             + (f" (left out: {left_out})" if left_out else "")
         )
-    named = [name for name, keep in zip(names, kept, strict=True) if keep]
-    run_names = None
-    if pairs.run_names is not None:
-        run_names = [name for name, keep in zip(pairs.run_names, kept, strict=True) if keep]
-    runs = _runs(mixtures, left, tuple(r.name for r in results), values[right], run_names)
-    earlier = earlier_checkpoints(runs.training_runs, runs.scale, runs.tokens.sum(-1))
-    for row, later in earlier.items():
-        reasons[named[row]] = f"an earlier checkpoint at the scale of {named[later]}"
-    runs = runs.where([row for row in range(len(runs)) if row not in earlier])
-    _check_one_size(runs, mixtures, where)
+    facts = merged(mixtures.facts.at(pairs.left), theirs.at(pairs.right), pairs.names, where)
+    runs = _runs(
+        mixtures.at(pairs.left, facts),
+        tuple(r.name for r in results),
+        values[pairs.right],
+        pairs.run_names,
+        available,
+    )
+    _check_steps(runs, facts, pairs, where)
+    idle, remarks = {}, ()
+    # Without names or steps rows of one mixture may as well be runs of their own.
+    if pairs.run_names is not None or facts.steps is not None:
+        idle, remarks = _idle_checkpoints(runs, pairs.names, choice)
+    runs = runs.where([row for row in range(len(runs)) if row not in idle])
     reading = TableReading(
         domains=mixtures.domains,
         unit=mixtures.unit,
@@ -137,29 +104,107 @@ def join(
             result.name: ReadResult(column=result.column, metric=result.metric or "loss")
             for result in results
         },
-        roles=mixtures.roles,
-        ignored=_unused(mixtures.ignored | ignored, mixtures, results),
-        key=key,
-        left_out=reasons,
+        roles=dict(facts.columns),
+        ignored=_unused(
+            mixtures.ignored | ignored, {*facts.columns.values(), *mixtures.columns}, results
+        ),
+        key=pairs.key,
+        left_out=reasons | {pairs.names[row]: reason for row, reason in idle.items()},
         unmatched_rows=unmatched,
+        remarks=remarks,
     )
     return runs, reading
 
 
-def _check_one_size(runs: Runs, mixtures: Mixtures, where: str) -> None:
-    if runs.parameters is not None and np.ptp(runs.parameters) > 0.02 * runs.parameters.max():
-        sizes = ", ".join(f"{size:.4g}" for size in np.unique(runs.parameters)[:6])
+def _reasons_against(
+    pairs: _Pairs,
+    mixtures: Mixtures,
+    values: Floats,
+    bad: Mapping[int, str],
+    results: Sequence[Result],
+    losses: Table,
+) -> dict[str, str]:
+    """Why runs cannot be fitted to, by name."""
+    reasons = {}
+    for name, i, k in zip(pairs.names, pairs.left, pairs.right, strict=True):
+        reason = mixtures.bad.get(int(i)) or bad.get(int(k))
+        if reason is None and not np.isfinite(values[k]).all():
+            lost = results[int(np.argmin(np.isfinite(values[k])))]
+            reason = f"no {lost.column}" if lost.column in losses else "a result is missing"
+        if reason is not None:
+            reasons[name] = reason
+    return reasons
+
+
+def _check_steps(runs: Runs, facts: Facts, pairs: _Pairs, where: str) -> None:
+    """Refuse checkpoints whose tokens cannot be told."""
+    if runs.scale.max() > 1 or facts.steps is None:
+        return
+    rows: dict[str, set[float]] = {}
+    for run, step in zip(runs.training_runs, facts.steps.tolist(), strict=True):
+        rows.setdefault(run, set()).add(step)
+    if pairs.run_names is not None and max(map(len, rows.values())) > 1:
         raise UserError(
-            f"{where}: column {mixtures.roles['parameters']} holds models of several sizes "
-            f"({sizes}); the laws see tokens alone, so give the runs of one size"
+            f"{where}: runs have results at several steps, but nothing tells their tokens; give "
+            "--tokens-per-step N (batch size times sequence length), or a column `tokens`"
         )
 
 
+def _idle_checkpoints(
+    runs: Runs, names: Sequence[str], choice: Choice
+) -> tuple[dict[int, str], tuple[str, ...]]:
+    """Rows that a fit must not count, with the reason, and what there is to say of them."""
+    totals, of_run = runs.tokens.sum(-1), runs.training_runs
+    reasons: dict[int, str] = {}
+    remarks = []
+    copied = copies(of_run, totals, runs.losses)
+    reasons |= dict.fromkeys(copied, COPY)
+    if copied:
+        remarks.append(
+            f"{_number(len(copied), 'checkpoint')} {'has' if len(copied) == 1 else 'have'} exactly "
+            "the losses of the next one of the same run, as a last checkpoint that is saved twice: "
+            "each is counted once."
+        )
+    kept = [row for row in range(len(runs)) if row not in reasons]
+    few = runs.where(kept)
+    early = early_tokens(
+        few.training_runs, few.tokens.sum(-1), few.scale, few.parameters, few.losses
+    )
+    if early:
+        sizes = np.zeros(len(runs)) if runs.parameters is None else runs.parameters
+        rows = [row for row in kept if runs.scale[row] <= early.get(float(sizes[row]), 0.0)]
+        remarks.append(_early_remark(early, rows, choice.keep_early))
+        reasons |= {} if choice.keep_early else dict.fromkeys(rows, EARLY)
+    kept = [row for row in range(len(runs)) if row not in reasons]
+    few = runs.where(kept)
+    earlier = earlier_checkpoints(few.training_runs, few.scale, few.tokens.sum(-1))
+    reasons |= {kept[row]: f"{EARLIER}{names[kept[later]]}" for row, later in earlier.items()}
+    return reasons, tuple(remarks)
+
+
+def _early_remark(early: Mapping[float, float], rows: Sequence[int], keep: bool) -> str:
+    upto = ", ".join(
+        f"{format_tokens(at)} tokens" + (f" ({format_tokens(size)} parameters)" if size else "")
+        for size, at in sorted(early.items())
+    )
+    what = (
+        f"{_number(len(rows), 'checkpoint')} up to {upto} lie above the power law of the later "
+        "ones of their runs, as the start of training does"
+    )
+    if keep:
+        return f"{what}: they are kept, as was asked (--keep-early)."
+    return f"{what}: they are left out of the fit; --keep-early keeps them."
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _unused(
-    ignored: dict[str, str], mixtures: Mixtures, results: Sequence[Result]
+    ignored: dict[str, str], described: set[str], results: Sequence[Result]
 ) -> dict[str, str]:
     """Columns left aside by both tables: one table for both reads each column once."""
-    used = {result.column for result in results} | set(mixtures.roles.values())
+    used = {result.column for result in results} | described
     return {column: why for column, why in ignored.items() if column not in used}
 
 
@@ -176,21 +221,38 @@ class _Pairs:
     run_names: list[str] | None
     """What the tables call the runs, once for each checkpoint; None where they do not."""
 
+    def where(self, keep: Sequence[bool]) -> _Pairs:
+        """Some of them."""
+        rows = np.flatnonzero(keep)
+        return replace(
+            self,
+            left=self.left[rows],
+            right=self.right[rows],
+            names=[self.names[i] for i in rows],
+            run_names=None if self.run_names is None else [self.run_names[i] for i in rows],
+        )
+
 
 def _runs(
     mixtures: Mixtures,
-    rows: np.ndarray,
     validation: tuple[str, ...],
     losses: Floats,
     names: list[str] | None,
+    available: Mapping[str, float] | None,
 ) -> Runs:
-    """The runs of some rows of a table of mixtures."""
-    tokens = mixtures.tokens[rows]
-    changed, scale = _changes(tokens, mixtures.scale[rows], mixtures.domains)
+    """The runs of a table with a mixture for each row of losses."""
+    tokens, scale, facts = mixtures.tokens, mixtures.scale, mixtures.facts
+    if mixtures.changed is None:
+        changed, scale = _changes(tokens, scale, mixtures.domains)
+    else:
+        changed = mixtures.changed
     scale = cluster_scales(scale)
     same = mixture_names(tokens / tokens.sum(-1, keepdims=True))
-    seeds = tuple(mixtures.seeds[i] for i in rows) if mixtures.seeds else ()
-    parameters = None if mixtures.parameters is None else mixtures.parameters[rows]
+    sizes = facts.size
+    unique = facts.unique_tokens(mixtures.domains)
+    if unique is None and available and scale.max() > 1:
+        one = [float(available.get(domain, PLENTY)) for domain in mixtures.domains]
+        unique = np.tile(one, (len(tokens), 1))
     return Runs(
         domains=mixtures.domains,
         validation=validation,
@@ -199,24 +261,63 @@ def _runs(
         errors=None,
         scale=scale,
         changed=changed,
-        labels=tuple(f"{name}@{at:.0f}" for name, at in zip(same, scale.tolist(), strict=True)),
-        seeds=seeds,
-        parameters=parameters,
-        training_runs=training_runs(names, same, scale, seeds, parameters),
+        labels=_labels(same, scale, sizes),
+        seeds=mixtures.seeds,
+        unique_tokens=unique,
+        parameters=sizes,
+        parameters_are=_parameters_are(facts),
+        training_runs=_training_runs(mixtures, names, same, scale, sizes, unique),
     )
 
 
-def _pairs(mixtures: Mixtures, losses: Table, rows: int, where: str, choice: Choice) -> _Pairs:
+def _training_runs(
+    mixtures: Mixtures,
+    names: list[str] | None,
+    same: Sequence[str],
+    scale: Floats,
+    sizes: Floats | None,
+    unique: Floats | None,
+) -> tuple[str, ...]:
+    """Equal for checkpoints of one run; see `training_runs`."""
+    if names is None and len(mixtures.domains) == 1 and mixtures.facts.steps is None:
+        # Nothing but tokens tells such rows apart, as with runs of different lengths.
+        return ()
+    if unique is not None:
+        # Runs with other text to read are other runs.
+        same = [f"{name}|{row}" for name, row in zip(same, unique.tolist(), strict=True)]
+    return training_runs(names, same, scale, mixtures.seeds, sizes)
+
+
+def _parameters_are(facts: Facts) -> str | None:
+    if facts.size is None:
+        return None
+    return "total" if facts.non_embedding is None else "non-embedding"
+
+
+def _labels(mixtures: Sequence[str], scale: Floats, sizes: Floats | None) -> tuple[str, ...]:
+    """Equal for runs of one mixture, scale and size."""
+    of_size = [""] * len(mixtures)
+    if sizes is not None and len(np.unique(sizes)) > 1:
+        of_size = [f",{format_tokens(size)}" for size in sizes.tolist()]
+    return tuple(
+        f"{name}@{at:.0f}{size}"
+        for name, at, size in zip(mixtures, scale.tolist(), of_size, strict=True)
+    )
+
+
+def _pairs(
+    mixtures: Mixtures, losses: Table, theirs: Facts, rows: int, where: str, choice: Choice
+) -> _Pairs:
     """Join by a column that names the run in both tables, else by row."""
     others = {column.strip().lower(): column for column in keys_of(losses, choice)}
     for key, names in mixtures.keys.items():
         partner = others.get(key.strip().lower())
         if partner is None:
             continue
-        theirs = [str(item) for item in losses[partner]]
-        if len(set(theirs)) < rows or len(set(names)) < len(names):
-            return _pairs_of_checkpoints(mixtures, losses, key, names, theirs, where)
-        place = {name: i for i, name in enumerate(theirs)}
+        called = [str(item) for item in losses[partner]]
+        if len(set(called)) < rows or len(set(names)) < len(names):
+            return _pairs_of_checkpoints(mixtures, theirs, key, names, called, where)
+        place = {name: i for i, name in enumerate(called)}
         left = [i for i, name in enumerate(names) if name in place]
         if not left:
             raise UserError(f"{where}: no value of column {key} is in both tables")
@@ -228,10 +329,10 @@ def _pairs(mixtures: Mixtures, losses: Table, rows: int, where: str, choice: Cho
             names=matched,
             run_names=None if is_positional(names) else matched,
         )
-    if rows != len(mixtures.tokens):
+    if rows != len(mixtures.amounts):
         raise UserError(
-            f"{where}: {rows} rows, but {len(mixtures.tokens)} mixtures; give both tables a column "
-            "that names the run (such as run_id), or say which it is with --key COLUMN"
+            f"{where}: {rows} rows, but {len(mixtures.amounts)} mixtures; give both tables a "
+            "column that names the run (such as run_id), or say which it is with --key COLUMN"
         )
     order = np.arange(rows)
     names = [f"row {i + 1}" for i in order]
@@ -240,41 +341,85 @@ def _pairs(mixtures: Mixtures, losses: Table, rows: int, where: str, choice: Cho
 
 def _pairs_of_checkpoints(
     mixtures: Mixtures,
-    losses: Table,
+    theirs: Facts,
     key: str,
     names: Sequence[str],
-    theirs: Sequence[str],
+    called: Sequence[str],
     where: str,
 ) -> _Pairs:
-    """Join rows of which several belong to one run, by the run's name with its tokens."""
-    twice = UserError(
-        f"{where}: column {key!r} names a run twice; give another with --key COLUMN, or a column "
-        "`tokens` in both tables if these rows are checkpoints of one run"
-    )
-    tokens = mixtures.scale
-    ours = list(zip(names, tokens.tolist(), strict=True))
-    if len(set(ours)) < len(ours):
-        raise twice
-    left = right = np.arange(len(ours))
-    if list(names) != list(theirs):
-        column = roles_of(losses).get("tokens")
-        if column is None:
-            raise twice
-        others = list(zip(theirs, numbers(losses[column]).tolist(), strict=True))
-        place = {pair: i for i, pair in enumerate(others)}
-        if len(place) < len(others):
-            raise twice
-        left = np.array([i for i, pair in enumerate(ours) if pair in place], dtype=int)
-        if not len(left):
-            raise UserError(f"{where}: no {key} with the same tokens is in both tables")
-        right = np.array([place[ours[i]] for i in left], dtype=int)
+    """Join rows of which several belong to one run.
+
+    A table of mixtures with one row for each run gives it to all its checkpoints. Where both have
+    several, they are joined by the run's name with what both say of its checkpoints.
+    """
+    ours = mixtures.facts
+    if len(set(names)) == len(names):
+        place = {name: i for i, name in enumerate(names)}
+        right = np.array([k for k, name in enumerate(called) if name in place], dtype=int)
+        left = np.array([place[called[int(k)]] for k in right], dtype=int)
+    elif list(names) == list(called):
+        left = right = np.arange(len(names))
+    else:
+        left, right = _matched_checkpoints(ours, theirs, names, called, key, where)
+    if not len(left):
+        raise UserError(f"{where}: no value of column {key} is in both tables")
+    joined = [called[int(k)] for k in right]
+    known = merged(ours.at(left), theirs.at(right), joined, where)
+    marks = _marks(known, ("size", "tokens", "steps", "seeds"), len(left))
+    ids = list(zip(joined, marks, strict=True))
+    if len(set(ids)) < len(ids):
+        again = next(i for i, name in enumerate(ids) if name in ids[:i])
+        raise UserError(
+            f"{where}: column {key!r} names a run twice ({ids[again][0]}); give another with --key "
+            "COLUMN, or a column `tokens` or `step` if these rows are checkpoints of one run"
+        )
     return _Pairs(
         key=key,
         left=left,
         right=right,
-        names=[f"{names[i]} at {_exact_tokens(float(tokens[i]))} tokens" for i in left],
-        run_names=[names[int(i)] for i in left],
+        names=[_checkpoint_name(name, known, i) for i, (name, _) in enumerate(ids)],
+        run_names=[name for name, _ in ids],
     )
+
+
+def _matched_checkpoints(
+    ours: Facts, theirs: Facts, names: Sequence[str], called: Sequence[str], key: str, where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of both tables with the same run, model, tokens or step, and seed."""
+    common = [
+        name
+        for name in ("size", "tokens", "steps", "seeds")
+        if getattr(ours, name) is not None and getattr(theirs, name) is not None
+    ]
+    left_ids = list(zip(names, _marks(ours, common, len(names)), strict=True))
+    right_ids = list(zip(called, _marks(theirs, common, len(called)), strict=True))
+    place = {name: i for i, name in enumerate(right_ids)}
+    if len(place) < len(right_ids) or len(set(left_ids)) < len(left_ids):
+        raise UserError(
+            f"{where}: column {key!r} names a run twice; give another with --key COLUMN, or a "
+            "column `tokens` in both tables if these rows are checkpoints of one run"
+        )
+    left = [i for i, name in enumerate(left_ids) if name in place]
+    return np.array(left, dtype=int), np.array([place[left_ids[i]] for i in left], dtype=int)
+
+
+def _marks(facts: Facts, names: Sequence[str], rows: int) -> list[tuple[float, ...]]:
+    """By row, what tells checkpoints of one name apart."""
+    columns = [values for name in names if (values := getattr(facts, name)) is not None]
+    return [tuple(float(values[i]) for values in columns) for i in range(rows)]
+
+
+def _checkpoint_name(name: str, known: Facts, row: int) -> str:
+    parts = []
+    if known.size is not None:
+        parts.append(f"{_exact_tokens(float(known.size[row]))} parameters")
+    if known.tokens is not None:
+        parts.append(f"at {_exact_tokens(float(known.tokens[row]))} tokens")
+    elif known.steps is not None:
+        parts.append(f"at step {known.steps[row]:.0f}")
+    if known.seeds is not None:
+        parts.append(f"seed {known.seeds[row]:.0f}")
+    return " ".join([name, *parts])
 
 
 def _exact_tokens(tokens: float) -> str:
@@ -292,7 +437,7 @@ def _changes(
     """
     names = [MIXTURE] * len(tokens)
     scale = scale.copy()
-    if scale.max() <= 1:
+    if scale.max() <= 1 or len(domains) < 2:
         return tuple(names), scale
     differs = np.abs(tokens[:, None] - tokens[None]) > _SAME_TOKENS * tokens[None]
     single = differs.sum(-1) <= 1

@@ -105,7 +105,7 @@ class Law:
     """Whether one fit takes runs of all scales; other laws are fitted to each scale."""
     summary: str
     sees_parameters: bool = False
-    """Whether the law tells models of different sizes apart; others are fitted to one size."""
+    """Whether it reads `Points.parameters`; a law that does not is fitted to the largest models."""
     sees_repetition: bool = False
     """Whether a token that is read again counts less under the law than a new one."""
     needs_base: bool = False

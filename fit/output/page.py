@@ -98,6 +98,7 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
         _head(record),
         _verdict(record),
         _section("Mixtures", _mixtures(record)),
+        _section("How the best mixture moves", _movement(record)),
         _section("Predicted gain of the best mixture", _gains(record)),
         _section("Constraints that bind", _binding(record)),
         *(_figure(name, figures[name], record) for name in _FIGURES if name in figures),
@@ -143,14 +144,15 @@ def _verdict(record: FitRecord) -> str:
     """A decision for each budget that was asked for, or else for the largest measured one."""
     asked = [m for m in record.mixtures if m.kind == "projected" and m.decision]
     return "\n".join(
-        [_decision(m.decision, m.token_budget) for m in asked if m.decision]
+        [_decision(m.decision, m.token_budget, m.parameters) for m in asked if m.decision]
         or [_decision(record.recommended, record.recommended.token_budget)]
     )
 
 
-def _decision(said: Recommendation, budget: int | None) -> str:
+def _decision(said: Recommendation, budget: int | None, parameters: int | None = None) -> str:
     keep = " keep" if said.action != "change" else ""
     at = f" for {format_tokens(budget)} tokens" if budget else ""
+    at += f" and {format_tokens(parameters)} parameters" if budget and parameters else ""
     text = f"<b>{escape(said.action.capitalize() + at)}.</b> {escape(said.reason)}"
     return f'<div class="verdict{keep}">{text}</div>'
 
@@ -158,12 +160,36 @@ def _decision(said: Recommendation, budget: int | None) -> str:
 def _mixtures(record: FitRecord) -> str:
     heads = ["domain"]
     for mixture in record.mixtures:
-        budget = format_tokens(mixture.token_budget) if mixture.token_budget else "shares"
+        budget = _run(mixture) if mixture.token_budget else "shares"
         heads.append(f"{budget}<small>best, {mixture.kind}</small>")
         if mixture.recommended is not None:
             heads.append("<small>recommended</small>")
     rows = [[escape(domain), *_cells(record, domain)] for domain in record.domains]
     return _table(heads, rows)
+
+
+def _run(mixture: Mixture) -> str:
+    """The run that a mixture is for."""
+    budget = format_tokens(mixture.token_budget) if mixture.token_budget else ""
+    if mixture.parameters is None:
+        return budget
+    return f"{budget}<small>{format_tokens(mixture.parameters)} parameters</small>"
+
+
+def _movement(record: FitRecord) -> str:
+    """How the best mixture moves with tokens, repeats and size, a row for each run asked for."""
+    rows = [
+        [_run(m), f"{m.moved.tokens:.2%}", f"{m.moved.repeats:.2%}", f"{m.moved.size:.2%}"]
+        for m in record.mixtures
+        if m.moved is not None
+    ]
+    if not rows:
+        return ""
+    heads = ["run", "with its tokens", "since text repeats", "with the model's size"]
+    return _table(heads, rows) + (
+        "<p>Parts of the tokens that go to other domains than in the best mixture of the largest "
+        "measured scale.</p>"
+    )
 
 
 def _cells(record: FitRecord, domain: str) -> Iterable[str]:
@@ -186,7 +212,7 @@ def _gains(record: FitRecord) -> str:
     shown = [m for m in record.mixtures if m.predicted_objective is not None]
     if not shown:
         return ""
-    heads = [format_tokens(m.token_budget) if m.token_budget else "" for m in shown]
+    heads = [_run(m) for m in shown]
     rows = [["predicted objective", *(_objective(m) for m in shown)]]
     rows += [
         [f"lower than {escape(name)} by", *(_gain(m, over) for m in shown)]
@@ -325,7 +351,10 @@ def _cost(record: FitRecord) -> str:
     cost = record.cost
     tokens = "unknown tokens" if cost.tokens is None else f"{format_tokens(cost.tokens)} tokens"
     time = "" if cost.seconds is None else f", {_duration(cost.seconds)} of training and evaluation"
-    return f"<p>{cost.runs} runs, {tokens}{time}.</p>"
+    sizes = ", ".join(format_tokens(size) for size in record.model_sizes)
+    counted = f" ({record.parameters_are})" if record.parameters_are else ""
+    of = f" Models of {sizes} parameters{counted}." if sizes else ""
+    return f"<p>{cost.runs} runs, {tokens}{time}.{of}</p>"
 
 
 def _reading(record: FitRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from mixscale.contracts.fit_record import (
     Gain,
     LawScore,
     Mixture,
+    Movement,
     Reach,
     Recommendation,
     Scale,
@@ -25,9 +27,11 @@ from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, S
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
 from mixscale.fit.laws.base import Law
+from mixscale.fit.laws.registry import law_named
 from mixscale.fit.output import signal_wording, wording
 from mixscale.fit.output.responses import responses
 from mixscale.fit.output.versions import versions
+from mixscale.fit.scaling.optimum_path import Moved
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise
 from mixscale.fit.uncertainty.signal import signal
 
@@ -55,8 +59,9 @@ def fit_record(
     noise: Noise,
     scores: Sequence[LawScore],
     provenance: Provenance,
+    fitted_to: Runs,
 ) -> FitRecord:
-    """Gather everything that `fit.json` holds."""
+    """Gather everything that `fit.json` holds; `fitted_to` are the runs that the law sees."""
     runs = solution.scales[0].runs
     of_seeds = noise if law.needs_base else UNKNOWN_NOISE
     drawn = solution.scales[-1].draw_shares
@@ -78,6 +83,8 @@ def fit_record(
         constraints=question.constraints,
         available_tokens=dict(question.available),
         not_varied=dict(question.held),
+        model_sizes=tuple(round(size) for size in fitted_to.sizes.tolist()),
+        parameters_are=_parameters_are(fitted_to),
         scales=scales,
         mixtures=mixtures,
         reach=_reach(solution, question.objective),
@@ -129,6 +136,12 @@ def recommend(
     )
 
 
+def _parameters_are(runs: Runs) -> Literal["non-embedding", "total"] | None:
+    if runs.parameters is None:
+        return None
+    return "non-embedding" if runs.parameters_are == "non-embedding" else "total"
+
+
 def _budget(tokens: float) -> int | None:
     return round(tokens) if tokens > 1 else None
 
@@ -140,6 +153,9 @@ def mixture_record(answer: FoundMixture, domains: Sequence[str]) -> Mixture:
     return Mixture(
         kind="measured" if answer.kind == "measured" else "projected",
         token_budget=budget,
+        parameters=None if answer.parameters is None else round(answer.parameters),
+        size_given=answer.size_given,
+        moved=movement_record(answer.moved),
         proportions=_exact(answer.shares, domains),
         quantities=None if budget is None else _quantities(answer.shares, domains, budget),
         intervals=None
@@ -155,6 +171,13 @@ def mixture_record(answer: FoundMixture, domains: Sequence[str]) -> Mixture:
         gains=_gains(answer, domains),
         binding=answer.binding,
     )
+
+
+def movement_record(moved: Moved | None) -> Movement | None:
+    """How far an optimum moves, as `fit.json` holds it."""
+    if moved is None:
+        return None
+    return Movement(tokens=moved.by_tokens, repeats=moved.by_repeats, size=moved.by_size)
 
 
 def _quantities(shares: Floats, domains: Sequence[str], budget: int) -> dict[str, int]:
@@ -205,7 +228,9 @@ def _reach(solution: FoundMixtures, objective: ObjectiveFunction) -> Reach:
     measured = path.measured
     of_slopes, of_scales = measured.slope_error, measured.scale_error
     several = len(measured.totals) > 1
-    law = path.predictor
+    law, weighing = path.predictor, None
+    if law is None and path.repeats is not None and law_named(path.repeats.name).load is not None:
+        weighing = path.repeats
     return Reach(
         how="autoscale" if several else "same shares",
         totals=tuple(measured.totals.tolist()),
@@ -215,6 +240,8 @@ def _reach(solution: FoundMixtures, objective: ObjectiveFunction) -> Reach:
         scale_error=None if of_scales is None else tuple(of_scales.tolist()),
         law=None if law is None else law.name,
         parameters=None if law is None else law.law.parameters(),
+        repeats_law=None if weighing is None else weighing.name,
+        repeats_parameters=None if weighing is None else weighing.law.parameters(),
         bits_per_nat=(
             tuple(objective.bits_per_nat.tolist()) if objective.needs_bits_per_nat else None
         ),

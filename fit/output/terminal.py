@@ -32,8 +32,20 @@ def lines(record: FitRecord) -> Iterator[str]:
     for gain in record.gains:
         yield _gain(gain, record.objective.metric)
     yield from (_far(m, record) for m in record.mixtures if m.kind == "projected" and m.gains)
+    yield from (_movement(m) for m in record.mixtures if m.moved is not None)
     yield from (f"warning: {warning}" for warning in record.warnings)
     yield from _decisions(record)
+
+
+def _movement(mixture: Mixture) -> str:
+    """How far the best mixture moves, and what moves it."""
+    moved = mixture.moved
+    assert moved is not None
+    return (
+        f"best mixture for {format_tokens(mixture.token_budget or 0)} tokens{_size(mixture)}: "
+        f"{moved.tokens:.1%} of the tokens move with the budget, {moved.repeats:.1%} since text "
+        f"repeats, {moved.size:.1%} with the model's size"
+    )
 
 
 def _decisions(record: FitRecord) -> Iterator[str]:
@@ -42,7 +54,7 @@ def _decisions(record: FitRecord) -> Iterator[str]:
     for mixture in asked:
         said = mixture.decision or record.recommended
         budget = mixture.token_budget
-        at = f" for {format_tokens(budget)} tokens" if budget else ""
+        at = f" for {format_tokens(budget)} tokens{_size(mixture)}" if budget else ""
         yield f"recommended{at}: {said.action}. {said.reason}"
         if mixture.recommended:
             yield _recommended(mixture)
@@ -78,7 +90,7 @@ def _far(mixture: Mixture, record: FitRecord) -> str:
     gain, metric = mixture.gains[0], record.objective.metric
     value = f"{mixture.predicted_objective:.4f}{_span(mixture.objective_interval)}"
     text = (
-        f"at {format_tokens(mixture.token_budget or 0)} tokens: {metric} {value}, "
+        f"at {format_tokens(mixture.token_budget or 0)} tokens{_size(mixture)}: {metric} {value}, "
         f"gain over the {gain.over} mixture {gain.gain:+.4f}{_span(gain.interval)}"
     )
     other = mixture.predicted_by != record.law
@@ -91,13 +103,22 @@ def _span(interval: tuple[float, float] | None) -> str:
 
 def _recommended(mixture: Mixture) -> str:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in (mixture.recommended or {}).items())
-    budget = f" for {format_tokens(mixture.token_budget)} tokens" if mixture.token_budget else ""
+    budget = ""
+    if mixture.token_budget:
+        budget = f" for {format_tokens(mixture.token_budget)} tokens{_size(mixture)}"
     return f"recommended mixture{budget}: {shares}"
+
+
+def _size(mixture: Mixture) -> str:
+    return (
+        "" if mixture.parameters is None else f" and {format_tokens(mixture.parameters)} parameters"
+    )
 
 
 def _heading(mixture: Mixture) -> str:
     budget = "" if mixture.token_budget is None else format_tokens(mixture.token_budget)
-    return f"{budget}\n{mixture.kind}".strip()
+    size = "" if mixture.parameters is None else f"@ {format_tokens(mixture.parameters)}"
+    return f"{budget} {size}".strip() + f"\n{mixture.kind}"
 
 
 def _cell(mixture: Mixture, domain: str) -> str:

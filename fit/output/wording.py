@@ -6,13 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import Action, TableReading
+from mixscale.contracts.target import Target
 from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
+from mixscale.fit.inputs.scales import SAME_SCALE
+from mixscale.fit.inputs.tables import COPY, EARLIER, EARLY
 from mixscale.fit.laws.base import Law
 from mixscale.fit.recommend import Advice
 from mixscale.fit.scaling.deciding_scales import DecidingScales
 from mixscale.fit.scaling.projection import MeasuredOptima, trend_kept
 from mixscale.fit.uncertainty.noise import Noise
 
+_FEW_NAMES = 8
 _ONE_SEED = " Every run has one seed, so the interval leaves out the difference between seeds."
 
 
@@ -34,7 +38,8 @@ def warnings(
         f"No mixture for {format_tokens(budget)} tokens: {reason}"
         for budget, reason in solution.unanswered.items()
     ]
-    sentences += reach_remarks(solution, question.budgets)
+    sentences += reach_remarks(solution, question.targets)
+    sentences += size_remarks(solution)
     sentences += extrapolation_remarks(solution.answers, law)
     return tuple(sentence for sentence in sentences if sentence)
 
@@ -94,11 +99,28 @@ def reading_remarks(reading: TableReading) -> tuple[str, ...]:
         sentences.append(
             f"{reading.unmatched_rows} rows of the tables have no partner and are left out."
         )
-    if reading.left_out:
-        named = [f"{name} ({reason})" for name, reason in reading.left_out.items()]
-        more = f" and {len(named) - 8} more" if len(named) > 8 else ""
+    sentences += reading.remarks
+    # What the remarks count, and the many checkpoints of one scale, would bury the others.
+    earlier = [name for name, why in reading.left_out.items() if why.startswith(EARLIER)]
+    told = {COPY, EARLY}
+    others = {
+        name: reason
+        for name, reason in reading.left_out.items()
+        if reason not in told and name not in earlier
+    }
+    if len(earlier) > _FEW_NAMES:
+        checkpoints = f"{len(earlier)} checkpoints are"
+        sentences.append(
+            f"{checkpoints} left out since a later one of the same run is of the same scale: their "
+            "tokens differ by less than 5 %."
+        )
+    else:
+        others |= {name: reading.left_out[name] for name in earlier}
+    if others:
+        named = [f"{name} ({reason})" for name, reason in others.items()]
+        more = f" and {len(named) - _FEW_NAMES} more" if len(named) > _FEW_NAMES else ""
         runs = "1 run is" if len(named) == 1 else f"{len(named)} runs are"
-        sentences.append(f"{runs} left out: {', '.join(named[:8])}{more}.")
+        sentences.append(f"{runs} left out: {', '.join(named[:_FEW_NAMES])}{more}.")
     return tuple(sentences)
 
 
@@ -197,24 +219,65 @@ def intervals_sentence(fits: Sequence[ScaleFit], law: Law, noise: Noise, questio
     return law.intervals
 
 
-def reach_remarks(solution: FoundMixtures, budgets: Sequence[int]) -> list[str]:
-    """Say how far beyond the measured scales the budgets lie."""
-    if not budgets:
+def reach_remarks(solution: FoundMixtures, targets: Sequence[Target]) -> list[str]:
+    """Say how far beyond the measured scales, or below them, the targets lie."""
+    if not targets:
         return []
     fits, sentences = solution.scales, []
+    largest = fits[-1].scale
     if len(fits) == 1:
         alone = "decides" if solution.deciding.left_out else "was measured"
+        others = "other budgets get its shares"
+        known = ", and its gain is all that is known" if not solution.path.predictor else ""
         sentences.append(
-            f"One scale {alone} ({format_tokens(fits[-1].scale)} tokens): other budgets get its "
-            "shares, and its gain is all that is known. A second scale with enough runs would show "
-            "how both move."
+            f"One scale {alone} ({format_tokens(largest)} tokens): {others}{known}. A second scale "
+            "with enough runs would show how both move."
         )
-    largest = fits[-1].scale
-    if max(budgets) > 100 * largest > 100:
+    most = max(target.tokens for target in targets)
+    if most > 100 * largest > 100:
         sentences.append(
-            f"{format_tokens(max(budgets))} tokens are {max(budgets) / largest:.0f} times the "
+            f"{format_tokens(most)} tokens are {most / largest:.0f} times the "
             f"largest measured scale ({format_tokens(largest)}): read that projection as a "
             "direction."
+        )
+    least, smallest = min(target.tokens for target in targets), fits[0].scale
+    if least < smallest * (1 - SAME_SCALE) and smallest > 1:
+        sentences.append(
+            f"A target of {format_tokens(least)} tokens is smaller than the smallest scale that "
+            f"decides ({format_tokens(smallest)}): see whether a letter is missing."
+        )
+    return sentences
+
+
+def size_remarks(solution: FoundMixtures) -> list[str]:
+    """Say which size targets have that give none, and how far others lie beyond the runs'."""
+    far = [answer for answer in solution.answers if answer.kind == "projected"]
+    sentences = []
+    unsized = [answer for answer in far if answer.parameters and not answer.size_given]
+    if unsized:
+        budgets = ", ".join(format_tokens(answer.budget) for answer in unsized)
+        sentences.append(
+            f"No model size is given for {budgets} tokens: what is said holds for a model of "
+            f"{format_tokens(unsized[0].parameters or 0)} parameters, the size of the largest runs."
+        )
+    measured = solution.measured.parameters
+    given = [answer.parameters for answer in far if answer.parameters and answer.size_given]
+    if given and measured is None:
+        sentences.append(
+            "The runs do not tell the size of their models, so the size of a target changes "
+            "nothing; a column such as `parameters` would tell it."
+        )
+    elif given and measured is not None and max(given) > 1.05 * measured:
+        sees = solution.path.predictor is not None and solution.several_sizes
+        known = "two or more sizes were measured" if sees else "one size was measured"
+        sentences.append(
+            f"A target's model has {max(given) / measured:.3g} times the parameters of the largest "
+            f"runs' ({format_tokens(measured)}), and {known}"
+            + (
+                ": read its objective as a direction."
+                if sees
+                else ": its objective and gain are those of that size."
+            )
         )
     return sentences
 

@@ -30,13 +30,17 @@ class DecidingScales:
 def deciding_scales(runs: Runs, law: Law) -> DecidingScales:
     """Find the scales with at least as many runs as the law has coefficients.
 
+    Where there are models of several sizes these are scales of the largest: what a mixture does for
+    it is measured there. The runs of the others tell how the objective goes on with size.
+
     Where none has, a law that spans scales is fitted to all runs, and the largest token budget
     decides that as many runs reach as the law has coefficients. A law that does not is fitted to
     the scale with the most runs, and decides nothing.
     """
     enough, left_out = [], {}
-    for scale in runs.scales.tolist():
-        few = runs.at(scale)
+    largest = runs.of_largest_size
+    for scale in largest.scales.tolist():
+        few = largest.at(scale)
         needed = _coefficients(law, few)
         if len(few) >= needed:
             enough.append(scale)
@@ -46,7 +50,7 @@ def deciding_scales(runs: Runs, law: Law) -> DecidingScales:
         return DecidingScales(
             scales=tuple(enough),
             together=False,
-            reach=len(enough) > 1,
+            reach=len(enough) > 1 or len(runs.sizes) > 1,
             too_few=False,
             left_out=left_out,
         )
@@ -57,11 +61,13 @@ def deciding_scales(runs: Runs, law: Law) -> DecidingScales:
         return DecidingScales(
             scales=(most,), together=False, reach=False, too_few=True, left_out=left_out
         )
-    reached = [s for s in runs.scales.tolist() if int((runs.scale >= s).sum()) >= needed]
+    scales = largest.scales.tolist()
+    reached = [s for s in scales if int((runs.scale >= s).sum()) >= needed]
+    apart = bool(totals.max() >= _APART * totals.min()) or len(runs.sizes) > 1
     return DecidingScales(
-        scales=(reached[-1] if reached else float(runs.scales[-1]),),
+        scales=(reached[-1] if reached else scales[-1],),
         together=True,
-        reach=bool(reached) and bool(totals.max() >= _APART * totals.min()),
+        reach=bool(reached) and apart,
         too_few=not reached,
         left_out=left_out,
     )

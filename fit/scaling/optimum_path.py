@@ -14,6 +14,10 @@ from mixscale.fit.scaling.projection import MeasuredOptima, project_shares, tren
 from mixscale.fit.scaling.supported_trend import supported_fraction
 from mixscale.fit.uncertainty.gain import Predictor
 
+_SAME = 1e-4
+"""Optima that differ by less are one but for what the solver leaves over."""
+_SMALLEST = 1e-6
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimumAt:
@@ -23,6 +27,22 @@ class OptimumAt:
     """(domains,)."""
     followed: float = 1.0
     """Fraction of the projected trend that the law of all scales supports."""
+    factors: Floats | None = None
+    """(domains,) what repeats and size multiply the shares by, before they are put into bounds."""
+    moved: Moved | None = None
+    """How far from the optimum of the largest measured scale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """Parts of the tokens that go to other domains than at the largest measured scale, 0 to 1."""
+
+    by_tokens: float
+    """As the trend over the measured scales goes on, and to hold the constraints there."""
+    by_repeats: float
+    """Since domains run out of text that was not read before."""
+    by_size: float
+    """Since the model has another size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +52,9 @@ class OptimumPath:
     measured: MeasuredOptima
     predictor: Predictor | None
     """A law that predicts the objective at every token budget; None where no law can."""
+    repeats: Predictor | None = None
+    """The law of the largest measured scale, for a run of it: where none predicts the objective,
+    its form says all the same what repeated tokens are worth beside new ones."""
 
     def predictor_for(self, run: PlannedRun) -> Predictor | None:
         """What predicts the objective of a planned run."""
@@ -43,20 +66,69 @@ class OptimumPath:
         The trend of the measured optima, as far as it exceeds their noise, is followed as far as a
         law fitted to all scales supports it. A law of all scales is not asked itself: its form
         then moves the shares whatever the runs say, which on published tables lost more than
-        holding the shares (`docs/fit.md`).
+        holding the shares (`docs/fit.md`). What it is asked is how repeated tokens, or another
+        size, change its own optimum: the shares change by the same factors.
         """
+        shares, followed = self._by_tokens(run, feasible)
+        by_tokens = _distance(shares, self.measured.shares[-1])
+        size = self._factors(run, feasible, shares, of_repeats=False)
+        repeats = self._factors(run, feasible, shares, of_repeats=True)
+        sized = _multiplied(shares, size, feasible)
+        both = _multiplied(sized, repeats, feasible)
+        factors = [part for part in (size, repeats) if part is not None]
+        return OptimumAt(
+            shares=both,
+            followed=followed,
+            factors=np.prod(factors, axis=0) if factors else None,
+            moved=Moved(
+                by_tokens=by_tokens,
+                by_repeats=_distance(both, sized),
+                by_size=_distance(sized, shares),
+            ),
+        )
+
+    def _by_tokens(self, run: PlannedRun, feasible: Feasible) -> tuple[Floats, float]:
+        """(domains,) shares for the tokens of a run, with the part of the trend they follow."""
         predictor = self.predictor_for(run)
         measured = self.measured
         projected = project_shares(measured, measured.shares, run.token_budget, feasible)
         beyond = run.token_budget > measured.totals[-1] and trend_kept(measured) > 0
         if predictor is None or not beyond:
-            return OptimumAt(shares=projected)
+            return projected, 1.0
         held = scale_into_bounds(measured.shares[-1], feasible)
         followed = supported_fraction(predictor, held, projected)
-        return OptimumAt(shares=_towards(held, projected, followed), followed=followed)
+        return _towards(held, projected, followed), followed
+
+    def _factors(
+        self, run: PlannedRun, feasible: Feasible, shares: Floats, *, of_repeats: bool
+    ) -> Floats | None:
+        """(domains,) what repeats, or the size, change in the optimum that a law finds by itself.
+
+        A law is asked twice, with and without what is to be told, and its answers are compared:
+        so what it says of tokens, which its form says whatever the runs show, does not enter.
+        """
+        predictor = self.predictor or self.repeats
+        if predictor is None:
+            return None
+        largest = predictor.run.parameters
+        plain = replace(run, unique_tokens=None)
+        if of_repeats:
+            unique = run.unique_tokens
+            if unique is None or not (shares * run.token_budget > unique).any():
+                return None
+            before, after = plain, run
+        else:
+            if run.parameters is None or largest is None or run.parameters == largest:
+                return None
+            before, after = replace(plain, parameters=largest), plain
+        first = predictor.law.optimum(feasible, before).shares
+        second = predictor.law.optimum(feasible, after).shares
+        if _distance(first, second) < _SAME:
+            return None
+        return np.maximum(second, _SMALLEST) / np.maximum(first, _SMALLEST)
 
     def drawn_at(
-        self, run: PlannedRun, feasible: Feasible, draw_shares: Floats, followed: float
+        self, run: PlannedRun, feasible: Feasible, draw_shares: Floats, found: OptimumAt
     ) -> Floats:
         """(draws, domains) the same for redrawn optima.
 
@@ -64,13 +136,26 @@ class OptimumPath:
             run: The planned run.
             feasible: The allowed mixtures.
             draw_shares: (draws, scales, domains) optimal shares of redrawn experiments.
-            followed: What `at` found.
+            found: What `at` found.
         """
         drawn = project_shares(self.measured, draw_shares, run.token_budget, feasible)
-        if followed == 1.0:
-            return drawn
-        held = scale_into_bounds(draw_shares[:, -1], feasible)
-        return _towards(held, drawn, followed)
+        if found.followed != 1.0:
+            held = scale_into_bounds(draw_shares[:, -1], feasible)
+            drawn = _towards(held, drawn, found.followed)
+        return _multiplied(drawn, found.factors, feasible)
+
+
+def _multiplied(shares: Floats, factors: Floats | None, feasible: Feasible) -> Floats:
+    """(..., domains) allowed shares in other proportions."""
+    if factors is None:
+        return shares
+    moved = shares * factors
+    return scale_into_bounds(moved / moved.sum(-1, keepdims=True), feasible)
+
+
+def _distance(one: Floats, other: Floats) -> float:
+    """Part of the tokens in which two mixtures differ."""
+    return float(np.abs(one - other).sum() / 2)
 
 
 def _towards(start: Floats, end: Floats, part: float) -> Floats:

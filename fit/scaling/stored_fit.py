@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from mixscale.contracts.config import format_tokens
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.fit_record import FitRecord, Mixture
+from mixscale.contracts.fit_record import FitRecord, Mixture, Movement
 from mixscale.fit.apply.exact_decimals import exact_shares
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.found_mixtures import name_binding
 from mixscale.fit.inputs.objective import objective_function
-from mixscale.fit.inputs.points import PlannedRun
+from mixscale.fit.inputs.points import PLENTY, PlannedRun
+from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.recommend import average_at
 from mixscale.fit.scaling.optimum_path import OptimumPath
@@ -21,27 +25,48 @@ from mixscale.fit.scaling.stored_decision import decide
 from mixscale.fit.uncertainty.gain import Predictor
 
 
-def mixture_at(record: FitRecord, token_budget: int) -> Mixture:
-    """Find a fit's mixture for a token budget, under the fit's constraints.
+def mixture_at(record: FitRecord, token_budget: int, parameters: int | None = None) -> Mixture:
+    """Find a fit's mixture for a run, under the fit's constraints.
 
-    A budget that the fit itself answered for gets that answer.
+    A run that the fit itself answered for gets that answer.
+
+    Args:
+        record: The fit.
+        token_budget: Tokens.
+        parameters: Of the model; those of the largest runs when absent.
 
     Raises:
-        UserError: The constraints allow no mixture at this budget, or the fit's law cannot be
-            rebuilt from its record.
+        UserError: The constraints allow no mixture at this budget, the model is smaller than those
+            of all runs, or the fit's law cannot be rebuilt from its record.
     """
+    _check_size(record, parameters)
+    size = parameters
+    if size is None and record.model_sizes:
+        size = record.model_sizes[-1]
     for mixture in record.mixtures:
-        if mixture.token_budget == token_budget:
-            return mixture
+        # Earlier versions wrote no size.
+        same = mixture.parameters in (size, None) or not record.model_sizes
+        if mixture.token_budget == token_budget and same:
+            return mixture.model_copy(update={"size_given": parameters is not None})
     feasible = allowed(record, token_budget)
-    path, run = _path(record), planned_run(record, token_budget)
-    shares, predictor = path.at(run, feasible).shares, path.predictor_for(run)
+    path, run = _path(record), planned_run(record, token_budget, size)
+    found, predictor = path.at(run, feasible), path.predictor_for(run)
+    shares = found.shares
     objective = None if predictor is None else float(predictor.predict(shares[None])[0])
     average = _average(record, token_budget, shares)
     decided = decide(record, token_budget, average, feasible, predictor)
     return Mixture(
         kind="projected",
         token_budget=token_budget,
+        parameters=size,
+        size_given=parameters is not None,
+        moved=None
+        if found.moved is None
+        else Movement(
+            tokens=found.moved.by_tokens,
+            repeats=found.moved.by_repeats,
+            size=found.moved.by_size,
+        ),
         proportions=_exact(record, shares),
         quantities=None,
         intervals=None,
@@ -71,13 +96,25 @@ def allowed(record: FitRecord, token_budget: int) -> Feasible:
     )
 
 
-def planned_run(record: FitRecord, token_budget: int) -> PlannedRun:
+def _check_size(record: FitRecord, parameters: int | None) -> None:
+    smallest = min(record.model_sizes, default=0)
+    if parameters is not None and parameters < smallest * (1 - SAME_SCALE):
+        raise UserError(
+            f"{format_tokens(parameters)} parameters: smaller than the models of all runs of fit "
+            f"{record.fit_id}, which have {format_tokens(smallest)} or more"
+        )
+
+
+def planned_run(record: FitRecord, token_budget: int, parameters: int | None = None) -> PlannedRun:
     """A run of a token budget on the text that was available to the fit."""
     available = record.available_tokens
-    known = all(domain in available for domain in record.domains)
+    unique = None
+    if available:
+        unique = np.array([available.get(domain, PLENTY) for domain in record.domains], float)
     return PlannedRun(
         token_budget=float(token_budget),
-        unique_tokens=np.array([available[d] for d in record.domains], float) if known else None,
+        unique_tokens=unique,
+        parameters=None if parameters is None else float(parameters),
     )
 
 
@@ -99,25 +136,33 @@ def _path(record: FitRecord) -> OptimumPath:
         slope_error=None if of_slopes is None else np.array(of_slopes),
         scale_error=None if of_scales is None else np.array(of_scales),
     )
-    return OptimumPath(measured=measured, predictor=_predictor(record))
+    return OptimumPath(
+        measured=measured,
+        predictor=_predictor(record, reach.law, reach.parameters),
+        repeats=_predictor(record, reach.repeats_law, reach.repeats_parameters),
+    )
 
 
-def _predictor(record: FitRecord) -> Predictor | None:
-    """Rebuild the law that predicts the objective at any budget."""
+def _predictor(
+    record: FitRecord, name: str | None, parameters: dict[str, Any] | None
+) -> Predictor | None:
+    """Rebuild a law, for a run with the model of the largest runs."""
     reach = record.reach
-    if reach.law is None or reach.parameters is None:
+    if name is None or parameters is None:
         return None
-    load = law_named(reach.law).load
+    load = law_named(name).load
     if load is None:
         answered = [m.token_budget for m in record.mixtures if m.token_budget]
         raise UserError(
-            f"fit {record.fit_id}: law {reach.law} cannot be rebuilt from its record (it defines "
+            f"fit {record.fit_id}: law {name} cannot be rebuilt from its record (it defines "
             f"no `load`), so only the token budgets of the fit have a mixture: {answered}"
         )
     bits = None if reach.bits_per_nat is None else np.array(reach.bits_per_nat)
     objective = objective_function(record.objective, record.validation, bits)
-    law = load(reach.parameters, record.domains, objective)
-    return Predictor(name=reach.law, law=law, draws=None, run=PlannedRun(token_budget=1.0))
+    law = load(parameters, record.domains, objective)
+    largest = float(record.model_sizes[-1]) if record.model_sizes else None
+    run = PlannedRun(token_budget=1.0, parameters=largest)
+    return Predictor(name=name, law=law, draws=None, run=run)
 
 
 def _average(record: FitRecord, token_budget: int, shares: Floats) -> Floats:

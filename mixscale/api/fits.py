@@ -68,51 +68,78 @@ class Fit:
             for domain, (low, high) in _intervals(mixture)
         )
 
-    def optimum(self, tokens: TokenBudget | None = None) -> Mixture:
-        """Give the best allowed mixture at a token budget: `.proportions`, `.recommended` and more.
+    def optimum(
+        self, tokens: TokenBudget | None = None, parameters: TokenBudget | None = None
+    ) -> Mixture:
+        """Give the best allowed mixture for a run: `.proportions`, `.recommended` and more.
 
         Args:
             tokens: Any token budget, such as "300B"; that of the largest runs when absent.
+            parameters: Of the model, such as "7B"; those of the largest runs when absent, and the
+                result says so (`.size_given`).
 
         Raises:
-            UserError: The budget is none, the constraints allow no mixture there, or the runs'
-                tokens are not known.
+            UserError: The budget is none, the constraints allow no mixture there, the runs' tokens
+                are not known, or the model is smaller than those of all runs.
         """
+        from mixscale.contracts.target import parse_parameters
         from mixscale.fit.scaling.stored_fit import mixture_at
 
+        size = None if parameters is None else parse_parameters(parameters)
         if tokens is None:
-            return next(m for m in reversed(self.record.mixtures) if m.kind == "measured")
+            measured = next(m for m in reversed(self.record.mixtures) if m.kind == "measured")
+            if size is None or measured.token_budget is None:
+                return measured
+            tokens = measured.token_budget
         budget = read_budget(tokens)
         if self.record.scales[-1].scale_tokens is None:
             raise UserError(
                 "optimum: the tables do not tell the runs' tokens, so there is no other budget; "
                 "add a column `tokens`, or give run_tokens"
             )
-        return mixture_at(self.record, budget)
+        return mixture_at(self.record, budget, size)
 
-    def predict(self, mixtures: Frame, tokens: TokenBudget | None = None) -> Rows:
+    def predict(
+        self,
+        mixtures: Frame,
+        tokens: TokenBudget | None = None,
+        parameters: TokenBudget | None = None,
+        *,
+        intervals: bool = False,
+    ) -> Rows:
         """Predict the objective and the losses, nats per token, of mixtures.
 
         Args:
-            mixtures: Shares or tokens by domain: one mapping, or a table with a row for each.
+            mixtures: Shares or tokens by domain: one mapping, or a table with a row for each, with
+                `tokens`, `parameters` and `unique_<domain>` or without.
             tokens: Token budget of every mixture where the table does not tell it; that of the
                 largest runs when absent.
+            parameters: Of the model, likewise.
+            intervals: Whether to give the 90 % interval of the objective, which takes resamples.
 
         Returns:
-            A row for each mixture: its name, `objective`, `loss_<validation domain>`.
+            A row for each mixture, in their order: its name, `objective`, `objective_low` and
+            `objective_high` if asked for, `loss_<validation domain>`.
 
         Raises:
             UserError: The domains are others than the fitted ones, a row is no mixture, or the fit
                 was loaded without its runs.
         """
-        from mixscale.fit.fit_tables import matching_points, prediction_rows
+        from mixscale.contracts.target import parse_parameters
         from mixscale.fit.inputs.mixture_table import mixtures_of
+        from mixscale.fit.predictions import matching_points, prediction_rows
 
         budget = None if tokens is None else read_budget(tokens)
-        wanted = mixtures_of(read_frame(mixtures, "mixtures"), "mixtures", budget)
+        table = read_frame(mixtures, "mixtures")
+        wanted = mixtures_of(table, "mixtures", budget)
+        if parameters is not None and wanted.facts.size is None:
+            size = parse_parameters(parameters)
+            rows = len(wanted.amounts)
+            wanted = mixtures_of(table | {"parameters": [size] * rows}, "mixtures", budget)
         law = self._law
-        points = matching_points(wanted, law.runs, "mixtures")
-        return Rows.of(prediction_rows(wanted, law.fitted, points, law.runs))
+        available, draws = self.record.available_tokens, self.record.bootstrap
+        points = matching_points(wanted, law.runs, "mixtures", available)
+        return Rows.of(prediction_rows(wanted, points, law, draws if intervals else 0))
 
     def plot(self, kind: PlotKind = "mixtures") -> Figure:
         """Draw the shares by token budget, or another of the report's figures.
@@ -209,18 +236,21 @@ def fit(
 
 def fit_tables(
     mixtures: Frame,
-    losses: Frame,
+    losses: Frame | None = None,
     *,
     law: str = "auto",
     objective: str | Mapping[str, Any] | Objective = "loss",
     constraints: Mapping[str, Any] | Constraints | None = None,
-    targets: Sequence[TokenBudget] = (),
+    targets: Sequence[TokenBudget | Mapping[str, TokenBudget]] = (),
     run_tokens: TokenBudget | None = None,
     available_tokens: Mapping[str, TokenBudget] | None = None,
     current: str | Mapping[str, float] = "uniform",
     domains: Sequence[str] = (),
     results: Sequence[str] = (),
     key: str | None = None,
+    size: str | None = None,
+    tokens_per_step: TokenBudget | None = None,
+    keep_early: bool = False,
     bootstrap: int = 1000,
     seed: int | None = None,
     name: str = "tables",
@@ -230,13 +260,15 @@ def fit_tables(
     Args:
         mixtures: A row for each run with the shares (or tokens) of the training domains: a path to
             CSV or Parquet, an Arrow table, a pandas or polars frame, a mapping from names to
-            columns, or a list of mappings.
+            columns, or a list of mappings. With a row for each checkpoint and validation domain
+            (`valid_domain`, `loss`), too.
         losses: Losses of the validation domains, likewise; joined on a column that names the run,
-            else by row.
+            else by row. `mixtures` holds both when absent.
         law: Name of a law, or `auto` for the one that predicts left-out runs best.
         objective: `loss` or `perplexity`, or as in experiment.yaml `{"metric": …, "weights": …}`.
         constraints: As in experiment.yaml: `{"floor": 0.02, "max_epochs": 4}`.
-        targets: Token budgets to project the mixture to.
+        targets: Runs to project the mixture to: token budgets, `"300B@7B"` with the size of the
+            model, or `{"tokens": "300B", "parameters": "7B"}`.
         run_tokens: Tokens of every run, where the tables do not tell.
         available_tokens: Training tokens that exist of each domain.
         current: The mixture in use: `uniform`, `natural` (by `available_tokens`), or shares.
@@ -244,6 +276,9 @@ def fit_tables(
             `mix_*` are allowed.
         results: Columns of `losses` with losses, likewise.
         key: The column that names the run in both tables, likewise.
+        size: The column with the model's parameters, likewise.
+        tokens_per_step: Tokens of a training step, where the tables have steps alone.
+        keep_early: Fit to the first checkpoints of runs too, which lie off every power law.
         bootstrap: Resamples behind the intervals; 0 for none.
         seed: Of the resamples; made from the content of the tables when absent.
         name: First part of the fit's id.
@@ -252,15 +287,14 @@ def fit_tables(
         UserError: A table cannot be read or does not fit the other, a setting is wrong, or the law
             cannot be fitted.
     """
-    from mixscale.fit.fit_tables import check_tokens, content_sha256, fit_table_runs
-    from mixscale.fit.inputs.mixture_table import mixtures_of
+    from mixscale.fit.fit_tables import content_sha256, fit_table_runs, read_runs
+    from mixscale.fit.inputs.long_table import widened
     from mixscale.fit.inputs.options import TableSettings
-    from mixscale.fit.inputs.tables import join
 
     asked = {
         "objective": {"metric": objective} if isinstance(objective, str) else objective,
         "constraints": {} if constraints is None else constraints,
-        "targets": [read_budget(tokens, "targets") for tokens in targets],
+        "targets": [_target(target) for target in targets],
         "current": current if isinstance(current, str) else dict(current),
         "available_tokens": {
             domain: read_budget(tokens, f"available_tokens.{domain}")
@@ -269,18 +303,18 @@ def fit_tables(
         "domains": list(domains),
         "results": list(results),
         "key": key,
+        "size": size,
+        "tokens_per_step": (
+            None if tokens_per_step is None else read_budget(tokens_per_step, "tokens_per_step")
+        ),
+        "keep_early": keep_early,
         "run_tokens": None if run_tokens is None else read_budget(run_tokens, "run_tokens"),
     }
     settings = validate(asked, TableSettings, "fit_tables")
-    table = read_frame(mixtures, "mixtures")
-    known = mixtures_of(table, "mixtures", settings.run_tokens, settings.choice)
-    unknown = sorted(set(settings.available_tokens) - set(known.domains))
-    if unknown:
-        raise UserError(
-            f"available_tokens: {unknown} are not training domains; they are {list(known.domains)}"
-        )
-    runs, reading = join(known, read_frame(losses, "losses"), "losses", settings.choice)
-    check_tokens(runs, settings, "mixtures")
+    table = widened(read_frame(mixtures, "mixtures"), "mixtures")
+    measured = table if losses is None else widened(read_frame(losses, "losses"), "losses")
+    where = "mixtures", "mixtures" if losses is None else "losses"
+    runs, reading = read_runs(table, measured, settings, where)
     fitted = fit_table_runs(
         runs,
         law=law,
@@ -292,6 +326,13 @@ def fit_tables(
         content=content_sha256(runs, law, bootstrap, seed, settings),
     )
     return Fit(fitted.record, law=fitted.law)
+
+
+def _target(target: TokenBudget | Mapping[str, TokenBudget]) -> Any:
+    """A target as settings have it; a plain budget may be a float here."""
+    if isinstance(target, Mapping) or (isinstance(target, str) and "@" in target):
+        return target
+    return read_budget(target, "targets")
 
 
 def load_fit(folder: Folder) -> Fit:
@@ -314,6 +355,7 @@ def apply(
     backup: bool = True,
     streams: Mapping[str, str] | None = None,
     estimate: Estimate = "recommended",
+    parameters: TokenBudget | None = None,
 ) -> ApplyResult:
     """Write the mixture of a fit at a token budget into the streams of a run, as `mixscale apply`.
 
@@ -327,14 +369,17 @@ def apply(
             one already.
         streams: Stream name of each domain whose stream is called otherwise.
         estimate: `recommended`, or `optimum` for the law's best mixture whatever the noise.
+        parameters: Of the run's model, such as "7B"; those of the largest proxy runs when absent.
 
     Raises:
         UserError: The fit or the YAML cannot be read, they do not match, or the constraints allow
             no mixture at this budget.
     """
+    from mixscale.contracts.target import parse_parameters
     from mixscale.fit.apply.run_yaml import apply as apply_fit
 
     budget = read_budget(tokens)
+    size = None if parameters is None else parse_parameters(parameters)
     with tempfile.TemporaryDirectory() as scratch:
         source = write_fit(scratch, fit.record) if isinstance(fit, Fit) else Path(fit)
         return apply_fit(
@@ -346,6 +391,7 @@ def apply(
             backup=backup,
             streams=streams,
             estimate=estimate,
+            parameters=size,
         )
 
 

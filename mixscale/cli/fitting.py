@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixscale.cli.options import FILE, MetricName, TokenBudget, json_option
+from mixscale.cli.options import FILE, MetricName, ParameterCount, TokenBudget, json_option
 from mixscale.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -21,9 +21,18 @@ if TYPE_CHECKING:
     "--bootstrap", type=click.IntRange(min=0), default=1000, show_default=True, help="Resamples."
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Of the resamples.")
-@click.option("--mixtures", type=FILE, help="Table of mixtures, instead of EXPERIMENT.")
-@click.option("--losses", type=FILE, help="Table of losses that goes with --mixtures.")
-@click.option("--table", type=FILE, help="One table with both, instead of --mixtures and --losses.")
+@click.option(
+    "--mixtures", type=FILE, multiple=True, help="Table of mixtures, instead of EXPERIMENT."
+)
+@click.option(
+    "--losses", type=FILE, multiple=True, help="Table of losses that goes with --mixtures."
+)
+@click.option(
+    "--table",
+    type=FILE,
+    multiple=True,
+    help="One table with both, instead of --mixtures and --losses.",
+)
 @click.option(
     "--domains", multiple=True, metavar="PATTERN", help="Columns with shares, if no name tells."
 )
@@ -31,15 +40,23 @@ if TYPE_CHECKING:
     "--results", multiple=True, metavar="PATTERN", help="Columns with losses, if no name tells."
 )
 @click.option("--key", metavar="COLUMN", help="Column that names the run in both tables.")
+@click.option("--size", metavar="COLUMN", help="Column with the model's parameters, if several.")
+@click.option(
+    "--tokens-per-step", type=TokenBudget(), help="Tokens of a step, if the table has steps alone."
+)
+@click.option("--keep-early", is_flag=True, help="Fit to the first checkpoints of runs, too.")
 @click.option("--predict", type=FILE, help="Table of mixtures to predict the losses of.")
 @click.option("--out", type=FILE, help="Folder for the results of --mixtures.")
 @click.option("--settings", type=FILE, help="YAML with objective, constraints, targets.")
 @click.option(
     "--tokens", type=TokenBudget(), help="Tokens of every run, if the table does not tell."
 )
-@click.option("--targets", metavar="T,T", help="Token budgets of the run to come.")
+@click.option(
+    "--targets", metavar="T[@P],T", help="Runs to come: tokens, @ parameters of the model."
+)
 @click.option("--objective", type=MetricName(), help="What to minimise.")
 @click.option("--weight", multiple=True, metavar="V=X", help="Weight of a validation domain.")
+@click.option("--weights", type=FILE, help="Table with the weights of validation domains.")
 @click.option("--floor", multiple=True, metavar="[D=]SHARE", help="Least share of all, or of D.")
 @click.option("--ceiling", multiple=True, metavar="[D=]SHARE", help="Largest share, likewise.")
 @click.option("--fix", multiple=True, metavar="D=SHARE", help="Share of D that is given.")
@@ -54,9 +71,9 @@ def fit(
     law: str,
     bootstrap: int,
     seed: int | None,
-    mixtures: Path | None,
-    losses: Path | None,
-    table: Path | None,
+    mixtures: tuple[Path, ...],
+    losses: tuple[Path, ...],
+    table: tuple[Path, ...],
     predict: Path | None,
     out: Path | None,
     settings: Path | None,
@@ -67,7 +84,10 @@ def fit(
 
     Options from --domains to --current ask about tables; for an experiment, experiment.yaml says
     it. A MIXTURE is uniform, natural (by --available) or D=SHARE,D=SHARE. D is a training domain, V
-    a validation domain. Without --floor every domain keeps a little: 1 %, less where they are many.
+    a validation domain. Tables of one kind (other sizes, more runs) may be given together: repeat
+    the option. A table may have a row for each checkpoint, and for each validation domain
+    (columns valid_domain and loss); runs of several model sizes need a column such as parameters.
+    Without --floor every domain keeps a little: 1 %, less where they are many.
     A token budget that the constraints leave no mixture for ends with status 2, after the others
     are written. --settings takes the same as YAML, with the keys of experiment.yaml, and
     groups of domains, too; an option wins over the file.
@@ -77,23 +97,24 @@ def fit(
       mixscale fit experiment.yaml
       mixscale fit --mixtures mixtures.csv --losses losses.csv --law loglinear
       mixscale fit --table runs.csv --domains 'share_*' --results '*_loss'
+      mixscale fit --table 70M.csv --table 160M.csv --tokens-per-step 1M --targets 300B@7B,1T@70B
       mixscale fit --mixtures m.csv --losses l.csv --tokens 1B --targets 100B,1T \\
           --objective perplexity --floor 0.01 --floor c4=0.05 --fix wiki=0.1 \\
           --max-epochs 4 --available wiki=4B --available c4=200B --predict candidates.csv
     """
     from mixscale.contracts.fit_record import read_fit
 
-    if table is not None:
-        if mixtures is not None or losses is not None:
+    if table:
+        if mixtures or losses:
             raise click.UsageError("give --table, or both --mixtures and --losses")
         mixtures = losses = table
-    asked = {name: value for name, value in options.items() if value not in (None, ())}
+    asked = {name: value for name, value in options.items() if value not in (None, (), False)}
     if experiment is not None:
         _only_for_tables(mixtures, losses, predict, out, settings, asked)
         from mixscale.fit.fit_experiment import fit_experiment
 
         folder = fit_experiment(experiment, law=law, bootstrap=bootstrap, seed=seed)
-    elif mixtures is None or losses is None:
+    elif not (mixtures and losses):
         raise click.UsageError("give EXPERIMENT, or --table, or both --mixtures and --losses")
     else:
         from mixscale.fit.fit_tables import fit_tables
@@ -138,14 +159,14 @@ def _refuse_unanswered(record: FitRecord, folder: Path) -> None:
 
 
 def _only_for_tables(
-    mixtures: Path | None,
-    losses: Path | None,
+    mixtures: tuple[Path, ...],
+    losses: tuple[Path, ...],
     predict: Path | None,
     out: Path | None,
     settings: Path | None,
     asked: dict[str, Any],
 ) -> None:
-    if mixtures is not None or losses is not None:
+    if mixtures or losses:
         raise click.UsageError("give EXPERIMENT, or --table, or both --mixtures and --losses")
     files = {"predict": predict, "out": out, "settings": settings}
     given = [name for name, value in files.items() if value is not None] + list(asked)
@@ -160,6 +181,11 @@ def _only_for_tables(
 @click.argument("fit_folder", metavar="FIT", type=FILE)
 @click.argument("run", type=FILE)
 @click.option("--tokens", type=TokenBudget(), required=True, help="Token budget, for example 300B.")
+@click.option(
+    "--parameters",
+    type=ParameterCount(),
+    help="Of the run's model, for example 7B; those of the largest proxy runs if not given.",
+)
 @click.option("--output", type=FILE, help="File to write instead of RUN itself.")
 @click.option("--dry-run", is_flag=True, help="Show the change, write nothing.")
 @click.option("--no-backup", is_flag=True, help="Keep no RUN.bak (RUN.bak.1 ...).")
@@ -176,6 +202,7 @@ def apply(
     fit_folder: Path,
     run: Path,
     tokens: int,
+    parameters: int | None,
     output: Path | None,
     dry_run: bool,
     no_backup: bool,
@@ -193,6 +220,7 @@ def apply(
     \b
     Example:
       mixscale apply shardset/fits/demo-1a2b3c --tokens 300B run.yaml --dry-run
+      mixscale apply shardset/fits/demo-1a2b3c --tokens 300B --parameters 7B run.yaml
     """
     from mixscale.contracts.config import format_tokens
     from mixscale.fit.apply.run_yaml import apply as apply_fit
@@ -206,6 +234,7 @@ def apply(
         backup=not no_backup,
         streams=_mapping(streams),
         estimate=estimate,
+        parameters=parameters,
     )
     if as_json:
         print_json(vars(result))
@@ -216,6 +245,8 @@ def apply(
     click.echo(f"advice: {result.advice}")
     verb = "would write" if dry_run else "wrote" if result.written else "left as it is:"
     click.echo(f"{verb} {result.path}, {result.meaning} for {format_tokens(tokens)} tokens")
+    if result.size:
+        click.echo(f"for {result.size}")
     if result.backup is not None:
         click.echo(f"kept the old file as {result.backup}")
 

@@ -26,6 +26,22 @@ class TokenBudget(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+class ParameterCount(click.ParamType):
+    """A number of parameters on the command line: 7B, 350M."""
+
+    name = "parameters"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number, or say how to write one."""
+        from mixscale.contracts.errors import UserError
+        from mixscale.contracts.target import parse_parameters
+
+        try:
+            return parse_parameters(value)
+        except UserError as error:
+            self.fail(str(error), param, ctx)
+
+
 class MetricName(click.ParamType):
     """The name of a metric, one of another package included."""
 

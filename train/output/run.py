@@ -11,7 +11,8 @@ from mixscale.contracts.run_record import DomainLoss, DomainTokens, RunRecord
 
 def run_table(record: RunRecord) -> Table:
     """Draw the record of a run: a row for each domain."""
-    table = Table(title=f"{record.run_id}: {record.parameters:,} parameters on {record.device}")
+    size = "" if record.parameters is None else f"{record.parameters:,} parameters on "
+    table = Table(title=f"{record.run_id}: {size}{record.device}")
     table.add_column("domain")
     for column in (
         "proportion",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from mixscale.contracts.run_record import DomainLoss, DomainTokens, RunRecord, Status
 from mixscale.contracts.shardset import VALIDATION, ShardSet
 from mixscale.train.config import MASKED, RunConfig
@@ -18,7 +20,7 @@ from mixscale.train.run.trainer import PreparedRun
 
 _PACKAGES = ("mixscale", "mosaicml", "mosaicml-streaming", "torch", "transformers")
 _NOTHING_MEASURED: dict[str, Any] = {
-    "parameters": 0, "token_budget": 0, "seen_tokens": 0, "domains": {},
+    "parameters": None, "token_budget": 0, "seen_tokens": 0, "domains": {},
     "seconds": 0.0, "train_seconds": 0.0, "tokens_per_second": 0.0,
 }  # fmt: skip
 
@@ -76,7 +78,7 @@ def _measured(
     training = prepared.watch.total - prepared.watch.evaluating
     masked = config.model.name == MASKED
     return {
-        "parameters": sum(p.numel() for p in prepared.model.parameters() if p.requires_grad),
+        **count_parameters(prepared.model.model),
         "token_budget": sum(tokens.planned_tokens for tokens in domains.values()),
         "seen_tokens": seen,
         "domains": domains,
@@ -85,6 +87,24 @@ def _measured(
         "seconds": round(prepared.watch.total, 3),
         "train_seconds": round(training, 3),
         "tokens_per_second": round(seen / training, 1) if training > 0 else 0.0,
+    }
+
+
+def count_parameters(model: Any) -> dict[str, int]:
+    """Count what is trained: all of it, and what is no table of words or places.
+
+    The layer that turns states into words is such a table too, whether it shares its weights with
+    the input's or not (as Biderman et al., Pythia, arXiv 2304.01373, count).
+    """
+    tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    output = getattr(model, "get_output_embeddings", lambda: None)()
+    if output is not None:
+        tables.append(output)
+    embedding = {id(p) for table in tables for p in table.parameters()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return {
+        "parameters": sum(p.numel() for p in trained),
+        "non_embedding_parameters": sum(p.numel() for p in trained if id(p) not in embedding),
     }
 
 

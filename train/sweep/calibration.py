@@ -59,7 +59,7 @@ def calibrate(config: RunConfig, workers: int, gpus_per_run: float | None = None
         evaluations = int(_EVALUATION_SECONDS * first.evaluation_speed / evaluation_batch)
         second = measure(batches, max(1, evaluations), "second")
     return Calibration(
-        parameters=second.records[0].parameters,
+        parameters=second.records[0].parameters or 0,
         tokens_per_second=second.speed,
         evaluation_tokens_per_second=second.evaluation_speed,
         start_seconds=second.overhead,

@@ -185,7 +185,7 @@ def _died(name: str, run: PlannedRun, reason: str) -> RunRecord:
         seed=run.seed,
         status="died",
         error=reason,
-        parameters=0,
+        parameters=None,
         token_budget=run.tokens,
         seen_tokens=0,
         domains={},

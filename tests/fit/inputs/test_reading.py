@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from mixscale.fit.inputs.columns import Choice, result_of, role_of
 from mixscale.fit.inputs.mixture_table import mixtures_of
 from mixscale.fit.inputs.options import Options
 from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.sizes import size_remarks, visible_runs
 from mixscale.fit.inputs.tables import join, read_table
+from mixscale.fit.laws.registry import law_named
 
 NAMES = ("web", "code", "books")
 RUNS = 8
@@ -168,10 +171,18 @@ def test_rows_joined_by_their_order_are_said(shares: np.ndarray) -> None:
     assert read(mixture_columns(shares), loss_columns(shares))[1].key is None
 
 
-def test_several_model_sizes_are_refused(shares: np.ndarray) -> None:
+def test_a_law_that_does_not_see_sizes_gets_the_largest(shares: np.ndarray) -> None:
     mixtures = mixture_columns(shares) | {"params": ["70M", "160M"] * (RUNS // 2)}
-    with pytest.raises(UserError, match=r"column params holds models of several sizes"):
-        read(mixtures, loss_columns(shares))
+    runs, reading = read(mixtures, loss_columns(shares))
+    assert runs.sizes.tolist() == [70e6, 160e6]
+    assert reading.roles == {"parameters": "params"}
+    blind = law_named("linear")
+    assert set(visible_runs(runs, blind).parameters.tolist()) == {160e6}  # type: ignore[union-attr]
+    (said,) = size_remarks(runs, blind)
+    assert "does not see the size of models: it is fitted to the 4 runs of the largest" in said
+    seeing = replace(blind, sees_parameters=True)
+    assert len(visible_runs(runs, seeing)) == RUNS
+    assert size_remarks(runs, seeing) == ()
 
 
 def fit_case(case: Path, tmp_path: Path, **options: Any) -> Path:

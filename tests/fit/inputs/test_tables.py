@@ -83,7 +83,8 @@ def test_files_in_and_out(tmp_path: Path, swarm: tuple) -> None:
     with (folder / "predictions.csv").open(encoding="utf-8") as stream:
         predicted = list(csv.DictReader(stream))
     assert [row["run_id"] for row in predicted] == names
-    missed = [float(r["loss_web"]) - loss for r, loss in zip(predicted, losses["web"], strict=True)]
+    # Under the name that the result has in its table, with its interval.
+    missed = [float(r["web"]) - loss for r, loss in zip(predicted, losses["web"], strict=True)]
     assert np.abs(missed).max() < 0.2
     with (folder / "mixtures.csv").open(encoding="utf-8") as stream:
         best = next(csv.DictReader(stream))

@@ -1,0 +1,197 @@
+"""Predictions for a table of planned runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixscale.contracts.config import format_tokens
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.fit_record import ReadResult
+from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.mixture_table import Mixtures
+from mixscale.fit.inputs.points import PLENTY, Points
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.scales import SAME_SCALE
+from mixscale.fit.laws.base import Draws
+from mixscale.fit.laws.shared.smooth import SmoothDraws
+from mixscale.fit.mixing_law import MixingLaw
+from mixscale.fit.uncertainty.intervals import interval
+from mixscale.fit.uncertainty.model_error import DrawsWithError
+
+_DRAWS = 200
+
+
+def matching_points(
+    wanted: Mixtures, runs: Runs, where: str, available: Mapping[str, float] | None = None
+) -> Points:
+    """The planned runs in the order of the runs' domains.
+
+    What a table does not tell is taken from the runs: tokens and size are those of the largest,
+    unique tokens what `available` says, else plenty.
+
+    Raises:
+        UserError: Its domains are others, it tells tokens where the runs do not, or a model is
+            smaller than all that were measured.
+    """
+    differing = sorted(set(wanted.domains) ^ set(runs.domains))
+    if differing:
+        raise UserError(f"{where}: domains differ from the fitted ones: {differing}")
+    order = [wanted.domains.index(name) for name in runs.domains]
+    tokens = wanted.tokens[:, order]
+    if runs.scale.max() <= 1 < wanted.scale.max():
+        # Of runs whose tokens are not known a law knows shares alone.
+        tokens = tokens / tokens.sum(-1, keepdims=True)
+    if wanted.scale.max() <= 1:
+        tokens = tokens * runs.scale.max()
+    return Points(
+        tokens=tokens,
+        unique_tokens=_unique(wanted, runs, available or {}),
+        parameters=_parameters(wanted, runs, where),
+    )
+
+
+def _unique(wanted: Mixtures, runs: Runs, available: Mapping[str, float]) -> Floats | None:
+    unique = wanted.facts.unique_tokens(runs.domains)
+    if unique is not None or not available:
+        return unique
+    one = [float(available.get(domain, PLENTY)) for domain in runs.domains]
+    return np.tile(one, (len(wanted.amounts), 1))
+
+
+def _parameters(wanted: Mixtures, runs: Runs, where: str) -> Floats | None:
+    sizes = wanted.facts.size
+    if runs.parameters is None:
+        return sizes
+    if sizes is None:
+        return np.full(len(wanted.amounts), float(runs.parameters.max()))
+    smallest = float(runs.sizes[0])
+    small = sizes < smallest * (1 - SAME_SCALE)
+    if small.any():
+        row = int(np.argmax(small))
+        raise UserError(
+            f"{where}: row {row + 1}: a model of {format_tokens(float(sizes[row]))} parameters is "
+            f"smaller than those of all runs, which have {format_tokens(smallest)} or more"
+        )
+    return sizes
+
+
+def prediction_rows(
+    wanted: Mixtures,
+    points: Points,
+    law: MixingLaw,
+    draws: int = _DRAWS,
+    columns: Mapping[str, ReadResult] | None = None,
+) -> list[dict[str, Any]]:
+    """A row for each planned run, in the table's order: its names, the objective, every result.
+
+    Each has its 90 % interval beside it, under its name with `_low` and `_high`, where the law's
+    draws give one.
+
+    Args:
+        wanted: The planned runs as their table has them.
+        points: The same in the order of the law's domains.
+        law: The fitted law.
+        draws: Resamples behind the intervals; 0 for none.
+        columns: The column that each result was read from, under whose name and in whose unit it is
+            given; without, it is a loss in nats under `loss_<validation domain>`.
+    """
+    fitted = law.fitted
+    losses, objective = fitted.predict_losses(points), fitted.predict_objective(points)
+    spans = _spans(law, points, draws)
+    rows = []
+    for i in range(len(points)):
+        row: dict[str, Any] = {key: column[i] for key, column in wanted.keys.items()}
+        if wanted.facts.tokens is not None:
+            row["tokens"] = round(float(wanted.facts.tokens[i]))
+        if wanted.facts.size is not None:
+            row["parameters"] = round(float(wanted.facts.size[i]))
+        row |= _with_span(
+            "objective", objective[i], None if spans is None else spans.objective[:, i]
+        )
+        for k, name in enumerate(law.runs.validation):
+            column, unit = _as_it_was_read(name, columns)
+            span = None if spans is None or spans.losses is None else spans.losses[:, i, k]
+            row |= _with_span(column, losses[i, k], span, unit)
+        rows.append(row)
+    return rows
+
+
+def _with_span(
+    name: str, value: float, span: Floats | None, unit: Callable[[float], float] = float
+) -> dict[str, float]:
+    """A prediction, with its interval where there is one."""
+    shown = {name: _short(unit(value))}
+    if span is not None:
+        # Far from the runs draws may lie to one side of the law that they are draws of.
+        shown[f"{name}_low"] = _short(unit(min(float(span[0]), value)))
+        shown[f"{name}_high"] = _short(unit(max(float(span[1]), value)))
+    return shown
+
+
+def _as_it_was_read(
+    name: str, columns: Mapping[str, ReadResult] | None
+) -> tuple[str, Callable[[float], float]]:
+    """The name of a result, and what turns its loss into its unit."""
+    if columns is None:
+        return f"loss_{name}", float
+    read = columns[name]
+    return read.column, math.exp if read.metric == "perplexity" else float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spans:
+    """Ends of 90 % intervals."""
+
+    objective: Floats
+    """(2, points)."""
+    losses: Floats | None
+    """(2, points, validation); None for laws whose draws tell the objective alone."""
+
+
+def _spans(law: MixingLaw, points: Points, count: int) -> _Spans | None:
+    drawn = law.fitted.draws(np.random.default_rng(0), min(count, _DRAWS)) if count else None
+    if drawn is None:
+        return None
+    parts = _result_parts(law)
+    objective, losses = [], []
+    for i in range(len(points)):
+        point = points.where([i])
+        values = drawn.predict_objective(point)
+        objective.append(interval(values))
+        results = drawn_losses(drawn, point)
+        if results is not None:
+            # What the law gets wrong is known of the objective, and taken to be as much larger in
+            # a result as what the fit leaves over is.
+            refitted = drawn.draws if isinstance(drawn, DrawsWithError) else drawn
+            wrong = values - refitted.predict_objective(point)
+            losses.append(interval(results + wrong[:, None] * parts))
+    return _Spans(
+        objective=np.stack(objective, axis=1), losses=np.stack(losses, axis=1) if losses else None
+    )
+
+
+def drawn_losses(drawn: Draws, point: Points) -> Floats | None:
+    """(draws, validation) losses of one point; None for laws whose draws do not tell them."""
+    draws = drawn.draws if isinstance(drawn, DrawsWithError) else drawn
+    if not isinstance(draws, SmoothDraws):
+        return None
+    rows = draws.theta.reshape(-1, draws.theta.shape[-1])
+    return draws.law.family.predict(rows, point).reshape(draws.theta.shape[:2])
+
+
+def _result_parts(law: MixingLaw) -> Floats:
+    """(validation,) what the fit leaves over of each result, as a multiple of the objective's."""
+    fitted, runs = law.fitted, law.runs
+    left = runs.losses - fitted.predict_losses(runs.points)
+    of_objective = law.objective.value(runs.losses) - fitted.predict_objective(runs.points)
+    # Medians: a run that lies far off is no part of the fit.
+    return np.median(np.abs(left), 0) / max(float(np.median(np.abs(of_objective))), 1e-12)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.8g}")
