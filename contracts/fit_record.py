@@ -242,6 +242,10 @@ class LawScore(Config):
     """Standard error of `held_out`, over the left-out mixtures."""
     next_scale_error: float | None = None
     """Standard error of `next_scale`, likewise."""
+    next_size: float | None = None
+    """As `next_scale`, for the largest models of a law fitted to the smaller ones."""
+    next_size_error: float | None = None
+    """Standard error of `next_size`, likewise."""
     coefficients: Count | None = None
     """How many the law has for each validation loss; null where that says nothing."""
     note: str | None = None

@@ -14,12 +14,16 @@ from mixscale.contracts.fit_record import LawScore
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
+from mixscale.fit.inputs.scales import cluster_scales
+from mixscale.fit.inputs.sizes import visible_runs
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import REFERENCE, law_named, law_names, reference_law
 from mixscale.fit.uncertainty.noise import Noise
 
 MOST_FOLDS = 48
 """Up to this many mixtures each is left out alone; more are left out in this many groups."""
+FEWER_FOLDS, _MANY_RUNS = 12, 300
+"""Groups at most where rows are many, as checkpoints make them."""
 _MANY_MIXTURES = 96
 """Mixtures from which they are left out in five groups."""
 LEAST_FREEDOM = 3
@@ -38,11 +42,13 @@ class Comparison:
 def choose_law(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Comparison:
     """Compare every law that suits the runs, and take one that reaches other token budgets.
 
-    A law's error is the mean of its errors on left-out mixtures and at the largest scale when
-    fitted to the smaller ones, where there are any. Laws within one standard error of the least
-    are not told apart by the runs (the one-standard-error rule of Breiman et al., 1984, Hastie et
-    al., 2009, sec. 7.10). Of these a law that spans scales is taken, the most exact first, else
-    the one with the fewest coefficients.
+    A law's error is the mean of its errors on left-out mixtures, at the largest scale when fitted
+    to the smaller ones, and at the largest model size when fitted to the smaller ones, where there
+    are any. Laws within one standard error of the least are not told apart by the runs (the
+    one-standard-error rule of Breiman et al., 1984, Hastie et al., 2009, sec. 7.10). Of these a
+    law that spans scales is taken, the most exact first, else the one with the fewest
+    coefficients. Where models of several sizes were run, a law that does not see sizes is compared
+    on those of the largest and taken only where no other stands.
 
     A law with as many coefficients as there are runs has nothing left to be wrong by, and does not
     stand. Where none stands the reference law is taken, whose priors hold what the runs leave open.
@@ -53,14 +59,16 @@ def choose_law(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Compar
     runs = _comparable(runs)
     scores = {name: _score(name, runs, objective, noise) for name in law_names()}
     standing = sorted((s for s in scores.values() if s.held_out is not None), key=_rank)
+    able = [s for s in standing if len(runs.sizes) < 2 or law_named(s.law).sees_parameters]
     rest = [score for score in scores.values() if score.held_out is None]
     if not standing:
         notes = "; ".join(f"{score.law}: {score.note}" for score in rest)
         if not any(name == REFERENCE for name in scores):
             raise UserError(f"law auto: no law can be fitted to these runs ({notes})")
         return Comparison(law=REFERENCE, scores=tuple(rest))
-    limit = _rank(standing[0]) + _rank_error(standing[0])
-    near = [score for score in standing if _rank(score) <= limit]
+    able = able or standing
+    limit = _rank(able[0]) + _rank_error(able[0])
+    near = [score for score in able if _rank(score) <= limit]
     spanning = [score for score in near if law_named(score.law).spans_scales]
     taken = spanning[0] if spanning else min(near, key=_simplicity)
     others = [score for score in standing if score is not taken]
@@ -130,13 +138,20 @@ def _comparable(runs: Runs) -> Runs:
 
 def _rank(score: LawScore) -> float:
     assert score.held_out is not None
-    return score.held_out + (score.held_out if score.next_scale is None else score.next_scale)
+    further = [error for error in (score.next_scale, score.next_size) if error is not None]
+    return float(np.mean([score.held_out, *further]))
 
 
 def _rank_error(score: LawScore) -> float:
-    own = score.held_out_error or 0.0
-    further = score.next_scale_error or 0.0
-    return 2 * own if score.next_scale is None else float(np.hypot(own, further))
+    further = [
+        error or 0.0
+        for reach, error in (
+            (score.next_scale, score.next_scale_error),
+            (score.next_size, score.next_size_error),
+        )
+        if reach is not None
+    ]
+    return float(np.linalg.norm([score.held_out_error or 0.0, *further])) / (1 + len(further))
 
 
 def _simplicity(score: LawScore) -> tuple[float, float]:
@@ -148,6 +163,7 @@ def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) ->
     coefficients = None
     try:
         law = law_named(name)
+        runs = visible_runs(runs, law)
         if len(runs) < law.least_runs:
             raise UserError(f"needs {law.least_runs} runs to be compared")
         if law.coefficients is not None:
@@ -159,6 +175,7 @@ def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) ->
             raise UserError(saturated)
         predicted = held_out_objective(law, runs, objective, noise)
         further = _next_scale(law, runs, objective, noise)
+        larger = _next_size(law, runs, objective, noise)
     except UserError as error:
         return LawScore(
             law=name,
@@ -168,7 +185,8 @@ def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) ->
             coefficients=coefficients,
         )
     missed = np.abs(predicted - objective.value(runs.losses))
-    known = ~np.isnan(missed)
+    # Laws that see sizes are compared with others by the runs that both are fitted to.
+    known = ~np.isnan(missed) & _of_largest_size(runs)
     if not known.any():
         return LawScore(
             law=name,
@@ -178,16 +196,20 @@ def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) ->
             coefficients=coefficients,
         )
     mean, error = _mean_by_mixture(missed[known], np.array(runs.mixtures)[known])
-    beyond = (None, None)
+    beyond, above = (None, None), (None, None)
     if further is not None:
         largest = runs.at(float(runs.scales[-1]))
         beyond = _mean_by_mixture(further, np.array(largest.mixtures))
+    if larger is not None:
+        above = _mean_by_mixture(larger, np.array(_ends(runs.of_largest_size).mixtures))
     return LawScore(
         law=name,
         held_out=mean,
         held_out_error=error,
         next_scale=beyond[0],
         next_scale_error=beyond[1],
+        next_size=above[0],
+        next_size_error=above[1],
         coefficients=coefficients,
     )
 
@@ -241,6 +263,8 @@ def _folds(runs: Runs) -> list[Bools]:
     # In an order that neither the rows' order nor what the mixtures are has a part in.
     ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     most = 5 if len(names) >= _MANY_MIXTURES else MOST_FOLDS
+    if len(runs) > _MANY_RUNS:
+        most = min(most, FEWER_FOLDS)
     groups = np.arange(len(ordered)) % min(most, len(ordered))
     of_name = dict(zip(ordered, groups.tolist(), strict=True))
     base = np.array([changed == BASE for changed in runs.changed])
@@ -263,5 +287,31 @@ def _next_scale(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise
         fitted = law.fit(runs.at(before), objective, noise.at(before))
         smaller = replace(largest.points, tokens=largest.tokens * before / scales[-1])
         predicted = fitted.predict_objective(smaller)
-    missed = (predicted - predicted.mean()) - (measured - measured.mean())
-    return np.abs(missed)
+    return _missed_apart_from_the_mean(predicted, measured)
+
+
+def _next_size(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Floats | None:
+    """(ends of runs of the largest models,) errors of what the smaller models teach."""
+    if len(runs.sizes) < 2 or not law.sees_parameters:
+        return None
+    largest = _ends(runs.of_largest_size)
+    fitted = law.fit(runs.where(~_of_largest_size(runs)), objective, noise)
+    predicted = fitted.predict_objective(largest.points)
+    return _missed_apart_from_the_mean(predicted, objective.value(largest.losses))
+
+
+def _missed_apart_from_the_mean(predicted: Floats, measured: Floats) -> Floats:
+    """(runs,) errors of the differences between runs: what all share says nothing of mixtures."""
+    return np.abs((predicted - predicted.mean()) - (measured - measured.mean()))
+
+
+def _of_largest_size(runs: Runs) -> Bools:
+    """(runs,) of the largest models; all where sizes are not known or alike."""
+    if len(runs.sizes) < 2 or runs.parameters is None:
+        return np.ones(len(runs), dtype=bool)
+    return cluster_scales(runs.parameters) == runs.sizes[-1]
+
+
+def _ends(runs: Runs) -> Runs:
+    """The last checkpoints."""
+    return runs.where(runs.weight == 1.0)

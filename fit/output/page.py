@@ -309,10 +309,11 @@ def _scores(record: FitRecord) -> str:
             "-" if score.coefficients is None else str(score.coefficients),
             _plus_minus(score.held_out, score.held_out_error),
             _plus_minus(score.next_scale, score.next_scale_error),
+            _plus_minus(score.next_size, score.next_size_error),
         ]
         for score in record.laws
     ]
-    heads = ["law", "coefficients", "left-out mixtures", "next scale"]
+    heads = ["law", "coefficients", "left-out mixtures", "next scale", "next size"]
     return _table(heads, rows) + (
         "<p>Mean absolute errors of the objective, with standard errors over the left-out "
         "mixtures. Of the laws within one standard error of the best, the one is taken that "

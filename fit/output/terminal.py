@@ -69,6 +69,8 @@ def _score(score: LawScore, record: FitRecord) -> str:
     further = ""
     if score.next_scale is not None:
         further = f", {_with_error(score.next_scale, score.next_scale_error)} at the next scale"
+    if score.next_size is not None:
+        further += f", {_with_error(score.next_size, score.next_size_error)} at the next size"
     note = "" if score.note is None else f"; {score.note}"
     return text + further + mark + note
 
