@@ -173,7 +173,7 @@ def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) ->
         saturated = why_saturated(law, runs)
         if saturated is not None:
             raise UserError(saturated)
-        predicted = held_out_objective(law, runs, objective, noise)
+        predicted = _held_out_at_ends(law, runs, objective, noise)
         further = _next_scale(law, runs, objective, noise)
         larger = _next_size(law, runs, objective, noise)
     except UserError as error:
@@ -186,7 +186,7 @@ def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) ->
         )
     missed = np.abs(predicted - objective.value(runs.losses))
     # Laws that see sizes are compared with others by the runs that both are fitted to.
-    known = ~np.isnan(missed) & _of_largest_size(runs)
+    known = ~np.isnan(missed) & _of_largest_size(runs) & _is_end(runs)
     if not known.any():
         return LawScore(
             law=name,
@@ -314,4 +314,19 @@ def _of_largest_size(runs: Runs) -> Bools:
 
 def _ends(runs: Runs) -> Runs:
     """The last checkpoints."""
-    return runs.where(runs.weight == 1.0)
+    return runs.where(_is_end(runs))
+
+
+def _is_end(runs: Runs) -> Bools:
+    """(runs,) that are no earlier checkpoint of another."""
+    return runs.weight == 1.0
+
+
+def _held_out_at_ends(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Floats:
+    """As `held_out_objective`, without the scales at which no run ends: fits that are not asked."""
+    asked = np.ones(len(runs), dtype=bool)
+    if not law.spans_scales:
+        asked = np.isin(runs.scale, _ends(runs).scale)
+    predicted = np.full(len(runs), np.nan)
+    predicted[asked] = held_out_objective(law, runs.where(asked), objective, noise)
+    return predicted
