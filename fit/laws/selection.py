@@ -164,7 +164,8 @@ def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) ->
     try:
         law = law_named(name)
         runs = visible_runs(runs, law)
-        if len(runs) < law.least_runs:
+        # Checkpoints of one run are one run.
+        if len(set(runs.independent.tolist())) < law.least_runs:
             raise UserError(f"needs {law.least_runs} runs to be compared")
         if law.coefficients is not None:
             coefficients = max(
