@@ -54,6 +54,8 @@ class Facts:
     """Unique tokens by domain."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """The column that each was read from."""
+    bad: Mapping[int, str] = field(default_factory=dict)
+    """Rows whose step is none, with the reason."""
 
     def at(self, rows: Sequence[int] | np.ndarray) -> Facts:
         """Those of some rows."""
@@ -62,7 +64,7 @@ class Facts:
             for name in _ARRAYS
         }
         unique = {domain: values[rows] for domain, values in self.unique.items()}
-        return replace(self, unique=unique, **taken)
+        return replace(self, unique=unique, bad={}, **taken)
 
     @property
     def size(self) -> Floats | None:
@@ -81,7 +83,7 @@ class Facts:
         return np.maximum(np.column_stack(unique), 1.0)
 
 
-_ARRAYS = [f.name for f in fields(Facts) if f.name not in ("unique", "columns")]
+_ARRAYS = [f.name for f in fields(Facts) if f.name not in ("unique", "columns", "bad")]
 
 
 def facts_of(
@@ -126,7 +128,9 @@ def facts_of(
         read["scale"] = _scale(table, named["scale"], where)
     if "tokens" not in read and choice.tokens_per_step and "steps" in read:
         read["tokens"] = read["steps"] * choice.tokens_per_step
-        named["tokens"] = named.pop("step")
+        column = named["tokens"] = named.pop("step")
+        without = np.flatnonzero(~(read["steps"] > 0))
+        read["bad"] = {int(row): f"{column} is {table[column][row]!r}" for row in without}
     unique = _unique(table, domains, where, bad)
     return Facts(unique=unique, columns=named, **read)
 

@@ -35,6 +35,9 @@ from mixscale.fit.inputs.scales import (
 from mixscale.fit.inputs.table_files import read_table as read_table
 
 _SAME_TOKENS = 0.02
+_MOST_CHANGES = 2000
+"""Runs of a design around a base, of which there are a few for each domain; more are not compared
+with each other one by one."""
 COPY = "the next checkpoint repeats its losses"
 EARLY = "an early checkpoint, above the power law of the later ones"
 EARLIER = "an earlier checkpoint at the scale of "
@@ -72,6 +75,7 @@ def join(
     values = np.column_stack([in_nats(losses, result, where) for result in results])
     bad = unfinished_rows(losses, roles_of(losses))
     theirs = facts_of(losses, where, choice, mixtures.domains, bad=bad)
+    bad |= theirs.bad
     pairs = _pairs(mixtures, losses, theirs, len(values), where, choice)
     reasons = _reasons_against(pairs, mixtures, values, bad, results, losses)
     unmatched = len(mixtures.amounts) + len(values)
@@ -242,10 +246,12 @@ def _runs(
 ) -> Runs:
     """The runs of a table with a mixture for each row of losses."""
     tokens, scale, facts = mixtures.tokens, mixtures.scale, mixtures.facts
-    if mixtures.changed is None:
+    changed = mixtures.changed
+    if changed is None and _has_checkpoints(names, facts):
+        # Checkpoints that lie close together look like repeats of a base run.
+        changed = (MIXTURE,) * len(tokens)
+    elif changed is None:
         changed, scale = _changes(tokens, scale, mixtures.domains)
-    else:
-        changed = mixtures.changed
     scale = cluster_scales(scale)
     same = mixture_names(tokens / tokens.sum(-1, keepdims=True))
     sizes = facts.size
@@ -268,6 +274,14 @@ def _runs(
         parameters_are=_parameters_are(facts),
         training_runs=_training_runs(mixtures, names, same, scale, sizes, unique),
     )
+
+
+def _has_checkpoints(names: list[str] | None, facts: Facts) -> bool:
+    """Whether a run stands in several rows; without names that cannot be told."""
+    if names is None:
+        return False
+    marks = _marks(facts, ("size", "seeds"), len(names))
+    return len(set(zip(names, marks, strict=True))) < len(names)
 
 
 def _training_runs(
@@ -424,6 +438,8 @@ def _checkpoint_name(name: str, known: Facts, row: int) -> str:
 
 def _exact_tokens(tokens: float) -> str:
     """Short where nothing is lost by it: checkpoints may lie close together."""
+    if not np.isfinite(tokens):
+        return "unknown"
     short = format_tokens(tokens)
     return short if parse_tokens(short) == tokens else f"{tokens:.0f}"
 
@@ -437,7 +453,7 @@ def _changes(
     """
     names = [MIXTURE] * len(tokens)
     scale = scale.copy()
-    if scale.max() <= 1 or len(domains) < 2:
+    if scale.max() <= 1 or len(domains) < 2 or len(tokens) > _MOST_CHANGES:
         return tuple(names), scale
     differs = np.abs(tokens[:, None] - tokens[None]) > _SAME_TOKENS * tokens[None]
     single = differs.sum(-1) <= 1
@@ -453,4 +469,6 @@ def _changes(
             names[row] = domains[changed[0]] if len(changed) else BASE
             scale[row] = tokens[base].sum()
         left &= ~members
+    if not set(names) - {BASE, MIXTURE}:
+        return (MIXTURE,) * len(tokens), scale
     return tuple(names), scale
