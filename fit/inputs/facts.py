@@ -110,7 +110,7 @@ def facts_of(
     by_role = columns_by_role(table, used)
     if choice.size is not None and set(matching((choice.size,), table, "--size")):
         by_role["parameters"] = matching((choice.size,), table, "--size")
-    named = {role: columns[0] for role, columns in by_role.items() if role not in _SILENT}
+    named = {role: columns[0] for role, columns in by_role.items() if role not in _NO_FACTS}
     read: dict[str, Any] = {}
     readers: dict[str, Callable[[Sequence[Any]], Floats]] = {
         "tokens": counts, "parameters": sizes, "non_embedding": sizes, POOL: counts,
@@ -135,7 +135,7 @@ def facts_of(
     return Facts(unique=unique, columns=named, **read)
 
 
-_SILENT = ("setting", "validation")
+_NO_FACTS = ("setting", "validation")
 
 
 def _agreed(
