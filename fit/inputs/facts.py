@@ -131,6 +131,8 @@ def facts_of(
         column = named["tokens"] = named.pop("step")
         without = np.flatnonzero(~(read["steps"] > 0))
         read["bad"] = {int(row): f"{column} is {table[column][row]!r}" for row in without}
+    elif choice.tokens_per_step and "tokens" in read and "steps" in read:
+        _check_steps(read["tokens"], read["steps"] * choice.tokens_per_step, where, bad)
     unique = _unique(table, domains, where, bad)
     return Facts(unique=unique, columns=named, **read)
 
@@ -163,6 +165,18 @@ def _agreed(
     if role in _WANTED or role == POOL:
         _check_counts(table, first, values, role, where, bad)
     return np.where(np.isnan(values), 1.0, values), first
+
+
+def _check_steps(tokens: Floats, by_step: Floats, where: str, bad: Collection[int]) -> None:
+    apart = np.abs(tokens - by_step) > _SAME * tokens
+    apart[list(bad)] = False
+    if apart.any():
+        row = int(np.argmax(apart))
+        raise UserError(
+            f"{where}: row {row + 1}: its {format_tokens(float(tokens[row]))} tokens and "
+            f"--tokens-per-step times its step, {format_tokens(float(by_step[row]))}, contradict "
+            "each other; leave --tokens-per-step out"
+        )
 
 
 def _check_counts(

@@ -49,6 +49,7 @@ def join(
     where: str,
     choice: Choice | None = None,
     available: Mapping[str, float] | None = None,
+    one_table: bool = False,
 ) -> tuple[Runs, TableReading]:
     """Put mixtures and results together, by a column that names the run in both, else by row.
 
@@ -63,6 +64,7 @@ def join(
         where: For messages.
         choice: Which column is what.
         available: Unique tokens by domain, where the tables do not tell them.
+        one_table: Whether `losses` is the table of the mixtures again.
 
     Returns:
         The runs, with what was read and what was left out.
@@ -113,6 +115,7 @@ def join(
             mixtures.ignored | ignored, {*facts.columns.values(), *mixtures.columns}, results
         ),
         key=pairs.key,
+        one_table=one_table,
         left_out=reasons | {pairs.names[row]: reason for row, reason in idle.items()},
         unmatched_rows=unmatched,
         remarks=remarks,
@@ -267,7 +270,7 @@ def _runs(
         errors=None,
         scale=scale,
         changed=changed,
-        labels=_labels(same, scale, sizes),
+        labels=_labels(same, scale, sizes, unique),
         seeds=mixtures.seeds,
         unique_tokens=unique,
         parameters=sizes,
@@ -308,14 +311,18 @@ def _parameters_are(facts: Facts) -> str | None:
     return "total" if facts.non_embedding is None else "non-embedding"
 
 
-def _labels(mixtures: Sequence[str], scale: Floats, sizes: Floats | None) -> tuple[str, ...]:
-    """Equal for runs of one mixture, scale and size."""
-    of_size = [""] * len(mixtures)
+def _labels(
+    mixtures: Sequence[str], scale: Floats, sizes: Floats | None, unique: Floats | None
+) -> tuple[str, ...]:
+    """Equal for runs of one mixture, scale, size and supply, which differ by their seed alone."""
+    of_size = of_supply = [""] * len(mixtures)
     if sizes is not None and len(np.unique(sizes)) > 1:
         of_size = [f",{format_tokens(size)}" for size in sizes.tolist()]
+    if unique is not None and np.ptp(unique, axis=0).any():
+        of_supply = [f",of {'/'.join(map(format_tokens, row))}" for row in unique.tolist()]
     return tuple(
-        f"{name}@{at:.0f}{size}"
-        for name, at, size in zip(mixtures, scale.tolist(), of_size, strict=True)
+        f"{name}@{at:.0f}{size}{supply}"
+        for name, at, size, supply in zip(mixtures, scale.tolist(), of_size, of_supply, strict=True)
     )
 
 
