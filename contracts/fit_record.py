@@ -276,6 +276,8 @@ class TableReading(Config):
     """Why, by column that took no part."""
     key: str | None = None
     """The column that joined the tables; null when rows were joined by their order."""
+    one_table: bool = False
+    """Whether one table held mixtures and results, so that nothing was joined."""
     left_out: dict[str, str] = Field(default_factory=dict)
     """Why, by run that took no part."""
     unmatched_rows: int = Field(default=0, ge=0)

@@ -135,7 +135,14 @@ def read_runs(
         raise UserError(
             f"available_tokens: {unknown} are not training domains; they are {list(read.domains)}"
         )
-    runs, reading = join(read, losses, where[1], settings.choice, dict(settings.available_tokens))
+    runs, reading = join(
+        read,
+        losses,
+        where[1],
+        settings.choice,
+        dict(settings.available_tokens),
+        one_table=losses is mixtures,
+    )
     check_tokens(runs, settings, where[0])
     return runs, reading
 
@@ -167,12 +174,24 @@ def fit_table_runs(
         tokens = int(runs.tokens.sum()) if runs.scale.max() > 1 else None
         return Provenance(
             fit_id=f"{name}-{chosen}-{content[:8]}",
-            warnings=reading_remarks(reading),
+            warnings=(*reading_remarks(reading), *supply_remarks(runs, settings)),
             reading=reading,
             cost=Cost(runs=len(runs), tokens=tokens, seconds=None),
         )
 
     return fit_runs(runs, request, provenance)
+
+
+def supply_remarks(runs: Runs, settings: TableSettings) -> tuple[str, ...]:
+    """Say what is not known of the text that a run to come has."""
+    if runs.unique_tokens is None or not settings.targets or settings.available_tokens:
+        return ()
+    if not np.ptp(runs.unique_tokens, axis=0).any():
+        return ()
+    return (
+        "The runs had different numbers of unique tokens, so what a target has is not known: it is "
+        "taken to have plenty of each domain; --available DOMAIN=TOKENS tells.",
+    )
 
 
 def common_supply(runs: Runs) -> dict[str, int]:

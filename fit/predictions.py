@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from mixscale.contracts.config import format_tokens
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import ReadResult
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.mixture_table import Mixtures
 from mixscale.fit.inputs.points import PLENTY, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.laws.base import Draws
 from mixscale.fit.laws.shared.smooth import SmoothDraws
 from mixscale.fit.mixing_law import MixingLaw
@@ -35,8 +33,7 @@ def matching_points(
     unique tokens what `available` says, else plenty.
 
     Raises:
-        UserError: Its domains are others, it tells tokens where the runs do not, or a model is
-            smaller than all that were measured.
+        UserError: Its domains are others.
     """
     differing = sorted(set(wanted.domains) ^ set(runs.domains))
     if differing:
@@ -51,7 +48,7 @@ def matching_points(
     return Points(
         tokens=tokens,
         unique_tokens=_unique(wanted, runs, available or {}),
-        parameters=_parameters(wanted, runs, where),
+        parameters=_parameters(wanted, runs),
     )
 
 
@@ -63,21 +60,11 @@ def _unique(wanted: Mixtures, runs: Runs, available: Mapping[str, float]) -> Flo
     return np.tile(one, (len(wanted.amounts), 1))
 
 
-def _parameters(wanted: Mixtures, runs: Runs, where: str) -> Floats | None:
+def _parameters(wanted: Mixtures, runs: Runs) -> Floats | None:
     sizes = wanted.facts.size
-    if runs.parameters is None:
+    if sizes is not None or runs.parameters is None:
         return sizes
-    if sizes is None:
-        return np.full(len(wanted.amounts), float(runs.parameters.max()))
-    smallest = float(runs.sizes[0])
-    small = sizes < smallest * (1 - SAME_SCALE)
-    if small.any():
-        row = int(np.argmax(small))
-        raise UserError(
-            f"{where}: row {row + 1}: a model of {format_tokens(float(sizes[row]))} parameters is "
-            f"smaller than those of all runs, which have {format_tokens(smallest)} or more"
-        )
-    return sizes
+    return np.full(len(wanted.amounts), float(runs.parameters.max()))
 
 
 def prediction_rows(

@@ -54,6 +54,8 @@ class Facts:
     """Unique tokens by domain."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """The column that each was read from."""
+    bad: Mapping[int, str] = field(default_factory=dict)
+    """Rows whose step is none, with the reason."""
 
     def at(self, rows: Sequence[int] | np.ndarray) -> Facts:
         """Those of some rows."""
@@ -62,7 +64,7 @@ class Facts:
             for name in _ARRAYS
         }
         unique = {domain: values[rows] for domain, values in self.unique.items()}
-        return replace(self, unique=unique, **taken)
+        return replace(self, unique=unique, bad={}, **taken)
 
     @property
     def size(self) -> Floats | None:
@@ -81,7 +83,7 @@ class Facts:
         return np.maximum(np.column_stack(unique), 1.0)
 
 
-_ARRAYS = [f.name for f in fields(Facts) if f.name not in ("unique", "columns")]
+_ARRAYS = [f.name for f in fields(Facts) if f.name not in ("unique", "columns", "bad")]
 
 
 def facts_of(
@@ -108,7 +110,7 @@ def facts_of(
     by_role = columns_by_role(table, used)
     if choice.size is not None and set(matching((choice.size,), table, "--size")):
         by_role["parameters"] = matching((choice.size,), table, "--size")
-    named = {role: columns[0] for role, columns in by_role.items() if role not in _SILENT}
+    named = {role: columns[0] for role, columns in by_role.items() if role not in _NO_FACTS}
     read: dict[str, Any] = {}
     readers: dict[str, Callable[[Sequence[Any]], Floats]] = {
         "tokens": counts, "parameters": sizes, "non_embedding": sizes, POOL: counts,
@@ -126,12 +128,16 @@ def facts_of(
         read["scale"] = _scale(table, named["scale"], where)
     if "tokens" not in read and choice.tokens_per_step and "steps" in read:
         read["tokens"] = read["steps"] * choice.tokens_per_step
-        named["tokens"] = named.pop("step")
+        column = named["tokens"] = named.pop("step")
+        without = np.flatnonzero(~(read["steps"] > 0))
+        read["bad"] = {int(row): f"{column} is {table[column][row]!r}" for row in without}
+    elif choice.tokens_per_step and "tokens" in read and "steps" in read:
+        _check_steps(read["tokens"], read["steps"] * choice.tokens_per_step, where, bad)
     unique = _unique(table, domains, where, bad)
     return Facts(unique=unique, columns=named, **read)
 
 
-_SILENT = ("setting", "validation")
+_NO_FACTS = ("setting", "validation")
 
 
 def _agreed(
@@ -159,6 +165,18 @@ def _agreed(
     if role in _WANTED or role == POOL:
         _check_counts(table, first, values, role, where, bad)
     return np.where(np.isnan(values), 1.0, values), first
+
+
+def _check_steps(tokens: Floats, by_step: Floats, where: str, bad: Collection[int]) -> None:
+    apart = np.abs(tokens - by_step) > _SAME * tokens
+    apart[list(bad)] = False
+    if apart.any():
+        row = int(np.argmax(apart))
+        raise UserError(
+            f"{where}: row {row + 1}: its {format_tokens(float(tokens[row]))} tokens and "
+            f"--tokens-per-step times its step, {format_tokens(float(by_step[row]))}, contradict "
+            "each other; leave --tokens-per-step out"
+        )
 
 
 def _check_counts(

@@ -137,6 +137,7 @@ def mixtures_of(
     else:
         unit, domains, amounts, changed = _without_shares(table, where)
     facts = facts_of(table, where, choice, domains, columns.values(), bad)
+    bad |= facts.bad
     check_supply(facts, amounts, domains, where)
     if unit == "tokens":
         _check_total(facts, amounts, bad, where)

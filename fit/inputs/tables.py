@@ -35,6 +35,9 @@ from mixscale.fit.inputs.scales import (
 from mixscale.fit.inputs.table_files import read_table as read_table
 
 _SAME_TOKENS = 0.02
+_MOST_CHANGES = 2000
+"""Runs of a design around a base, of which there are a few for each domain; more are not compared
+with each other one by one."""
 COPY = "the next checkpoint repeats its losses"
 EARLY = "an early checkpoint, above the power law of the later ones"
 EARLIER = "an earlier checkpoint at the scale of "
@@ -46,6 +49,7 @@ def join(
     where: str,
     choice: Choice | None = None,
     available: Mapping[str, float] | None = None,
+    one_table: bool = False,
 ) -> tuple[Runs, TableReading]:
     """Put mixtures and results together, by a column that names the run in both, else by row.
 
@@ -60,6 +64,7 @@ def join(
         where: For messages.
         choice: Which column is what.
         available: Unique tokens by domain, where the tables do not tell them.
+        one_table: Whether `losses` is the table of the mixtures again.
 
     Returns:
         The runs, with what was read and what was left out.
@@ -72,6 +77,7 @@ def join(
     values = np.column_stack([in_nats(losses, result, where) for result in results])
     bad = unfinished_rows(losses, roles_of(losses))
     theirs = facts_of(losses, where, choice, mixtures.domains, bad=bad)
+    bad |= theirs.bad
     pairs = _pairs(mixtures, losses, theirs, len(values), where, choice)
     reasons = _reasons_against(pairs, mixtures, values, bad, results, losses)
     unmatched = len(mixtures.amounts) + len(values)
@@ -109,6 +115,7 @@ def join(
             mixtures.ignored | ignored, {*facts.columns.values(), *mixtures.columns}, results
         ),
         key=pairs.key,
+        one_table=one_table,
         left_out=reasons | {pairs.names[row]: reason for row, reason in idle.items()},
         unmatched_rows=unmatched,
         remarks=remarks,
@@ -242,10 +249,12 @@ def _runs(
 ) -> Runs:
     """The runs of a table with a mixture for each row of losses."""
     tokens, scale, facts = mixtures.tokens, mixtures.scale, mixtures.facts
-    if mixtures.changed is None:
+    changed = mixtures.changed
+    if changed is None and _has_checkpoints(names, facts):
+        # Checkpoints that lie close together look like repeats of a base run.
+        changed = (MIXTURE,) * len(tokens)
+    elif changed is None:
         changed, scale = _changes(tokens, scale, mixtures.domains)
-    else:
-        changed = mixtures.changed
     scale = cluster_scales(scale)
     same = mixture_names(tokens / tokens.sum(-1, keepdims=True))
     sizes = facts.size
@@ -261,13 +270,21 @@ def _runs(
         errors=None,
         scale=scale,
         changed=changed,
-        labels=_labels(same, scale, sizes),
+        labels=_labels(same, scale, sizes, unique),
         seeds=mixtures.seeds,
         unique_tokens=unique,
         parameters=sizes,
         parameters_are=_parameters_are(facts),
         training_runs=_training_runs(mixtures, names, same, scale, sizes, unique),
     )
+
+
+def _has_checkpoints(names: list[str] | None, facts: Facts) -> bool:
+    """Whether a run stands in several rows; without names that cannot be told."""
+    if names is None:
+        return False
+    marks = _marks(facts, ("size", "seeds"), len(names))
+    return len(set(zip(names, marks, strict=True))) < len(names)
 
 
 def _training_runs(
@@ -294,14 +311,18 @@ def _parameters_are(facts: Facts) -> str | None:
     return "total" if facts.non_embedding is None else "non-embedding"
 
 
-def _labels(mixtures: Sequence[str], scale: Floats, sizes: Floats | None) -> tuple[str, ...]:
-    """Equal for runs of one mixture, scale and size."""
-    of_size = [""] * len(mixtures)
+def _labels(
+    mixtures: Sequence[str], scale: Floats, sizes: Floats | None, unique: Floats | None
+) -> tuple[str, ...]:
+    """Equal for runs of one mixture, scale, size and supply, which differ by their seed alone."""
+    of_size = of_supply = [""] * len(mixtures)
     if sizes is not None and len(np.unique(sizes)) > 1:
         of_size = [f",{format_tokens(size)}" for size in sizes.tolist()]
+    if unique is not None and np.ptp(unique, axis=0).any():
+        of_supply = [f",of {'/'.join(map(format_tokens, row))}" for row in unique.tolist()]
     return tuple(
-        f"{name}@{at:.0f}{size}"
-        for name, at, size in zip(mixtures, scale.tolist(), of_size, strict=True)
+        f"{name}@{at:.0f}{size}{supply}"
+        for name, at, size, supply in zip(mixtures, scale.tolist(), of_size, of_supply, strict=True)
     )
 
 
@@ -424,6 +445,8 @@ def _checkpoint_name(name: str, known: Facts, row: int) -> str:
 
 def _exact_tokens(tokens: float) -> str:
     """Short where nothing is lost by it: checkpoints may lie close together."""
+    if not np.isfinite(tokens):
+        return "unknown"
     short = format_tokens(tokens)
     return short if parse_tokens(short) == tokens else f"{tokens:.0f}"
 
@@ -437,7 +460,7 @@ def _changes(
     """
     names = [MIXTURE] * len(tokens)
     scale = scale.copy()
-    if scale.max() <= 1 or len(domains) < 2:
+    if scale.max() <= 1 or len(domains) < 2 or len(tokens) > _MOST_CHANGES:
         return tuple(names), scale
     differs = np.abs(tokens[:, None] - tokens[None]) > _SAME_TOKENS * tokens[None]
     single = differs.sum(-1) <= 1
@@ -453,4 +476,6 @@ def _changes(
             names[row] = domains[changed[0]] if len(changed) else BASE
             scale[row] = tokens[base].sum()
         left &= ~members
+    if not set(names) - {BASE, MIXTURE}:
+        return (MIXTURE,) * len(tokens), scale
     return tuple(names), scale

@@ -90,7 +90,7 @@ def not_allowed_remarks(solution: FoundMixtures) -> list[str]:
 def reading_remarks(reading: TableReading) -> tuple[str, ...]:
     """Say which rows of tables took no part, and what was joined by nothing but its place."""
     sentences = []
-    if reading.key is None:
+    if reading.key is None and not reading.one_table:
         sentences.append(
             "No column names the run in both tables, so their rows are joined in the order they "
             "stand in; --key names such a column."
@@ -135,7 +135,10 @@ def reading_lines(reading: TableReading) -> Iterator[str]:
     if reading.roles:
         roles = [f"{column} ({role})" for role, column in reading.roles.items()]
         yield f"read of the runs: {', '.join(roles)}"
-    yield f"joined by {'their order' if reading.key is None else f'column {reading.key!r}'}"
+    if not reading.one_table:
+        yield f"joined by {'their order' if reading.key is None else f'column {reading.key!r}'}"
+    elif reading.key is not None:
+        yield f"runs named by column {reading.key!r}"
     if reading.ignored:
         ignored = [f"{column or 'unnamed'} ({why})" for column, why in reading.ignored.items()]
         yield f"not used: {_some(ignored)}"

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Law
 
+_SPACING = 1.5
+"""Of scales that answers are taken from, where they are checkpoints of the same runs: closer ones
+share their noise, and tell nothing more of how the optimum moves."""
 _APART = 2.0
 """Largest over smallest run from which the runs of no fixed scale tell about other budgets."""
 
@@ -31,7 +34,8 @@ def deciding_scales(runs: Runs, law: Law) -> DecidingScales:
     """Find the scales with at least as many runs as the law has coefficients.
 
     Where there are models of several sizes these are scales of the largest: what a mixture does for
-    it is measured there. The runs of the others tell how the objective goes on with size.
+    it is measured there. The runs of the others tell how the objective goes on with size. Of the
+    many scales that checkpoints have, some are taken that lie apart.
 
     Where none has, a law that spans scales is fitted to all runs, and the largest token budget
     decides that as many runs reach as the law has coefficients. A law that does not is fitted to
@@ -46,6 +50,8 @@ def deciding_scales(runs: Runs, law: Law) -> DecidingScales:
             enough.append(scale)
         else:
             left_out[scale] = (len(few), needed)
+    if enough and largest.independent_part < 1:
+        enough = _spaced(enough)
     if enough:
         return DecidingScales(
             scales=tuple(enough),
@@ -71,6 +77,15 @@ def deciding_scales(runs: Runs, law: Law) -> DecidingScales:
         too_few=not reached,
         left_out=left_out,
     )
+
+
+def _spaced(scales: list[float]) -> list[float]:
+    """Some of increasing scales, the last among them, each clearly larger than the one before."""
+    kept = scales[-1:]
+    for scale in reversed(scales[:-1]):
+        if scale * _SPACING <= kept[0]:
+            kept.insert(0, scale)
+    return kept
 
 
 def _coefficients(law: Law, runs: Runs) -> int:

@@ -29,6 +29,8 @@ class OptimumAt:
     """Fraction of the projected trend that the law of all scales supports."""
     factors: Floats | None = None
     """(domains,) what repeats and size multiply the shares by, before they are put into bounds."""
+    measured_factors: Floats | None = None
+    """(scales, domains) what repeats did to the measured optima; None where none repeated."""
     moved: Moved | None = None
     """How far from the optimum of the largest measured scale."""
 
@@ -69,28 +71,36 @@ class OptimumPath:
         holding the shares (`docs/fit.md`). What it is asked is how repeated tokens, or another
         size, change its own optimum: the shares change by the same factors.
         """
-        shares, followed = self._by_tokens(run, feasible)
-        by_tokens = _distance(shares, self.measured.shares[-1])
-        size = self._factors(run, feasible, shares, of_repeats=False)
-        repeats = self._factors(run, feasible, shares, of_repeats=True)
+        there = self._repeats_measured(run, feasible)
+        shares, followed = self._by_tokens(run, feasible, there)
+        largest = _without(self.measured.shares[-1], None if there is None else there[-1])
+        size = self._of_size(run, feasible)
+        repeats = self._of_repeats(run, feasible, shares)
         sized = _multiplied(shares, size, feasible)
         both = _multiplied(sized, repeats, feasible)
+        as_measured = _multiplied(sized, None if there is None else there[-1], feasible)
         factors = [part for part in (size, repeats) if part is not None]
         return OptimumAt(
             shares=both,
             followed=followed,
             factors=np.prod(factors, axis=0) if factors else None,
+            measured_factors=there,
             moved=Moved(
-                by_tokens=by_tokens,
-                by_repeats=_distance(both, sized),
+                by_tokens=_distance(shares, largest),
+                by_repeats=_distance(both, as_measured),
                 by_size=_distance(sized, shares),
             ),
         )
 
-    def _by_tokens(self, run: PlannedRun, feasible: Feasible) -> tuple[Floats, float]:
-        """(domains,) shares for the tokens of a run, with the part of the trend they follow."""
-        predictor = self.predictor_for(run)
-        measured = self.measured
+    def _by_tokens(
+        self, run: PlannedRun, feasible: Feasible, there: Floats | None
+    ) -> tuple[Floats, float]:
+        """(domains,) shares for the tokens of a run, with the part of the trend they follow.
+
+        As if no text were read again, at the measured scales and at the run.
+        """
+        predictor = self.predictor_for(replace(run, unique_tokens=None))
+        measured = replace(self.measured, shares=_without(self.measured.shares, there))
         projected = project_shares(measured, measured.shares, run.token_budget, feasible)
         beyond = run.token_budget > measured.totals[-1] and trend_kept(measured) > 0
         if predictor is None or not beyond:
@@ -99,33 +109,53 @@ class OptimumPath:
         followed = supported_fraction(predictor, held, projected)
         return _towards(held, projected, followed), followed
 
-    def _factors(
-        self, run: PlannedRun, feasible: Feasible, shares: Floats, *, of_repeats: bool
-    ) -> Floats | None:
-        """(domains,) what repeats, or the size, change in the optimum that a law finds by itself.
+    def _repeats_measured(self, run: PlannedRun, feasible: Feasible) -> Floats | None:
+        """(scales, domains) what repeats did to the measured optima; None where none repeated."""
+        measured = self.measured
+        factors = [
+            self._of_repeats(
+                replace(run, token_budget=total, parameters=self._largest), feasible, shares
+            )
+            for total, shares in zip(measured.totals.tolist(), measured.shares, strict=True)
+        ]
+        if all(part is None for part in factors):
+            return None
+        plain = np.ones(measured.shares.shape[1])
+        return np.stack([plain if part is None else part for part in factors])
 
-        A law is asked twice, with and without what is to be told, and its answers are compared:
-        so what it says of tokens, which its form says whatever the runs show, does not enter.
+    def _of_repeats(self, run: PlannedRun, feasible: Feasible, shares: Floats) -> Floats | None:
+        """(domains,) what repeats change in the optimum of a run with some shares."""
+        unique = run.unique_tokens
+        if unique is None or not (shares * run.token_budget > unique).any():
+            return None
+        return self._change(replace(run, unique_tokens=None), run, feasible)
+
+    def _of_size(self, run: PlannedRun, feasible: Feasible) -> Floats | None:
+        """(domains,) what the size of the model changes in the optimum of a run."""
+        if run.parameters is None or self._largest in (None, run.parameters):
+            return None
+        plain = replace(run, unique_tokens=None)
+        return self._change(replace(plain, parameters=self._largest), plain, feasible)
+
+    def _change(self, before: PlannedRun, after: PlannedRun, feasible: Feasible) -> Floats | None:
+        """(domains,) factors between the optima that a law finds by itself for two runs.
+
+        What it says of tokens, which its form says whatever the runs show, does not enter.
         """
         predictor = self.predictor or self.repeats
         if predictor is None:
             return None
-        largest = predictor.run.parameters
-        plain = replace(run, unique_tokens=None)
-        if of_repeats:
-            unique = run.unique_tokens
-            if unique is None or not (shares * run.token_budget > unique).any():
-                return None
-            before, after = plain, run
-        else:
-            if run.parameters is None or largest is None or run.parameters == largest:
-                return None
-            before, after = replace(plain, parameters=largest), plain
         first = predictor.law.optimum(feasible, before).shares
         second = predictor.law.optimum(feasible, after).shares
         if _distance(first, second) < _SAME:
             return None
         return np.maximum(second, _SMALLEST) / np.maximum(first, _SMALLEST)
+
+    @property
+    def _largest(self) -> float | None:
+        """Parameters of the model of the measured optima."""
+        predictor = self.predictor or self.repeats
+        return None if predictor is None else predictor.run.parameters
 
     def drawn_at(
         self, run: PlannedRun, feasible: Feasible, draw_shares: Floats, found: OptimumAt
@@ -138,11 +168,20 @@ class OptimumPath:
             draw_shares: (draws, scales, domains) optimal shares of redrawn experiments.
             found: What `at` found.
         """
+        draw_shares = _without(draw_shares, found.measured_factors)
         drawn = project_shares(self.measured, draw_shares, run.token_budget, feasible)
         if found.followed != 1.0:
             held = scale_into_bounds(draw_shares[:, -1], feasible)
             drawn = _towards(held, drawn, found.followed)
         return _multiplied(drawn, found.factors, feasible)
+
+
+def _without(shares: Floats, factors: Floats | None) -> Floats:
+    """(..., domains) shares before something multiplied them."""
+    if factors is None:
+        return shares
+    moved = shares / factors
+    return moved / moved.sum(-1, keepdims=True)
 
 
 def _multiplied(shares: Floats, factors: Floats | None, feasible: Feasible) -> Floats:

@@ -218,6 +218,18 @@ def test_text_that_runs_out_weighs_less(sized_law: str, sizes: list[Path]) -> No
     assert all(m.moved is not None and m.moved.repeats == 0 for m in at["plenty"])
 
 
+def test_repeats_of_the_runs_themselves_are_counted_once(sized_law: str, sizes: list[Path]) -> None:
+    """Beside the measured budget the best mixture is the measured one."""
+    supplies = ["--available", "wiki=200M"]
+    _, record = fitted(sizes, "--targets", "1001M,100B", *supplies)
+    measured, beside, far = (m.proportions["wiki"] for m in record.mixtures)
+    assert beside == pytest.approx(measured, abs=2e-3)
+    assert far < beside - 0.1
+    _, alone = fitted(sizes[:1], "--targets", "1001M", *supplies)
+    first, last = (m.proportions["wiki"] for m in alone.mixtures)
+    assert last == pytest.approx(first, abs=2e-3)
+
+
 def test_what_is_known_of_one_size_moves_as_text_runs_out(
     sized_law: str, sizes: list[Path]
 ) -> None:

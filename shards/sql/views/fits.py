@@ -25,7 +25,7 @@ SELECT coalesce(json ->> 'fit_id', parse_path(filename, 'both_slash')[-2]) AS fi
 FROM {whole_json_rows("$fits")}""",
 )
 
-_FIELDS = ["kind", "token_budget", "parameters", "proportions", "predicted_objective"]
+_FIELDS = ["kind", "token_budget", "proportions", "predicted_objective"]
 # `from_json` takes the name of a type as a JSON string.
 _MIXTURES_TYPE = literal(json.dumps(f"{struct_type(Mixture, _FIELDS)}[]"))
 
@@ -35,7 +35,6 @@ _MIXTURES = View(
         "fit_id": "fit",
         "kind": "measured (at a scale with runs) or projected",
         "token_budget": "tokens of the run that the mixture is for",
-        "parameters": "parameters of its model; null where no size is known",
         "domain": "domain",
         "proportion": "share of the tokens",
         "predicted_objective": "predicted value of the objective, in its own unit",
@@ -44,8 +43,8 @@ _MIXTURES = View(
 WITH listed AS (
     SELECT fit_id, unnest(from_json(fit -> 'mixtures', {_MIXTURES_TYPE})) AS mixture FROM fits),
 shares AS (SELECT fit_id, mixture, unnest(map_entries(mixture.proportions)) AS share FROM listed)
-SELECT fit_id, mixture.kind, mixture.token_budget, mixture.parameters, share.key AS domain,
-       share.value AS proportion, mixture.predicted_objective
+SELECT fit_id, mixture.kind, mixture.token_budget, share.key AS domain, share.value AS proportion,
+       mixture.predicted_objective
 FROM shares""",
 )
 
