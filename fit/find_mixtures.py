@@ -297,7 +297,7 @@ def _projected_answer(
         drawn,
         plan.others[CURRENT],
         feasible,
-        plan.second if predictor is None else replace(last.predictor, draws=None),
+        plan.second if predictor is None else _at_the_measured_scale(last, run),
         evidence,
     )
     answer = _answer(
@@ -311,6 +311,19 @@ def _projected_answer(
         size_given=target.parameters is not None,
         moved=found.moved,
     )
+
+
+def _at_the_measured_scale(last: ScaleFit, run: PlannedRun) -> Predictor:
+    """What the largest scale's own law says of a planned run's mixture, at its own token budget.
+
+    With so few unique tokens that every domain is read as often as in the planned run: what moves
+    with repetition would else look like a loss.
+    """
+    at = last.run
+    if run.unique_tokens is not None:
+        unique = run.unique_tokens * (at.token_budget / run.token_budget)
+        at = replace(at, unique_tokens=unique)
+    return replace(last.predictor, draws=None, run=at)
 
 
 def _unless_too_few(advice: Advice, plan: Plan) -> Advice:
