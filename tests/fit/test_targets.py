@@ -160,7 +160,8 @@ def test_a_target_has_the_size_that_it_is_asked_for(sized_law: str, sizes: list[
     for mixture in projected:
         shares = np.array(list(mixture.proportions.values()))
         assert mixture.token_budget is not None
-        truth = losses_of(shares[None] * mixture.token_budget, np.array([mixture.parameters]))
+        tokens = shares[None] * float(mixture.token_budget)
+        truth = losses_of(tokens, np.array([float(mixture.parameters or 0)]))
         assert mixture.predicted_objective == pytest.approx(truth.mean(), abs=0.01)
     said = " ".join(record.warnings)
     assert "No model size is given for 100B tokens" in said

@@ -97,6 +97,7 @@ def test_out_of_memory_on_a_cpu(
     assert record.status == "out_of_memory"
     assert record.error is not None
     assert "device_train_microbatch_size is 8 here" in record.error
+    assert record.parameters is not None
     assert record.parameters > 16_000_000
     assert read_record(tmp_path / "run" / "result.json") == record
 
