@@ -68,6 +68,7 @@ def fit_runs(
     """
     chosen = choose(runs, request.law, request.objective, bits_per_nat)
     check_sizes(runs, request.budgets)
+    advice_seed = _seed_of(runs)
     runs = chosen.runs
     held = unvaried_shares(runs)
     current = _current(request, runs, held)
@@ -81,11 +82,12 @@ def fit_runs(
         current=current,
         draws=request.draws,
         seed=request.seed,
-        advice_seed=_seed_of(runs),
+        advice_seed=advice_seed,
         held=held,
     )
+    found = find_mixtures(runs, chosen.law, chosen.noise, question)
     record = fit_record(
-        find_mixtures(runs, chosen.law, chosen.noise, question),
+        replace(found, suspects=chosen.suspects),
         law=chosen.law,
         objective=request.objective,
         question=question,

@@ -31,7 +31,7 @@ def warnings(
         *not_allowed_remarks(solution),
         intervals_sentence(fits, law, noise, question),
         *response_remarks(fits),
-        *suspect_remarks(fits),
+        *suspect_remarks(fits, solution.suspects),
         *trend_remarks(solution.path.measured, fits[0].runs.domains),
     ]
     sentences += [
@@ -169,9 +169,9 @@ def response_remarks(fits: Sequence[ScaleFit]) -> list[str]:
     return sentences
 
 
-def suspect_remarks(fits: Sequence[ScaleFit]) -> list[str]:
-    """Name runs that a law left out because it cannot have come by them."""
-    named: dict[str, None] = {}
+def suspect_remarks(fits: Sequence[ScaleFit], suspects: Sequence[str] = ()) -> list[str]:
+    """Name runs that were left out because no law can have come by them."""
+    named: dict[str, None] = dict.fromkeys(suspects)
     for fit in fits:
         named |= dict.fromkeys(getattr(fit.law, "suspects", ()))
     if not named:
