@@ -360,6 +360,11 @@ def _reason(answer: FoundMixture, largest: ScaleFit) -> str:
     span = f"gain {advice.gain:.4g}, 90 % interval {low:.4g} to {high:.4g}"
     step = f"A step of {advice.step_size:.0%} from {than} towards the best one"
     noisy = ", which is within the noise" if low <= 0 < advice.gain else ""
+    if advice.border:
+        noisy = (
+            ": a border case, which other resamples may call a sure gain or not, so the mixture "
+            "is kept"
+        )
     return f"{step} is predicted to give {amount} ({span}){noisy}{doubt}."
 
 
