@@ -35,8 +35,10 @@ def normal_mixture_interval(means: Floats, deviations: Floats) -> Floats:
 
 def chance_of_sign(means: Floats, deviations: Floats) -> tuple[float, float]:
     """Chance that a draw lies below zero, with its standard error for this number of draws."""
-    with np.errstate(divide="ignore"):
-        below = ndtr(np.where(means == 0, 0.0, -means / deviations))
+    certain = (means < 0).astype(np.float64)
+    below = np.where(
+        deviations > 0, ndtr(-means / np.where(deviations > 0, deviations, 1)), certain
+    )
     return float(below.mean()), float(below.std() / np.sqrt(len(below)))
 
 
