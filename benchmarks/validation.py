@@ -1,6 +1,6 @@
 """How far fits are right on published tables: errors, intervals, regret, advice.
 
-    python -m benchmarks.validation [--laws joint,bimix] [--splits 4] [--write docs/validation.md]
+    python -m benchmarks.validation [--laws joint,bimix] [--splits 3] [--write docs/validation.md]
 
 Every number comes from the published tables in `../shared/data/mixtures`. Each table's runs are
 split at random into a part that is fitted and a held-out part, several times. The baselines
@@ -249,7 +249,7 @@ def main() -> None:
     """Print the tables, and put them into the page if asked."""
     parser = argparse.ArgumentParser(description="Validate fits on published tables.")
     parser.add_argument("--laws", default=",".join(["auto", *(n for n in LAWS if n not in SLOW)]))
-    parser.add_argument("--splits", type=int, default=4)
+    parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--write", type=Path, help="the page whose tables are replaced")
     arguments = parser.parse_args()
     text = report(arguments.laws.split(","), arguments.splits)

@@ -36,7 +36,7 @@ _WHITE_PARTS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
 """Of the variance: what runs do not share with others about as far away as runs usually are."""
 _MOST_COMPARED = 200
 _WAVES = 200
-_COMMON, _APART = 0.25, 0.1
+_COMMON, _APART, _APART_SHARED = 0.25, 0.15, 0.1
 """Deviations of what a law of two scales or more gets wrong of the way to a larger one, as parts of
 the change it predicts: what all mixtures share, and what they do not, which mixtures that were
 measured at two scales tell better. Chosen on SlimPajama 122M and RedPajama 70M;
@@ -288,20 +288,20 @@ def calibrate(
         degrees=max(len(set(runs.where(used).mixtures)) - 1.0, 3.0),
         largest=float(runs.scales[-1]) if runs.scales[-1] > 1 else np.inf,
         common=_COMMON * (1.0 if several else _ONE_SCALE),
-        apart=_apart(runs, missed, predicted, np.zeros(len(runs))),
-        apart_shared=_apart(runs, missed, predicted, (1 - shared) * deviation**2),
+        apart=_apart(runs, missed, predicted, np.zeros(len(runs)), _APART),
+        apart_shared=_apart(runs, missed, predicted, (1 - shared) * deviation**2, _APART_SHARED),
         stride=_stride(runs, predicted) if several else None,
     )
 
 
-def _apart(runs: Runs, missed: Floats, predicted: Floats, noise: Floats) -> float:
+def _apart(runs: Runs, missed: Floats, predicted: Floats, noise: Floats, usual: float) -> float:
     """How far the error of one mixture moves from another's, as part of the predicted change.
 
     Seen where one mixture was measured at the two largest scales, less the (runs,) variance that is
     the runs' own noise.
     """
     if len(runs.scales) < 2:
-        return _APART * _ONE_SCALE
+        return usual * _ONE_SCALE
     moved, way, own = [], [], []
     before, last = runs.scales[-2:]
     mixtures = runs.mixtures
@@ -312,9 +312,9 @@ def _apart(runs: Runs, missed: Floats, predicted: Floats, noise: Floats) -> floa
             moved.append(missed[k] - missed[i])
             way.append(abs(predicted[k] - predicted[i]))
             own.append(noise[k] + noise[i])
-    prior = _APART_COUNTS * _APART**2
+    prior = _APART_COUNTS * usual**2
     if len(moved) < 3 or not np.mean(way):
-        return _APART
+        return usual
     part = max(float(np.var(moved, ddof=1) - np.mean(own)) / float(np.mean(way)) ** 2, 0.0)
     return float(np.sqrt((prior + len(moved) * part) / (_APART_COUNTS + len(moved))))
 
