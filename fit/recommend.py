@@ -48,6 +48,8 @@ class Advice:
     """The law that predicts it."""
     border: bool = False
     """Whether the gain is kept from being called sure only by the resamples' own chance."""
+    only_one: bool = False
+    """Whether the constraints allow a single mixture."""
     too_few: bool = False
     """The law has more coefficients than there are runs, so that nothing is decided."""
 
@@ -130,6 +132,7 @@ def advise(
         start_allowed=is_allowed(current, feasible),
         decided_at=predictor.run.token_budget,
         predicted_by=predictor.name,
+        only_one=bool(feasible.low.sum() > 1 - _SAME_SHARE),
         border=step_size > 0 and gain.gain > 0 and gain.border and _supports(other, least),
     )
 

@@ -327,6 +327,8 @@ def recommendation_reason(answer: FoundMixture, largest: ScaleFit, noise: Noise)
     forbidden = "" if advice.start_allowed else "The constraints forbid the current mixture. "
     if advice.too_few:
         return forbidden + "The runs are fewer than the law's coefficients, so nothing is decided."
+    if advice.only_one:
+        return forbidden + "The constraints allow a single mixture, so there is nothing to choose."
     if advice.no_response:
         return (
             f"{forbidden}No domain's tokens measurably change the objective at the largest scale."
