@@ -105,6 +105,19 @@ def next_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
         yield Case(table=name, fitted=runs.where(keep & ~largest), unseen=runs.where(largest))
 
 
+def reach_table(law: str, names: Sequence[str] = (), seed: int = 0) -> str:
+    """Coverage at the next larger scale as markdown."""
+    rows = ["| table | law | predictions | differences | gains |", "|---|---|---|---|---|"]
+    for case in next_scale(names, seed):
+        held = Held()
+        count_held(case, law, seed, held)
+        rates = (held.predictions, held.differences, held.gains)
+        cells = " | ".join(f"{np.mean(part):.2f}" for part in rates)
+        rows.append(f"| {case.table} | {law} | {cells} |")
+        print(rows[-1], flush=True)
+    return "\n".join(rows)
+
+
 def _wanted(table: str, names: Sequence[str]) -> bool:
     return not names or any(name in table for name in names)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from mixscale.fit.inputs.objective import ObjectiveFunction, objective_function
 from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.inputs.runs import MIXTURE, Runs
 from mixscale.fit.inputs.tables import read_table
+from mixscale.fit.laws.base import FittedLaw
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE
 
@@ -144,13 +146,20 @@ class Truth:
 
     def regrets(self, mixtures: Floats) -> Floats:
         """(mixtures,) objective above that of the best allowed mixture, the mean of two laws."""
-        runs = self.curves.runs([len(self.curves.budgets) - 1])
         each = []
-        for name in TRUTH:
-            law = law_named(name).fit(runs, self.aim, UNKNOWN_NOISE)
+        for law in self._laws:
             best = law.optimum(self.feasible, self.run).objective
             each.append(law.predict_objective(self.run.with_shares(mixtures)) - best)
         return np.mean(each, axis=0)
+
+    def best(self) -> Floats:
+        """(domains,) the mean of the laws' optima."""
+        return np.mean([law.optimum(self.feasible, self.run).shares for law in self._laws], axis=0)
+
+    @cached_property
+    def _laws(self) -> list[FittedLaw]:
+        runs = self.curves.runs([len(self.curves.budgets) - 1])
+        return [law_named(name).fit(runs, self.aim, UNKNOWN_NOISE) for name in TRUTH]
 
 
 def ways(truth: Truth, checkpoints: Sequence[int], draws: int) -> dict[str, Floats]:

@@ -42,8 +42,8 @@ def parse_tokens(value: object) -> int:
 
     Args:
         value: A `TokenBudget`: a whole number (of Python or numpy, also as a float), or text such
-            as `300B`, `1.2b`, `400k`, `50_000`, `1e9`, where k, M, B and T stand for 10^3, 10^6,
-            10^9 and 10^12.
+            as `300B`, `1.2b`, `400k`, `50_000`, `1,000,000`, `1e9`,
+            where k, M, B and T stand for 10^3, 10^6, 10^9 and 10^12.
 
     Raises:
         UserError: The value is no whole number of tokens, or a negative one.
@@ -61,6 +61,9 @@ _TOKENS_HINT = "write for example 300B, 1.2M or 50000"
 
 
 def _tokens_from_text(text: str) -> int:
+    # One comma alone may be a decimal point.
+    if re.fullmatch(r"\s*[0-9]{1,3}(,[0-9]{3}){2,}\s*", text):
+        text = text.replace(",", "")
     match = re.fullmatch(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e\+?[0-9]+)?)\s*([kmbt]?)\s*", text.lower())
     if match is None:
         raise UserError(f"{text!r} is not a number of tokens; {_TOKENS_HINT}")

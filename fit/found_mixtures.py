@@ -140,6 +140,8 @@ class FoundMixtures:
     """Whether the law is fitted to models of several sizes."""
     unanswered: Mapping[int, str]
     """Why there is no mixture, by token budget that the constraints leave none for."""
+    suspects: tuple[str, ...] = ()
+    """Runs that were left out before any law was fitted, as no law can have come by them."""
 
     @property
     def measured(self) -> FoundMixture:

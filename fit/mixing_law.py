@@ -17,6 +17,7 @@ from mixscale.fit.laws.selection import choose_law
 from mixscale.fit.scaling.deciding_scales import deciding_scales
 from mixscale.fit.uncertainty.noise import Noise
 from mixscale.fit.uncertainty.residuals import comparison_noise
+from mixscale.fit.uncertainty.suspect_runs import without_suspects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class MixingLaw:
     """Held-out errors of the laws that `auto` compared, the best first."""
     remarks: tuple[str, ...] = ()
     """What to say of the runs that the law is fitted to."""
+    suspects: tuple[str, ...] = ()
+    """Names of runs that went wrong: `runs` are the others."""
 
     @property
     def name(self) -> str:
@@ -62,6 +65,8 @@ def choose(
     """
     bound = objective_function(objective, runs.validation, bits_per_nat)
     bound.check(runs.losses)
+    found = without_suspects(runs)
+    runs = found.kept
     scores: tuple[LawScore, ...] = ()
     if law == "auto":
         compared_by = comparable_runs(runs)
@@ -77,6 +82,7 @@ def choose(
         noise=_noise(fitted_to, bound),
         scores=scores,
         remarks=size_remarks(runs, chosen),
+        suspects=found.suspects,
     )
 
 

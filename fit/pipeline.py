@@ -15,6 +15,7 @@ from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.unvaried import unvaried_shares
 from mixscale.fit.find_mixtures import find_mixtures
 from mixscale.fit.found_mixtures import Question
+from mixscale.fit.inputs.mixture_order import in_order
 from mixscale.fit.inputs.named_mixtures import shares_of
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.sizes import check_sizes
@@ -66,8 +67,10 @@ def fit_runs(
     Raises:
         UserError: The runs do not suit the law or the request.
     """
+    runs = in_order(runs)
     chosen = choose(runs, request.law, request.objective, bits_per_nat)
     check_sizes(runs, request.budgets)
+    advice_seed = _seed_of(runs)
     runs = chosen.runs
     held = unvaried_shares(runs)
     current = _current(request, runs, held)
@@ -81,11 +84,12 @@ def fit_runs(
         current=current,
         draws=request.draws,
         seed=request.seed,
-        advice_seed=_seed_of(runs),
+        advice_seed=advice_seed,
         held=held,
     )
+    found = find_mixtures(runs, chosen.law, chosen.noise, question)
     record = fit_record(
-        find_mixtures(runs, chosen.law, chosen.noise, question),
+        replace(found, suspects=chosen.suspects),
         law=chosen.law,
         objective=request.objective,
         question=question,
@@ -112,7 +116,8 @@ def _current(request: Request, runs: Runs, held: Mapping[str, float]) -> Floats:
 def _seed_of(runs: Runs) -> int:
     """A seed that the measured runs alone decide."""
     digest = hashlib.sha256()
-    order = np.lexsort(np.hstack([runs.losses, runs.tokens]).T)
-    for array in (runs.tokens, runs.losses):
-        digest.update(np.ascontiguousarray(array[order]).tobytes())
+    # Columns by name, and rows in their own order: a table that is written otherwise is the same.
+    by_name, results = np.argsort(runs.domains), np.argsort(runs.validation)
+    for array in (runs.tokens[:, by_name], runs.losses[:, results]):
+        digest.update(np.ascontiguousarray(array).tobytes())
     return int(digest.hexdigest()[:8], 16)

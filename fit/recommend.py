@@ -46,6 +46,10 @@ class Advice:
     """Token budget that the gain is predicted at."""
     predicted_by: str
     """The law that predicts it."""
+    border: bool = False
+    """Whether the gain is kept from being called sure only by the resamples' own chance."""
+    only_one: bool = False
+    """Whether the constraints allow a single mixture."""
     too_few: bool = False
     """The law has more coefficients than there are runs, so that nothing is decided."""
 
@@ -77,9 +81,10 @@ def advise(
     of the redrawn optima, which loses less than the optimum where the curvature is uncertain.
 
     The advice is to change if the gain of that step, less its part of the optimism, is above zero
-    in 95 % of the redrawn experiments. Where no domain answers, or a second law predicts for that
-    step less than half of the least gain that the interval allows, it is to keep: draws know the
-    noise, not that the law is wrong.
+    in 95 % of the redrawn experiments, and that part is told from 95 % by more than the chance of
+    the resamples: else the same question, redrawn, would get another answer. Where no domain
+    answers, or a second law predicts for that step less than half of the least gain that the
+    interval allows, it is to keep: draws know the noise, not that the law is wrong.
 
     Args:
         predictor: The law that reaches the run that is advised on.
@@ -115,7 +120,7 @@ def advise(
     least = 0.0 if gain.interval is None else float(gain.interval[0])
     sure = gain.gain > 0 and (gain.interval is None or least > 0)
     return Advice(
-        change=step_size > 0 and sure and _supports(other, least),
+        change=step_size > 0 and sure and not gain.border and _supports(other, least),
         step_size=step_size,
         gain=gain.gain,
         interval=gain.interval,
@@ -127,6 +132,8 @@ def advise(
         start_allowed=is_allowed(current, feasible),
         decided_at=predictor.run.token_budget,
         predicted_by=predictor.name,
+        only_one=bool(feasible.low.sum() > 1 - _SAME_SHARE),
+        border=step_size > 0 and gain.gain > 0 and gain.border and _supports(other, least),
     )
 
 

@@ -162,7 +162,7 @@ def _question(options: Options, objective: dict[str, Any]) -> dict[str, Any]:
     if options.current is not None:
         values["current"] = _mixture(options.current, "--current")
     if options.targets is not None:
-        values["targets"] = [part.strip() for part in options.targets.split(",")]
+        values["targets"] = _targets(options.targets)
     if options.tokens is not None:
         values["run_tokens"] = options.tokens
     columns = {
@@ -210,3 +210,13 @@ def _read(text: str, where: str, read: Callable[[str], Value], wanted: str) -> V
         return read(text)
     except ValueError as error:
         raise UserError(f"{where}: {text!r} cannot be read; write {wanted}") from error
+
+
+def _targets(text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 1 and "000" in parts[1:]:
+        raise UserError(
+            f"--targets {text}: a comma separates targets; write thousands without it, "
+            f"{text.replace(',', '')} or 1B"
+        )
+    return parts

@@ -129,7 +129,7 @@ class Trees:
             missed[out] = y[out] - _train(x[~out], y[~out]).predict(x[out])
         drawn = np.stack([booster.predict(x) for booster in draws.boosters])
         predicted = self.predict_objective(self.runs.points)
-        return calibrate(self.runs, weights, missed, predicted, drawn.var(0), counted)
+        return calibrate(self.runs, weights, missed, predicted, drawn, 0.0, counted)
 
     def no_response(self) -> tuple[str, ...]:
         """None are detected."""
@@ -183,7 +183,7 @@ def _train(x: Floats, y: Floats) -> Booster:
     # LightGBM's own limits are absolute: in units of their spread, losses of any unit split alike.
     middle, spread = float(y.mean()), float(y.std()) or 1.0
     data = lightgbm.Dataset(x, (y - middle) / spread)
-    booster = lightgbm.train(settings, data, num_boost_round=_TREES)
+    booster = lightgbm.train(settings, data, num_boost_round=_TREES, keep_training_booster=True)
     return Booster(booster=booster, middle=middle, spread=spread)
 
 

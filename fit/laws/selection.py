@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import LawScore
 from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.inputs.mixture_order import groups_of_mixtures
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
 from mixscale.fit.inputs.scales import cluster_scales
@@ -26,6 +26,9 @@ FEWER_FOLDS, _MANY_RUNS = 12, 300
 """Groups at most where rows are many, as checkpoints make them."""
 _MANY_MIXTURES = 96
 """Mixtures from which they are left out in five groups."""
+_FOLDS_ONE_BY_ONE = 8
+"""Groups for a law that is fitted without each one after the other; trees took 42 times 22 fits
+for 42 mixtures of 22 losses."""
 LEAST_FREEDOM = 3
 """Runs that a law without priors has to leave over beyond its coefficients."""
 
@@ -240,7 +243,7 @@ def _fold_fits(
     law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise
 ) -> Iterator[tuple[Bools, FittedLaw]]:
     """Yield each fold's mask with the law fitted to the other runs."""
-    folds = _folds(runs)
+    folds = _folds(runs, law.leave_out is None and not law.needs_base)
     if not folds:
         return
     if law.leave_out is not None:
@@ -251,26 +254,23 @@ def _fold_fits(
         yield fold, law.fit(runs.where(~fold), objective, noise)
 
 
-def _folds(runs: Runs) -> list[Bools]:
+def _folds(runs: Runs, one_by_one: bool) -> list[Bools]:
     """Masks that leave out whole mixtures at all scales, base runs excepted.
 
     Runs of one mixture at several scales, checkpoints of one run among them, would give each
     other's results away.
     """
-    pairs = zip(runs.mixtures, runs.changed, strict=True)
-    names = {name for name, changed in pairs if changed != BASE}
-    if len(names) < 3:
+    others = [changed != BASE for changed in runs.changed]
+    count = len(set(np.array(runs.mixtures)[others].tolist()))
+    if count < 3:
         return []
-    # In an order that neither the rows' order nor what the mixtures are has a part in.
-    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    most = 5 if len(names) >= _MANY_MIXTURES else MOST_FOLDS
+    most = 5 if count >= _MANY_MIXTURES else MOST_FOLDS
     if len(runs) > _MANY_RUNS:
         most = min(most, FEWER_FOLDS)
-    groups = np.arange(len(ordered)) % min(most, len(ordered))
-    of_name = dict(zip(ordered, groups.tolist(), strict=True))
-    base = np.array([changed == BASE for changed in runs.changed])
-    of_run = np.where(base, -1, [of_name.get(name, -1) for name in runs.mixtures])
-    return [of_run == group for group in range(int(groups.max()) + 1)]
+    if one_by_one:
+        most = min(most, _FOLDS_ONE_BY_ONE)
+    of_run = groups_of_mixtures(runs, others, most)
+    return [of_run == group for group in range(int(of_run.max()) + 1)]
 
 
 def _next_scale(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Floats | None:

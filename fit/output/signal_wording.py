@@ -33,21 +33,28 @@ def warnings(scales: Sequence[Scale], recommended: Recommendation) -> Iterator[s
     low = [(scale, scale.signal) for scale in scales if scale.signal is not None]
     low = [(scale, found) for scale, found in low if found.ratio < ENOUGH]
     if low:
-        yield _too_low(low)
+        yield _too_low(low, sure=recommended.action == "change")
     last = scales[-1].signal
     if last is not None and recommended.action != "change":
         yield from _not_sure(recommended, last)
 
 
-def _too_low(low: Sequence[tuple[Scale, Signal]]) -> str:
+def _too_low(low: Sequence[tuple[Scale, Signal]], sure: bool) -> str:
     found = low[0][1]
     times = _together([f"{signal.ratio:.1f}" for _, signal in low])
     text = (
         f"{_at(*(scale for scale, _ in low))}the differences that tell "
         f"{'mixtures' if found.change is None else 'domains'} apart are {times} times the noise of "
-        f"a comparison; below {ENOUGH:g} the best mixture found is mostly noise. To reach "
-        f"{ENOUGH:g} takes {_runs([_needed(signal) for _, signal in low], found)}."
+        f"a comparison; "
     )
+    # A law of many runs tells mixtures apart that two runs do not.
+    text += (
+        f"below {ENOUGH:g} two runs do not tell which mixture is better, only all runs together "
+        "do, as far as the law is right. "
+        if sure
+        else f"below {ENOUGH:g} the best mixture found is mostly noise. "
+    )
+    text += f"To reach {ENOUGH:g} takes {_runs([_needed(signal) for _, signal in low], found)}."
     return text[0].upper() + text[1:]
 
 

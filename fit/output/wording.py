@@ -31,7 +31,7 @@ def warnings(
         *not_allowed_remarks(solution),
         intervals_sentence(fits, law, noise, question),
         *response_remarks(fits),
-        *suspect_remarks(fits),
+        *suspect_remarks(fits, solution.suspects),
         *trend_remarks(solution.path.measured, fits[0].runs.domains),
     ]
     sentences += [
@@ -169,9 +169,9 @@ def response_remarks(fits: Sequence[ScaleFit]) -> list[str]:
     return sentences
 
 
-def suspect_remarks(fits: Sequence[ScaleFit]) -> list[str]:
-    """Name runs that a law left out because it cannot have come by them."""
-    named: dict[str, None] = {}
+def suspect_remarks(fits: Sequence[ScaleFit], suspects: Sequence[str] = ()) -> list[str]:
+    """Name runs that were left out because no law can have come by them."""
+    named: dict[str, None] = dict.fromkeys(suspects)
     for fit in fits:
         named |= dict.fromkeys(getattr(fit.law, "suspects", ()))
     if not named:
@@ -327,6 +327,8 @@ def recommendation_reason(answer: FoundMixture, largest: ScaleFit, noise: Noise)
     forbidden = "" if advice.start_allowed else "The constraints forbid the current mixture. "
     if advice.too_few:
         return forbidden + "The runs are fewer than the law's coefficients, so nothing is decided."
+    if advice.only_one:
+        return forbidden + "The constraints allow a single mixture, so there is nothing to choose."
     if advice.no_response:
         return (
             f"{forbidden}No domain's tokens measurably change the objective at the largest scale."
@@ -360,6 +362,11 @@ def _reason(answer: FoundMixture, largest: ScaleFit) -> str:
     span = f"gain {advice.gain:.4g}, 90 % interval {low:.4g} to {high:.4g}"
     step = f"A step of {advice.step_size:.0%} from {than} towards the best one"
     noisy = ", which is within the noise" if low <= 0 < advice.gain else ""
+    if advice.border:
+        noisy = (
+            ": a border case, which other resamples may call a sure gain or not, so the mixture "
+            "is kept"
+        )
     return f"{step} is predicted to give {amount} ({span}){noisy}{doubt}."
 
 

@@ -9,8 +9,11 @@ import numpy as np
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.laws.base import Draws, FittedLaw
-from mixscale.fit.uncertainty.intervals import interval
+from mixscale.fit.uncertainty.intervals import TAIL, chance_of_sign, normal_mixture_interval
 from mixscale.fit.uncertainty.model_error import DrawsWithError
+
+_BORDER = 2.0
+"""Standard errors of the chance of a loss within which it is not told from `TAIL`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,16 @@ class Predictor:
             return None
         return self.draws.predict_objective(self.run.with_shares(shares))
 
+    def saved_drawn(self, other: Floats, shares: Floats) -> tuple[Floats, Floats] | None:
+        """(draws,) what (domains,) `shares` save against `other`: mean and deviation by draw."""
+        if self.draws is None:
+            return None
+        before, after = self.run.with_shares(other[None]), self.run.with_shares(shares[None])
+        if isinstance(self.draws, DrawsWithError):
+            return self.draws.difference(before, after)
+        saved = self.draws.predict_objective(before) - self.draws.predict_objective(after)
+        return saved, np.zeros(len(saved))
+
     def predict_refitted(self, shares: Floats) -> Floats | None:
         """(draws,) the same without the law's own error, which no redrawn experiment would see."""
         draws = self.draws.draws if isinstance(self.draws, DrawsWithError) else self.draws
@@ -48,6 +61,9 @@ class GainOver:
     gain: float
     interval: Floats | None
     """(2,)."""
+    border: bool = False
+    """Whether zero lies so close to the lower end that other resamples may put it on its other
+    side."""
 
 
 def gain_over(
@@ -55,14 +71,21 @@ def gain_over(
 ) -> GainOver:
     """Predict what `shares` save against `other`, less the optimism of how they were chosen."""
     both = predictor.predict(np.stack([other, shares]))
-    before, after = predictor.predict_drawn(other[None]), predictor.predict_drawn(shares[None])
     gain = float(both[0] - both[1]) - optimism
-    bounds = None
-    if before is not None and after is not None:
-        low, high = interval(before - after) - optimism
+    drawn = predictor.saved_drawn(other, shares)
+    if drawn is None:
+        return GainOver(over=over, shares=other, gain=gain, interval=None)
+    means, deviations = drawn[0] - optimism, drawn[1]
+    low, high = normal_mixture_interval(means, deviations)
+    chance, error = chance_of_sign(means, deviations)
+    return GainOver(
+        over=over,
+        shares=other,
+        gain=gain,
         # Far from the runs draws may lie to one side of the law that they are draws of.
-        bounds = np.array([min(low, gain), max(high, gain)])
-    return GainOver(over=over, shares=other, gain=gain, interval=bounds)
+        interval=np.array([min(low, gain), max(high, gain)]),
+        border=bool(abs(chance - TAIL) < _BORDER * error),
+    )
 
 
 def optimism(predictor: Predictor, drawn_optima: Floats | None, current: Floats) -> float:

@@ -10,12 +10,13 @@ the way there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.inputs.mixture_order import groups_of_mixtures
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Draws
@@ -30,9 +31,12 @@ _LENGTHS = (0.5, 1.0, 2.0, 4.0)
 _ROUGH_LENGTH = 0.25
 _ROUGH_PARTS = (0.05, 0.3, 0.6, 0.9)
 """Of the variance: what neighbours do not share."""
+_SMOOTH_LENGTHS = (1.0, 2.0, 4.0)
+_WHITE_PARTS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
+"""Of the variance: what runs do not share with others about as far away as runs usually are."""
 _MOST_COMPARED = 200
 _WAVES = 200
-_COMMON, _APART = 0.25, 0.15
+_COMMON, _APART, _APART_SHARED = 0.25, 0.15, 0.1
 """Deviations of what a law of two scales or more gets wrong of the way to a larger one, as parts of
 the change it predicts: what all mixtures share, and what they do not, which mixtures that were
 measured at two scales tell better. Chosen on SlimPajama 122M and RedPajama 70M;
@@ -59,10 +63,29 @@ class ModelError:
     """Part of the variance that only close neighbours share."""
     rough_length: float
     degrees: float
+    shared: float
+    """Part of the variance that mixtures share with others as far away as runs are from each other:
+    a law is wrong alike of like mixtures. The rest is the noise of single runs, or cannot be told
+    from it."""
+    shared_length: float
     largest: float
     """Tokens of the largest measured scale."""
     common: float
     apart: float
+    apart_shared: float
+    """The same without the noise of single runs."""
+    stride: float | None
+    """Mean change of the objective from one measured scale to the next; None where there is one."""
+
+    def drift(self, way: Floats, apart: float) -> Floats:
+        """(points,) deviation of what mixtures do not share of a way to a larger scale.
+
+        It is the part `apart` of a way of one stride, and grows beyond that as a random walk does:
+        in proportion to the way, intervals held every difference after a way of 0.3 nats.
+        """
+        if not self.stride:
+            return apart * way
+        return apart * np.sqrt(way * np.minimum(way, self.stride))
 
     def growth(self, points: Points) -> Floats:
         """(points,) the error's deviation there."""
@@ -96,23 +119,40 @@ class DrawsWithError:
         """(draws,) objective of as many points as draws, or of one, each under its own draw."""
         return self.draws.predict_objective(points) + self._errors(points)
 
+    def difference(self, first: Points, second: Points) -> tuple[Floats, Floats]:
+        """(draws,) mean and deviation of one point's objective less another's, under each draw.
+
+        It is the difference that is expected of the mixtures, without the noise of single runs. The
+        law's own error is not drawn but left as a deviation: it is Gaussian under each draw.
+        """
+        error = self.error
+        means = self.draws.predict_objective(first) - self.draws.predict_objective(second)
+        grown = float(error.growth(first)[0]), float(error.growth(second)[0])
+        apart = ((coordinates(first) - coordinates(second)) ** 2).sum()
+        like, far = np.exp(-0.5 * apart / np.array([error.shared_length, _lengths(error)[2]]) ** 2)
+        variance = self.scales**2 * error.shared * _apart_variance(*grown, like)
+        ways = self._way(first), self._way(second)
+        drift = [float(error.drift(way, error.apart_shared)[0]) for way in ways]
+        means = means + error.common * self.reach * (ways[0] - ways[1])[0]
+        return means, np.sqrt(variance + _apart_variance(*drift, far))
+
+    def _way(self, points: Points) -> Floats:
+        """(points,) change of the objective from the largest measured scale; 0 within it."""
+        beyond = points.totals > self.error.largest * 1.001
+        if not beyond.any():
+            return np.zeros(len(points))
+        factor = np.where(beyond, self.error.largest / points.totals, 1.0)
+        there = replace(points, tokens=points.tokens * factor[:, None])
+        return np.abs(self.predict(points) - self.predict(there))
+
     def _errors(self, points: Points) -> Floats:
         """(draws,) errors."""
         error = self.error
         smooth, rough, far = self._processes(coordinates(points))
         mixed = np.sqrt(1 - error.rough) * smooth + np.sqrt(error.rough) * rough
         errors = error.growth(points) * self.scales * mixed
-        beyond = points.totals > error.largest * 1.001
-        if not beyond.any():
-            return errors
-        factor = np.where(beyond, error.largest / points.totals, 1.0)
-        there = Points(
-            tokens=points.tokens * factor[:, None],
-            unique_tokens=points.unique_tokens,
-            parameters=points.parameters,
-        )
-        way = np.abs(self.predict(points) - self.predict(there))
-        return errors + way * (error.common * self.reach + error.apart * far)
+        way = self._way(points)
+        return errors + way * error.common * self.reach + error.drift(way, error.apart) * far
 
     def _processes(self, x: Floats) -> Floats:
         """(3, draws) values of the three processes at one point, or each draw's at its own."""
@@ -137,7 +177,7 @@ def with_model_error(
         count: Draws.
     """
     of_waves, of_heights, of_scales, of_reach = rng.spawn(4)
-    lengths = np.array([error.length, error.rough_length, 2 * error.rough_length])
+    lengths = _lengths(error)
     domains = error.runs.shape[1]
     return DrawsWithError(
         draws=draws,
@@ -148,6 +188,16 @@ def with_model_error(
         heights=of_heights.normal(size=(count, 3, 2, _WAVES)),
         reach=of_reach.standard_t(_REACH_DEGREES, count),
     )
+
+
+def _lengths(error: ModelError) -> Floats:
+    """(3,) of the smooth, the rough and the reaching part."""
+    return np.array([error.length, error.rough_length, 2 * error.rough_length])
+
+
+def _apart_variance(first: float, second: float, likeness: float) -> float:
+    """Of the difference of two values with these deviations."""
+    return max(first**2 + second**2 - 2 * likeness * first * second, 0.0)
 
 
 def coordinates(points: Points) -> Floats:
@@ -176,12 +226,8 @@ def folds_of(runs: Runs, counted: Floats) -> Floats:
         runs: All runs.
         counted: (runs,) weights of the runs that are fitted at all.
     """
-    mixtures = runs.mixtures
-    names = list(dict.fromkeys(mixtures))
-    groups = min(FOLDS, len(names))
-    of_name = {name: k % groups for k, name in enumerate(names)}
-    of_run = np.array([of_name[name] for name in mixtures])
-    return counted * (of_run != np.arange(groups)[:, None])
+    of_run = groups_of_mixtures(runs, [True] * len(runs), FOLDS)
+    return counted * (of_run != np.arange(of_run.max() + 1)[:, None])
 
 
 def calibrate(
@@ -189,7 +235,8 @@ def calibrate(
     weights: Floats,
     missed: Floats,
     predicted: Floats,
-    variance: Floats,
+    drawn: Floats,
+    noise: float,
     counted: Floats,
 ) -> ModelError:
     """The error that left-out mixtures show.
@@ -199,10 +246,12 @@ def calibrate(
         weights: (folds, runs) as of `folds_of`.
         missed: (runs,) measured objective less that of a fit without the run's mixture.
         predicted: (runs,) objective under the law of all runs.
-        variance: (runs,) of the draws' objective there.
+        drawn: (draws, runs) objective there under each draw.
+        noise: Variance of a run that is no error of the law; 0 where it is not known.
         counted: (runs,) weights of the runs that are fitted at all.
     """
     kept = counted > 0
+    variance = drawn.var(0) + noise
     x = coordinates(runs.points)
     distance = np.full(len(runs), np.nan)
     for weight in weights:
@@ -213,6 +262,10 @@ def calibrate(
     typical = max(float(np.median(distance[used])), 1e-6)
     growth = np.sqrt((1 + (distance[used] / typical) ** 2) / 2)
     size = _size(np.abs(missed[used]), variance[used], growth)
+    # Draws that move all mixtures alike hold every loss, and tell mixtures apart no better.
+    scale = runs.scale[used]
+    apart = np.abs(_centred(missed[used], scale))
+    size = max(size, _size(apart, _centred(drawn[:, used], scale).var(0) + noise, growth))
     # One scale alone: a mixture's errors at two scales are not those of two close mixtures.
     largest = used & (runs.scale == runs.scale[used].max())
     between = np.sqrt(np.maximum(_squares(x[largest], x[largest]), 0.0))
@@ -221,6 +274,7 @@ def calibrate(
     deviation[used] = np.sqrt(variance[used] + (size * growth) ** 2 + 1e-300)
     standard = missed[largest] / deviation[largest]
     length, rough = _correlation(standard, between / median)
+    shared, shared_length = _shared(standard, between / median)
     several = len(runs.scales) > 1
     return ModelError(
         runs=x[kept],
@@ -229,19 +283,26 @@ def calibrate(
         length=length * median,
         rough=rough,
         rough_length=_ROUGH_LENGTH * median,
+        shared=shared,
+        shared_length=shared_length * median,
         degrees=max(len(set(runs.where(used).mixtures)) - 1.0, 3.0),
         largest=float(runs.scales[-1]) if runs.scales[-1] > 1 else np.inf,
         common=_COMMON * (1.0 if several else _ONE_SCALE),
-        apart=_apart(runs, missed, predicted) if several else _APART * _ONE_SCALE,
+        apart=_apart(runs, missed, predicted, np.zeros(len(runs)), _APART),
+        apart_shared=_apart(runs, missed, predicted, (1 - shared) * deviation**2, _APART_SHARED),
+        stride=_stride(runs, predicted) if several else None,
     )
 
 
-def _apart(runs: Runs, missed: Floats, predicted: Floats) -> float:
+def _apart(runs: Runs, missed: Floats, predicted: Floats, noise: Floats, usual: float) -> float:
     """How far the error of one mixture moves from another's, as part of the predicted change.
 
-    Seen where one mixture was measured at the two largest scales.
+    Seen where one mixture was measured at the two largest scales, less the (runs,) variance that is
+    the runs' own noise.
     """
-    moved, way = [], []
+    if len(runs.scales) < 2:
+        return usual * _ONE_SCALE
+    moved, way, own = [], [], []
     before, last = runs.scales[-2:]
     mixtures = runs.mixtures
     larger = {mixtures[i]: i for i in np.flatnonzero(runs.scale == last)}
@@ -250,11 +311,23 @@ def _apart(runs: Runs, missed: Floats, predicted: Floats) -> float:
         if k is not None and np.isfinite(missed[[i, k]]).all():
             moved.append(missed[k] - missed[i])
             way.append(abs(predicted[k] - predicted[i]))
-    prior = _APART_COUNTS * _APART**2
+            own.append(noise[k] + noise[i])
+    prior = _APART_COUNTS * usual**2
     if len(moved) < 3 or not np.mean(way):
-        return _APART
-    part = float(np.var(moved, ddof=1) / np.mean(way) ** 2)
+        return usual
+    part = max(float(np.var(moved, ddof=1) - np.mean(own)) / float(np.mean(way)) ** 2, 0.0)
     return float(np.sqrt((prior + len(moved) * part) / (_APART_COUNTS + len(moved))))
+
+
+def _centred(values: Floats, scale: Floats) -> Floats:
+    """(..., runs) less the mean of the runs of the same scale."""
+    same = (scale[:, None] == scale).astype(np.float64)
+    return values - values @ (same / same.sum(0))
+
+
+def _stride(runs: Runs, predicted: Floats) -> float:
+    last = [predicted[runs.scale == scale].mean() for scale in runs.scales[-2:]]
+    return abs(float(last[0] - last[1]))
 
 
 def _size(missed: Floats, variance: Floats, growth: Floats) -> float:
@@ -269,23 +342,49 @@ def _size(missed: Floats, variance: Floats, growth: Floats) -> float:
     return 0.5 * (low + high)
 
 
-def _correlation(standard: Floats, distance: Floats) -> tuple[float, float]:
-    """The likeliest length, in median distances, with the part that is rough."""
+def _shared(standard: Floats, distance: Floats) -> tuple[float, float]:
+    """Part of the variance that is smooth, with its length in median distances.
+
+    The mean over all parts and lengths by their likelihood: few runs tell little of either.
+    """
+    values, distance = _some(standard, distance)
+    found = []
+    for length in _SMOOTH_LENGTHS:
+        smooth = np.exp(-0.5 * (distance / length) ** 2)
+        for white in _WHITE_PARTS:
+            covariance = (1 - white) * smooth + (white + 1e-3) * np.eye(len(values))
+            found.append((_log_likelihood(covariance, values), 1 - white, length))
+    likelihood, parts, lengths = np.array(found).T
+    weight = np.exp(likelihood - likelihood.max())
+    return float(weight @ parts / weight.sum()), float(weight @ lengths / weight.sum())
+
+
+def _some(standard: Floats, distance: Floats) -> tuple[Floats, Floats]:
+    """At most `_MOST_COMPARED` of the runs."""
     rows = np.arange(len(standard))
     if len(rows) > _MOST_COMPARED:
         rows = np.linspace(0, len(rows) - 1, _MOST_COMPARED).round().astype(int)
-    values, distance = standard[rows], distance[np.ix_(rows, rows)]
+    return standard[rows], distance[np.ix_(rows, rows)]
+
+
+def _log_likelihood(covariance: Floats, values: Floats) -> float:
+    """Of values with this covariance times an unknown size."""
+    root = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(root, values)
+    size = np.log((white**2).mean() + 1e-300)
+    return float(-np.log(np.diag(root)).sum() - 0.5 * len(values) * size)
+
+
+def _correlation(standard: Floats, distance: Floats) -> tuple[float, float]:
+    """The likeliest length, in median distances, with the part that is rough."""
+    values, distance = _some(standard, distance)
     near = np.exp(-0.5 * (distance / _ROUGH_LENGTH) ** 2)
     best, answer = -np.inf, (_LENGTHS[0], _ROUGH_PARTS[-1])
     for length in _LENGTHS:
         smooth = np.exp(-0.5 * (distance / length) ** 2)
         for rough in _ROUGH_PARTS:
-            covariance = (1 - rough) * smooth + rough * near + 1e-3 * np.eye(len(rows))
-            root = np.linalg.cholesky(covariance)
-            white = np.linalg.solve(root, values)
-            likelihood = -np.log(np.diag(root)).sum() - 0.5 * len(rows) * np.log(
-                (white**2).mean() + 1e-300
-            )
+            covariance = (1 - rough) * smooth + rough * near + 1e-3 * np.eye(len(values))
+            likelihood = _log_likelihood(covariance, values)
             if likelihood > best:
                 best, answer = likelihood, (length, rough)
     return answer

@@ -166,12 +166,11 @@ class SmoothLaw:
                 missed[out] = truth[out] - self.objective.value(losses_out)
         rows = self.family.predict(drawn.reshape(-1, drawn.shape[-1]), runs.points)
         values = rows.reshape(*drawn.shape[:2], len(runs)).transpose(0, 2, 1)
-        variance = self.objective.value(values).var(0)
-        if self.noise.source != "residuals":
-            # What is known to be the left-out run's own noise is no error of the law.
-            variance = variance + (self.noise.variance or 0.0)
+        # What is known to be the left-out run's own noise is no error of the law.
+        noise = 0.0 if self.noise.source == "residuals" else self.noise.variance or 0.0
         predicted = self.predict_objective(runs.points)
-        return calibrate(runs, weights, missed, predicted, variance, counted)
+        values = self.objective.value(values)
+        return calibrate(runs, weights, missed, predicted, values, noise, counted)
 
     def no_response(self) -> tuple[str, ...]:
         """None: these laws put a useless domain at its floor by themselves."""

@@ -9,10 +9,10 @@ import numpy as np
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.points import Points
 
-_BEYOND, _FEW_SPARE = 4.0, 4.0
-"""Standard deviations of the other runs from which a run is suspect: 4, and more by 4 over the
+_BEYOND, _FEW_SPARE = 5.0, 4.0
+"""Standard deviations of the other runs from which a run is suspect: 5, and more by 4 over the
 runs beyond the parameters, as few tell their own deviation badly. In published tables no run lies
-3.2 away, and one that is shifted by 1 nat lies 4.5 to 86 away."""
+4.6 away, and one that is shifted by 1 nat lies 10 to 154 away."""
 _COLUMNS = 4
 """Losses that are looked at beside their mean: a run that went wrong shows in most of them."""
 _SPARE = 2
@@ -20,7 +20,9 @@ _SPARE = 2
 _ALL_TRIED = 48
 _TRIED = 8
 """Runs left out in turn: all of a small table, whose fit one run can bend to itself, else those
-that lie furthest from the law."""
+that lie furthest from the law, and as many that lie furthest from a plane through the others."""
+_NEGLIGIBLE = 1e-10
+"""Of the largest: directions of the parameters that runs tell less about count as not told."""
 _MOST = 0.1
 """Part of the runs that may be suspect; beyond that the law is in doubt, not the runs."""
 
@@ -38,14 +40,20 @@ class Fits(Protocol):
         """(columns, points) predictions."""
         ...
 
+    def tangents(self, theta: Floats, points: Points) -> Floats:
+        """(columns, points, parameters) derivatives of the predictions by the parameters."""
+        ...
+
 
 def find_suspects(family: Fits, points: Points, losses: Floats) -> Bools:
     """(runs,) mark runs that lie far off what the others say, one after the other.
 
-    Each run is compared with a fit without it: `sqrt(r d) / s`, with r its residual in the fit of
-    all runs, d in the fit without it, and s the deviation of the others around that. For a linear
-    law this is the externally studentised residual, in which a run at the edge of the design may
-    miss by more. A run counts by the median over its losses.
+    Each run is compared with a fit without it: `|d| / (s sqrt(1 + h))`, with d what that fit misses
+    the run by, s the deviation of the others around it, and h the variance of its prediction there
+    in units of theirs, from the tangents of the parameters. For a linear law this is the externally
+    studentised residual, in which a run at the edge of the design may miss by more. The fit of all
+    runs has no part in it: one run can bend that to itself. A run counts by the median over its
+    losses.
 
     Args:
         family: What to fit.
@@ -73,24 +81,49 @@ def _scores(family: Fits, points: Points, losses: Floats, suspect: Bools) -> tup
     if spare < _SPARE:
         return scores, spare
     residual = losses - family.predict(theta, points).T
-    tried = _to_try(residual, kept)
+    tried = _to_try(residual, points, losses, kept)
     without = np.tile(weight, (len(tried), 1))
     without[np.arange(len(tried)), tried] = 0.0
     start = np.broadcast_to(theta, (len(tried), *theta.shape))
     fits = family.fit(points, np.broadcast_to(losses, (len(tried), *losses.shape)), without, start)
     for run, fitted, counts in zip(tried, fits, without, strict=True):
         missed = losses - family.predict(fitted, points).T
-        deviation = _deviation(missed[counts > 0], fitted.shape[1])
-        both = np.maximum(residual[run] * missed[run], 0.0)
-        scores[run] = np.median(np.sqrt(both) / np.maximum(deviation, 1e-300))
+        others = counts > 0
+        deviation = _deviation(missed[others], fitted.shape[1])
+        wider = np.sqrt(1 + _variance(family.tangents(fitted, points), run, others))
+        scores[run] = np.median(np.abs(missed[run]) / np.maximum(deviation * wider, 1e-300))
     return scores, spare
 
 
-def _to_try(residual: Floats, kept: Bools) -> list[int]:
-    size = np.where(kept, np.median(np.abs(residual) / _deviation(residual[kept], 0), -1), -1.0)
-    count = int(kept.sum())
-    furthest = np.argsort(-size, kind="stable")[: count if count <= _ALL_TRIED else _TRIED]
-    return furthest.tolist()
+def _to_try(residual: Floats, points: Points, losses: Floats, kept: Bools) -> list[int]:
+    rows = np.flatnonzero(kept)
+    if len(rows) <= _ALL_TRIED:
+        return rows.tolist()
+    far = [residual[rows], _off_plane(points.shares[rows], losses[rows])]
+    chosen = [
+        rows[np.argsort(-np.median(np.abs(each) / _deviation(each, 0), -1), kind="stable")[:_TRIED]]
+        for each in far
+    ]
+    return np.unique(np.concatenate(chosen)).tolist()
+
+
+def _off_plane(shares: Floats, losses: Floats) -> Floats:
+    """(runs, columns) what a linear fit in the shares without each run misses it by."""
+    basis, size, _ = np.linalg.svd(shares, full_matrices=False)
+    basis = basis[:, size > _NEGLIGIBLE * size[0]]
+    left = losses - basis @ (basis.T @ losses)
+    return left / np.maximum(1 - (basis**2).sum(1), 1e-3)[:, None]
+
+
+def _variance(tangents: Floats, run: int, others: Bools) -> Floats:
+    """(columns,) variance of a prediction at a run, in units of that of the other runs."""
+    found = np.empty(len(tangents))
+    for k, slopes in enumerate(tangents):
+        size = np.maximum(np.linalg.norm(slopes[others], axis=0), 1e-300)
+        _, values, directions = np.linalg.svd(slopes[others] / size, full_matrices=False)
+        told = values > np.sqrt(_NEGLIGIBLE) * values[0]
+        found[k] = ((directions[told] @ (slopes[run] / size) / values[told]) ** 2).sum()
+    return found
 
 
 def _deviation(residual: Floats, parameters: int) -> Floats:

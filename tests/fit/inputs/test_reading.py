@@ -14,7 +14,7 @@ from mixscale.contracts.fit_record import TableReading, read_fit
 from mixscale.fit.fit_tables import fit_tables
 from mixscale.fit.inputs.columns import Choice, result_of, role_of
 from mixscale.fit.inputs.mixture_table import mixtures_of
-from mixscale.fit.inputs.options import Options
+from mixscale.fit.inputs.options import Options, table_settings
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.sizes import size_remarks, visible_runs
 from mixscale.fit.inputs.tables import join, read_table
@@ -239,3 +239,8 @@ def test_semicolons_and_decimal_commas(tmp_path: Path) -> None:
     path.write_text("web,web\n0.25,0.75\n")
     with pytest.raises(UserError, match="columns share a name: web"):
         read_table(path)
+
+
+def test_targets_with_commas_for_thousands_are_refused() -> None:
+    with pytest.raises(UserError, match="a comma separates targets"):
+        table_settings(None, Options(targets="1,000,000,000"), ("web", "code"))

@@ -72,3 +72,23 @@ def test_as_many_parameters_as_runs_leave_nobody_to_tell() -> None:
     losses = runs.losses.copy()
     losses[3] += 1.0
     assert fit(replace(runs, losses=losses)).suspects == ()
+
+
+def shifted(runs: Runs, rows: list[int], by: float = 1.0) -> Runs:
+    losses = runs.losses.copy()
+    losses[rows] += by
+    return replace(runs, losses=losses)
+
+
+@pytest.mark.parametrize("row", [68, 89, 229])
+def test_a_law_that_bends_itself_to_one_run(tables: Path, row: int) -> None:
+    # 64 domains and one result: the fit of all runs goes through the run that is off.
+    runs = published.olmix_full(tables)
+    assert moved("joint", runs, row) == (pytest.approx(0, abs=0.03), (runs.labels[row],))
+
+
+def test_several_runs_at_once(tables: Path) -> None:
+    runs = published.redpajama("70M", tables)
+    suspects = fit(shifted(runs, [3, 17, 30])).suspects
+    assert suspects == tuple(runs.labels[row] for row in (3, 17, 30))
+    assert fit(shifted(runs, [3, 17, 30], -0.5)).suspects == suspects
