@@ -20,7 +20,12 @@ from mixscale.contracts.shardset import (
     read_shardset,
     write_shardset,
 )
-from mixscale.ingest.corpus import Corpus, domain_names, read_corpus
+from mixscale.ingest.corpus import (
+    Corpus,
+    domain_names,
+    domains_with_validation_files,
+    read_corpus,
+)
 from mixscale.ingest.decisions import Decisions
 from mixscale.ingest.dedup.decide import Policy, decide
 from mixscale.ingest.dedup.groups import Source
@@ -228,6 +233,7 @@ class _Job:
         self, settings: ReadSettings, tokenizer: TokenizerFiles, spec: EncoderSpec
     ) -> list[ReadTask]:
         how = [UNIT_VERSION, str(ROWS), repr(settings), tokenizer.sha256, spec.name]
+        how += [spec.bos_token_id]
         tasks: list[ReadTask] = []
         for units in bundle_units(self.units):
             name = _digest([how, [_unit_values(unit) for unit in units]])
@@ -248,12 +254,14 @@ class _Job:
             priority=tuple(best_first.index(name) for name in self._domains),
             share=split.share,
             documents=split.validation_documents or 0,
+            with_files=domains_with_validation_files(self.corpus),
             near=duplicates.near,
         )
         sources = [
             Source(
                 rows_path=task.rows_path,
                 rows=summary.rows,
+                is_validation=task.units[0].file.is_validation,
                 signatures_path=None if duplicates.near is None else task.signatures_path,
             )
             for task, summary in zip(tasks, summaries, strict=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import SPLITS
-from mixscale.ingest.corpus import Corpus, domain_names
+from mixscale.ingest.corpus import Corpus, domain_names, domains_with_validation_files
 from mixscale.ingest.outcomes import ReadUnits
 from mixscale.ingest.runtime.workspace import Workspace
 from mixscale.ingest.stages.count import Counts
@@ -53,6 +53,7 @@ def refuse_too_little_text(
         UserError: Names all such streams, and says what became of the records read for them.
     """
     length = corpus.sequence_length
+    with_files = domains_with_validation_files(corpus)
     lines: list[str] = []
     remedies: list[str] = []
     for rank, name in enumerate(domain_names(corpus)):
@@ -60,7 +61,8 @@ def refuse_too_little_text(
         for number, split in enumerate(SPLITS):
             tokens = int(counts.tokens[:, rank, number].sum())
             documents = int(counts.documents[:, rank, number].sum())
-            if tokens < length and (number == 0 or corpus.split.holds_out):
+            is_wanted = number == 0 or corpus.split.holds_out or rank in with_files
+            if tokens < length and is_wanted:
                 short.append(
                     f"  {name}/{split}: {documents} documents with {tokens} tokens "
                     f"of {int(counts.rows[:, rank].sum())} records read"

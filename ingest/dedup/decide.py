@@ -47,6 +47,8 @@ class Policy:
     """Share of the texts held out for validation, or nothing when `documents` counts."""
     documents: int
     """Documents of each domain held out for validation."""
+    with_files: frozenset[int] = frozenset()
+    """Domains that have files for validation; share and number do not count for them."""
     near: Near | None = None
     """When two texts count as nearly the same; nothing when they may be."""
 
@@ -162,6 +164,7 @@ class _Deciding:
                 holdout=holdout,
                 decisions=self.decisions,
                 documents=self.policy.documents,
+                with_files=self.policy.with_files,
             )
             for group in self.groups
         ]

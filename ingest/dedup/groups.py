@@ -23,6 +23,8 @@ class Source:
     rows_path: Path
     """An Arrow file of `unit_rows.ROWS`."""
     rows: int
+    is_validation: bool = False
+    """Whether its texts are for validation, whatever their hashes."""
     signatures_path: Path | None = None
     """The signatures of the rows with the status `kept`, when there are any."""
 
@@ -66,6 +68,11 @@ class Group:
         """Read some columns, each (rows,)."""
         found = [part.read(*names) for part in self.parts]
         return [np.concatenate(columns) for columns in zip(*found, strict=True)]
+
+    def of_validation_files(self) -> NDArray[np.bool_]:
+        """Tell the rows of files that are for validation, (rows,)."""
+        sizes = [part.stop - part.start for part in self.parts]
+        return np.repeat([part.source.is_validation for part in self.parts], sizes)
 
 
 def group_rows(sources: Sequence[Source], size: int) -> list[Group]:

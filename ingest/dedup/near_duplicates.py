@@ -37,7 +37,7 @@ _PRIORITY_STEP = 1 << 48
 BANDED = np.dtype([("key", "<u8"), ("rank", "<i8"), ("place", "<i8")])
 """A text: the hash of its band, its rank, the place of its signature in its bundle's file.
 
-Of two texts that are alike the one of lower rank stays; a rank is the priority of the domain times
+Of two texts that are alike the one of lower rank stays; a rank is that of `ExactStage.ranks` times
 `_PRIORITY_STEP`, plus the row.
 """
 _TEXT = np.dtype([("rank", "<i8"), ("place", "<i8")])
@@ -111,8 +111,8 @@ def collect(task: SignedTask) -> None:
         rows = signed[chosen] + here.start + task.group.first
         found = np.empty(len(rows), _TEXT)
         domain = domain.astype(np.int64)[signed[chosen]]
-        priority = np.asarray(stage.exact.priority, np.int64)[domain]
-        found["rank"], found["place"] = priority * _PRIORITY_STEP + rows, places
+        ranks = stage.exact.ranks(domain, np.full(len(rows), part.source.is_validation))
+        found["rank"], found["place"] = ranks * _PRIORITY_STEP + rows, places
         texts.append(found)
         scopes = domain + 1 if stage.exact.by_domain else np.zeros_like(domain)
         assert part.source.signatures_path is not None

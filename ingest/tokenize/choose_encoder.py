@@ -45,6 +45,7 @@ def choose_encoder(
         model_path=tokenizer.model_path.resolve(),
         eos_token_id=tokenizer.eos_token_id,
         dtype=token_dtype(tokenizer.vocab_size).str,
+        bos_token_id=tokenizer.bos_token_id,
     )
     model = orjson.loads(spec.model_path.read_bytes())
     texts = [*_AWKWARD_TEXTS, *revealing_texts(model, tokenizer.eos_token)]

@@ -16,8 +16,12 @@ SENTENCEPIECE_FILE, TEKKEN_FILE = "tokenizer.model", "tekken.json"
 _FIRST_SPECIAL = ("<unk>", "<s>", "</s>")
 
 
-def convert_sentencepiece(path: Path, target: Path) -> None:
+def convert_sentencepiece(path: Path, target: Path) -> dict[str, str]:
     """Write a SentencePiece model as a tokenizer.json, as transformers does for Llama's.
+
+    Returns:
+        The tokens that it names for the beginning and the end of texts, by their key in
+        tokenizer_config.json.
 
     Raises:
         UserError: The package for it is not installed, or the file is no such model.
@@ -37,6 +41,8 @@ def convert_sentencepiece(path: Path, target: Path) -> None:
             add_prefix_space=model.normalizer_spec.add_dummy_prefix,
         )
         tokenizer.backend_tokenizer.save(str(target))
+        names = {"bos_token": model.trainer_spec.bos_id, "eos_token": model.trainer_spec.eos_id}
+        return {key: model.pieces[place].piece for key, place in names.items() if place >= 0}
     except Exception as error:  # protobuf and transformers each have their own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: not a SentencePiece model ({reason})") from error
@@ -51,8 +57,11 @@ def is_tekken(path: Path) -> bool:
     return isinstance(found, dict) and "pattern" in (found.get("config") or {})
 
 
-def convert_tekken(path: Path, target: Path) -> None:
+def convert_tekken(path: Path, target: Path) -> dict[str, str]:
     """Write a tekken.json as a tokenizer.json; text that spells a special token stays text.
+
+    Returns:
+        The tokens that texts begin and end with, by their key in tokenizer_config.json.
 
     Raises:
         UserError: The file is damaged.
@@ -80,6 +89,8 @@ def convert_tekken(path: Path, target: Path) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
     tokenizer.save(str(target))
+    names = {"bos_token": "<s>", "eos_token": "</s>"}
+    return {key: token for key, token in names.items() if token in special}
 
 
 def _special_tokens(found: Mapping[str, Any]) -> list[str]:

@@ -34,14 +34,18 @@ class EncoderSpec:
     eos_token_id: int
     dtype: str
     """Of the ids: `<u2` or `<u4`."""
+    bos_token_id: int | None = None
+    """What every text begins with, if anything."""
 
 
 class Encoder:
-    """Turns UTF-8 texts into ids, each text ended by the end-of-text token."""
+    """Turns UTF-8 texts into ids, each between the tokens that texts begin and end with."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         """Load the tokenizer."""
         self._eos = np.array([spec.eos_token_id], np.uint32)
+        begin = [] if spec.bos_token_id is None else [spec.bos_token_id]
+        self._bos = np.array(begin, np.uint32)
         self._dtype = np.dtype(spec.dtype)
         self._encode = _ENCODERS[spec.name](spec.model_path.read_text(encoding="utf-8"))
 
@@ -53,13 +57,14 @@ class Encoder:
 
         Returns:
             The ids of all texts in one run, and (texts,) how many belong to each, the one
-            end-of-text token at its end included.
+            end-of-text token at its end and what it begins with included.
         """
         encoded = self._encode(texts)
-        counts = np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1
+        counts = np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1 + len(self._bos)
         joined = np.empty(counts.sum(), self._dtype)
         if encoded:
-            ended = [run for ids in encoded for run in (ids, self._eos)]
+            begin = [self._bos] if len(self._bos) else []
+            ended = [run for ids in encoded for run in (*begin, ids, self._eos)]
             np.concatenate(ended, out=joined, casting="same_kind")
         return joined, counts
 

@@ -92,9 +92,12 @@ def build(
         return
     _show_domains(out)
     tokenizer = shardset.tokenizer
+    begin = ""
+    if tokenizer.bos_token is not None:
+        begin = f"texts begin with {tokenizer.bos_token}, id {tokenizer.bos_token_id}, and "
     click.echo(
         f"wrote {out} ({shardset.sequence_length} tokens a sample, "
-        f"texts end with {tokenizer.eos_token}, id {tokenizer.eos_token_id})"
+        f"{begin or 'texts '}end with {tokenizer.eos_token}, id {tokenizer.eos_token_id})"
     )
     if files is not None:
         click.echo(f"copied to {remote}: {files} files" if files else f"{remote} has it already")

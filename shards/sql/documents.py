@@ -106,7 +106,7 @@ COLUMNS = (
     Column(
         name="tokens",
         type=pa.uint64(),
-        meaning="tokens with the end-of-text token; 0 when not kept",
+        meaning="tokens, those that the text begins and ends with included; 0 when not kept",
         nullable=False,
     ),
     Column(
