@@ -16,15 +16,11 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import TokenizerSummary, folder_sha256
 from mixscale.ingest.corpus import BosToken
 from mixscale.ingest.readers.local_files import expand_path
-from mixscale.ingest.tokenize.convert import (
-    SENTENCEPIECE_FILE,
-    TEKKEN_FILE,
-    convert_sentencepiece,
-    convert_tekken,
-    is_tekken,
-)
+from mixscale.ingest.tokenize.sentencepiece_model import convert_sentencepiece
+from mixscale.ingest.tokenize.tekken import convert_tekken, is_tekken
 
 MODEL_FILE, SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
+SENTENCEPIECE_FILE, TEKKEN_FILE = "tokenizer.model", "tekken.json"
 FOLDER = "tokenizer"
 _COPIED = (MODEL_FILE, SETTINGS_FILE, "special_tokens_map.json", "chat_template.jinja")
 _SOURCES = (
