@@ -32,14 +32,19 @@ from mixscale.ingest.dedup.groups import Source
 from mixscale.ingest.grow.changes import find_changes
 from mixscale.ingest.grow.inputs import record_inputs
 from mixscale.ingest.grow.recover import recover_units
-from mixscale.ingest.outcomes import ReadUnits
+from mixscale.ingest.outcomes import Outcomes
 from mixscale.ingest.readers.bundles import Bundle, bundle_units
 from mixscale.ingest.readers.cut_units import cut_units
 from mixscale.ingest.readers.find_files import find_files
 from mixscale.ingest.readers.local_files import expand_path
 from mixscale.ingest.readers.registry import find_reader
 from mixscale.ingest.readers.source_file import Unit
-from mixscale.ingest.refuse import parse_share, refuse_too_little_text, refuse_too_malformed
+from mixscale.ingest.refuse import (
+    parse_share,
+    refuse_malformed,
+    refuse_too_little_text,
+    refuse_too_malformed,
+)
 from mixscale.ingest.runtime.execute import open_runner
 from mixscale.ingest.runtime.failures import machine_failures_explained
 from mixscale.ingest.runtime.progress import print_status, stage
@@ -49,11 +54,12 @@ from mixscale.ingest.select.classify import ReadSettings
 from mixscale.ingest.select.rules import make_routing, make_rules
 from mixscale.ingest.stages.count import Counts, Stream, count_rows
 from mixscale.ingest.stages.read import BundleSummary, ReadTask, read_bundle
-from mixscale.ingest.stages.refuse_malformed import refuse_malformed
+from mixscale.ingest.stages.survey import survey_rows
 from mixscale.ingest.stages.unit_places import UnitPlaces
 from mixscale.ingest.stages.write_documents import write_bundle
 from mixscale.ingest.stages.write_shards import StreamTask, write_shards
 from mixscale.ingest.stages.write_task import WriteSettings, make_write_tasks
+from mixscale.ingest.stages.write_unfinished import write_unfinished
 from mixscale.ingest.tokenize.choose_encoder import choose_encoder
 from mixscale.ingest.tokenize.encoder import EncoderSpec
 from mixscale.ingest.tokenize.prepare_tokenizer import prepare_tokenizer
@@ -194,19 +200,21 @@ class _Job:
         self.work.begin_final(_digest([self._settings(), [task.stem.name for task in tasks]]))
         places = UnitPlaces(path=self.work.final / "places.arrow")
         places.write(tasks, summaries)
+        outcomes = self._outcomes(tasks, summaries, places)
+
+        def show() -> str:
+            return self._show_records(tasks, summaries, places)
+
         if strict:
-            refuse_malformed(tasks, places)
-        outcomes = ReadUnits(
-            rows=[task.rows_path for task in tasks], places=places, domains=self._domains
-        )
+            refuse_malformed(outcomes, show)
         if max_malformed is not None:
-            refuse_too_malformed(outcomes, max_malformed, self.work)
+            refuse_too_malformed(outcomes, max_malformed, show)
         decisions = self._decide(tasks, summaries)
         counts = self._count(tasks, summaries, decisions)
         if counts.lacking.any():
             summaries = self._read_again(tasks, counts)
             counts = self._count(tasks, summaries, decisions)
-        refuse_too_little_text(self.corpus, counts, outcomes, self.work)
+        refuse_too_little_text(self.corpus, counts, outcomes, show)
         for line in outcomes.warnings():
             print_status(line, progress=self.progress)
         self.work.clear_output()
@@ -245,6 +253,30 @@ class _Job:
         total = sum(_input_bytes(task.units) for task in tasks)
         with stage("reading", total, "bytes", progress=self.progress) as advance:
             return self.run(read_bundle, tasks, lambda task, _: advance(_input_bytes(task.units)))
+
+    def _outcomes(
+        self,
+        tasks: Sequence[ReadTask],
+        summaries: Sequence[BundleSummary],
+        places: UnitPlaces,
+    ) -> Outcomes:
+        rows = [summary.rows for summary in summaries]
+        paths = [task.rows_path for task in tasks]
+        survey = survey_rows(paths, rows, len(self._domains), self.run)
+        return Outcomes(survey=survey, places=places, domains=self._domains)
+
+    def _show_records(
+        self,
+        tasks: Sequence[ReadTask],
+        summaries: Sequence[BundleSummary],
+        places: UnitPlaces,
+    ) -> str:
+        """Write the records of a build that refuses its input; returns how to look at them."""
+        rows = [summary.rows for summary in summaries]
+        paths = [task.rows_path for task in tasks]
+        folder = self.work.unfinished_documents
+        write_unfinished(paths, rows, places, self._domains, folder, self.run)
+        return f'all records: mixscale sql {self.work.out} "SELECT * FROM rejects"'
 
     def _decide(self, tasks: Sequence[ReadTask], summaries: Sequence[BundleSummary]) -> Decisions:
         duplicates, split = self.corpus.duplicates, self.corpus.split

@@ -26,8 +26,8 @@ STATUSES = {
 REJECTED = tuple(s for s in STATUSES if s not in ("kept", "duplicate", "near_duplicate"))
 """Statuses of records that were left out for what they are."""
 
-UNFINISHED_DOCUMENTS = ".build/documents.parquet"
-"""Where, in the folder of a build that refused its input, the records can be looked at."""
+UNFINISHED_DOCUMENTS = ".build/documents"
+"""Where, in the folder of a build that refused its input, the records are as Parquet files."""
 
 
 class TextRecord(NamedTuple):
