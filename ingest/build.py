@@ -69,6 +69,8 @@ from mixscale.shards.storage.checksums import write_checksums
 from mixscale.shards.storage.mds import MdsOptions, TokenFile
 
 _INDEX = "mixscale.shards.sql.index"
+_MOST_COPIED = 10_000
+"""Units, the names of which copies of this process hold too."""
 UNIT_VERSION = 5
 """Changes whenever the same input would give other results of reading."""
 
@@ -82,6 +84,7 @@ def build(
     strict: bool = False,
     max_malformed: str | float | None = None,
     progress: bool = True,
+    own_process: bool = False,
 ) -> ShardSet:
     """Make the shard set that a corpus config describes.
 
@@ -96,6 +99,8 @@ def build(
         strict: Refuse input with records that cannot be read, instead of counting them.
         max_malformed: Refuse a domain of whose records a larger share cannot be read: `1%`, 0.01.
         progress: Show on standard error how far the build is.
+        own_process: Whether this process does nothing else, so that workers may be copies of it:
+            that saves a third of the work that does not grow with the text.
 
     Raises:
         UserError: The settings, the inputs or the folder do not allow it; the message says how to
@@ -114,11 +119,12 @@ def build(
     with (
         machine_failures_explained(),
         work.locked(),
-        open_runner(executor, workers, work.out) as run,
+        # Copies of a process that holds many names would copy these too, bit by bit.
+        open_runner(
+            executor, workers, work.out, may_fork=own_process and len(units) <= _MOST_COPIED
+        ) as run,
     ):
         job = _Job(corpus=corpus, work=work, units=units, run=run, progress=progress)
-        # The index needs it in the end; until then this process has little to do.
-        threading.Thread(target=import_module, args=(_INDEX,)).start()
         return job.build(folder, strict=strict, max_malformed=most)
 
 
@@ -191,6 +197,10 @@ class _Job:
             self.corpus, folder, self.work, self.units, settings, progress=self.progress
         )
         spec = choose_encoder(tokenizer, self.units, settings, self.run, progress=self.progress)
+        # Workers may be copies of this process, and are made with the first task.
+        self.run(_nothing, [None], _nothing)
+        # The index needs it in the end; until then this process has little to do.
+        threading.Thread(target=import_module, args=(_INDEX,)).start()
         tasks = self._read_tasks(settings, tokenizer, spec)
         if self.work.is_whole():
             recover_units(
@@ -380,6 +390,10 @@ class _Job:
             versions={"encoder": spec.name, spec.name: _version(spec.name)},
             content_sha256=content_sha256(tokenizer.sha256, streams),
         )
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 def _digest(value: Any) -> str:

@@ -16,6 +16,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import TokenizerSummary, folder_sha256
 from mixscale.ingest.corpus import BosToken
 from mixscale.ingest.readers.local_files import expand_path
+from mixscale.ingest.tokenize.encoder import reference_tokenizer
 from mixscale.ingest.tokenize.sentencepiece_model import convert_sentencepiece
 from mixscale.ingest.tokenize.tekken import convert_tekken, is_tekken
 
@@ -146,9 +147,7 @@ def read_tokenizer(
 @functools.lru_cache(maxsize=1)
 def _vocabulary(model: str) -> dict[str, int]:
     """Read the ids of all tokens, which is slow, so that it is done once in a build."""
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_str(model).get_vocab(with_added_tokens=True)
+    return reference_tokenizer(model).get_vocab(with_added_tokens=True)
 
 
 def install_tokenizer(

@@ -64,9 +64,6 @@ def build(
     if remote is not None:
         # Streaming writes to object stores.
         require("train", "build --upload")
-    from mixscale.ingest.runtime.local import warm_up
-
-    warm_up(executor, workers)
     from mixscale.ingest.build import build as build_shardset
 
     if remote is not None:
@@ -83,6 +80,7 @@ def build(
         strict=strict,
         max_malformed=max_malformed,
         progress=not quiet,
+        own_process=True,
     )
     files = _upload(out, remote)
     if as_json:
