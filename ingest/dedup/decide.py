@@ -1,7 +1,7 @@
 """Which copy of a text stays, and which texts are held out, decided over all bundles together.
 
-All of it is lists of independent tasks, each of which holds `GROUP_ROWS` rows or about as many
-texts. What they leave for each other lies in files; nothing here grows with the rows.
+All of it is lists of independent tasks, each of which holds so many rows or about as many texts.
+What they leave for each other lies in files; nothing here grows with the rows.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Literal, TypeVar
 
 from mixscale.ingest.corpus import Near
 from mixscale.ingest.decisions import Decisions
-from mixscale.ingest.dedup import groups as sizes
 from mixscale.ingest.dedup.chains import ChainTask, answer, ask
 from mixscale.ingest.dedup.exact import CompareTask, ExactStage, ScatterTask, compare, scatter
 from mixscale.ingest.dedup.finish import FinishTask, Holdout, find_lowest, finish, lowest_hashes
-from mixscale.ingest.dedup.groups import Group, Source, group_rows
+from mixscale.ingest.dedup.groups import Group, Source, group_rows, rows_of_group
 from mixscale.ingest.dedup.near_duplicates import (
     BandTask,
     NearStage,
@@ -70,7 +69,7 @@ def decide(
         run: Runs the tasks.
         progress: Whether to show how far it is.
     """
-    size = sizes.GROUP_ROWS
+    size = rows_of_group(sum(source.rows for source in sources))
     decisions = Decisions(folder=folder, group_rows=size)
     done = folder / "done"
     if done.exists():

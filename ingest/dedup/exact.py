@@ -106,7 +106,7 @@ def scatter(task: ScatterTask) -> None:
         _losses(texts, losers, winners).tofile(path)
     stays = np.ones(len(texts), np.bool_)
     stays[losers] = False
-    texts = texts[stays]
+    texts = texts.compress(stays)
     stage.texts.write(number, texts, part_of_hash(texts["high"], stage.parts))
     write_completion(completion, {}, [stage.texts.path(number), inside])
 
@@ -126,9 +126,9 @@ def compare(task: CompareTask) -> None:
     if read_completion(completion) is not None:
         return
     texts = stage.texts.read(part)
-    texts = texts[order_of(texts["high"])]
+    texts = texts.take(order_of(texts["high"]))
     losses = _losses(texts, *find_copies(stage, texts))
-    losses = losses[order_of(losses["row"])]
+    losses = losses.take(order_of(losses["row"]))
     stage.losses.write(part, losses, losses["row"] // stage.group_rows)
     write_completion(completion, {}, [stage.losses.path(part)])
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from mixscale.ingest.unit_rows import KEPT, read_rows
 
 GROUP_ROWS = 1 << 21
-"""Rows that one task holds; bounds the memory, whatever the size of the corpus."""
+"""Rows that one task holds at most; bounds the memory, whatever the size of the corpus."""
+_FEW_ROWS = 1 << 17
+_MANY_GROUPS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,20 @@ class Group:
         """Tell the rows of files that are for validation, (rows,)."""
         sizes = [part.stop - part.start for part in self.parts]
         return np.repeat([part.source.is_validation for part in self.parts], sizes)
+
+
+def rows_of_group(rows: int) -> int:
+    """Choose how many rows a task holds, so that there are tasks for many workers.
+
+    What is decided does not depend on it.
+
+    Args:
+        rows: All of them.
+    """
+    size = GROUP_ROWS
+    while size > _FEW_ROWS and rows < size * _MANY_GROUPS:
+        size //= 2
+    return size
 
 
 def group_rows(sources: Sequence[Source], size: int) -> list[Group]:
