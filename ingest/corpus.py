@@ -342,7 +342,7 @@ def preset_patterns(corpus: Corpus) -> list[str]:
         return []
     layout, root = LAYOUTS[corpus.preset], str(corpus.root).rstrip("/")
     patterns = [pattern for paths in layout.paths.values() for pattern in paths]
-    return [f"{root}/{pattern}" for pattern in (*patterns, *layout.route_paths)]
+    return [f"{root}/{p}" for p in (*patterns, *layout.route_paths, *layout.exclude)]
 
 
 def _with_preset(corpus: Corpus, where: str) -> Corpus:

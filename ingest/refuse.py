@@ -7,7 +7,12 @@ from collections.abc import Callable, Sequence
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import SPLITS
-from mixscale.ingest.corpus import Corpus, domain_names, domains_with_validation_files
+from mixscale.ingest.corpus import (
+    UNROUTED,
+    Corpus,
+    domain_names,
+    domains_with_validation_files,
+)
 from mixscale.ingest.outcomes import Outcomes
 from mixscale.ingest.stages.count import Counts
 
@@ -91,6 +96,10 @@ def refuse_too_little_text(
             reasons = outcomes.reasons(rank)
             lines += [*short, *(f"    {reason}" for reason in reasons)]
             remedies += _remedies(name, reasons)
+    if lines and corpus.route is not None:
+        unrouted = outcomes.reasons(len(domain_names(corpus)))
+        lines += [f"  {UNROUTED}:", *(f"    {reason}" for reason in unrouted)] if unrouted else []
+        remedies += ["check `route.field` and `route.domains`"] if unrouted else []
     if lines:
         listed = "\n".join(lines)
         # What is wrong with the settings comes before what could be asked for instead.

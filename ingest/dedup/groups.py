@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from mixscale.ingest.unit_rows import KEPT, read_rows
 
-GROUP_ROWS = 1 << 21
-"""Rows that one task holds at most; bounds the memory, whatever the size of the corpus."""
+GROUP_ROWS = 1 << 20
+"""Rows that one task holds; bounds the memory, whatever the size of the corpus."""
 _FEW_ROWS = 1 << 17
 _MANY_GROUPS = 8
+_TOO_MANY_GROUPS = 1 << 13
+"""What tasks leave for each other, the square of so many parts, costs as much as the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,8 @@ def rows_of_group(rows: int) -> int:
         rows: All of them.
     """
     size = GROUP_ROWS
+    if rows > size * _TOO_MANY_GROUPS:
+        return 2 * size
     while size > _FEW_ROWS and rows < size * _MANY_GROUPS:
         size //= 2
     return size

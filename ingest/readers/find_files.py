@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,10 +115,15 @@ class _Finder:
 
     def _files(self, group: _Group) -> dict[str, SourceFile]:
         files: dict[str, SourceFile] = {}
+        excluding: set[str] = set()
         settings, key = group.settings, group.key
         fields = used_fields(settings) if isinstance(settings, Domain) else None
         for pattern in group.patterns:
-            found = [item for one in expand_braces(pattern) for item in self._expand(one, group)]
+            found = [
+                item
+                for one in expand_braces(pattern)
+                for item in self._expand(one, group, excluding)
+            ]
             if not found and pattern not in self.optional:
                 raise self._nothing(key, pattern)
             for real_path, address, size, version in found:
@@ -142,12 +148,21 @@ class _Finder:
                 )
         if not files:
             raise self._nothing(key, ", ".join(group.patterns))
+        for pattern in group.exclude:
+            if pattern not in excluding | self.optional:
+                where = key.replace("paths", "exclude")
+                warnings.warn(f"{where}: {pattern} leaves nothing out", stacklevel=2)
         return files
 
-    def _expand(self, pattern: str, group: _Group) -> Iterator[tuple[str, str, int, str]]:
+    def _expand(
+        self, pattern: str, group: _Group, excluding: set[str]
+    ) -> Iterator[tuple[str, str, int, str]]:
+        """Find files; the patterns that leave some out are added to `excluding`."""
         found = _expand_remote(pattern) if is_address(pattern) else self._expand_local(pattern)
         for item in found:
-            if not any(is_below(item[1], other, self.folder) for other in group.exclude):
+            others = [other for other in group.exclude if is_below(item[1], other, self.folder)]
+            excluding.update(others)
+            if not others:
                 yield item
 
     def _expand_local(self, pattern: str) -> Iterator[tuple[str, str, int, str]]:

@@ -24,16 +24,15 @@ MODEL_FILE, SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
 SENTENCEPIECE_FILE, TEKKEN_FILE = "tokenizer.model", "tekken.json"
 FOLDER = "tokenizer"
 _COPIED = (MODEL_FILE, SETTINGS_FILE, "special_tokens_map.json", "chat_template.jinja")
-_SOURCES = (
-    *_COPIED,
+_MODELS = (
+    MODEL_FILE,
     SENTENCEPIECE_FILE,
     TEKKEN_FILE,
     "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
     "vocab.txt",
     "spiece.model",
 )
+_SOURCES = tuple(dict.fromkeys([*_COPIED, *_MODELS, "merges.txt", "added_tokens.json"]))
 _USUAL_EOS = (
     "<|endoftext|>",
     "<|end_of_text|>",
@@ -183,6 +182,8 @@ def install_tokenizer(
         own = {key: value for key, value in _read_settings(local).items() if value is not None}
         write_json(folder / SETTINGS_FILE, _read_settings(folder) | own)
     else:
+        if local.is_dir() and not any((local / file).is_file() for file in _MODELS):
+            raise UserError(f"tokenizer: {local} has none of {', '.join(_MODELS)}")
         _from_transformers(str(local) if local.is_dir() else name, folder)
     tokenizer = read_tokenizer(folder, eos_token, bos_token)
     _name_special_tokens(folder, tokenizer.eos_token, tokenizer.bos_token)

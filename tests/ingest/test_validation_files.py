@@ -104,11 +104,11 @@ def test_a_better_domain_does_not_win_over_them(
 def test_nearly_the_same_texts_are_not_trained_on(
     tmp_path: Path, write_lines: Callable, write_corpus: Callable, read_built: Callable
 ) -> None:
-    def story(number: int) -> str:
+    def long_text(number: int) -> str:
         return " ".join(f"word{(number * 97 + n * n) % 1009}" for n in range(200))
 
-    write_lines("a/1.jsonl", [{"text": story(n)} for n in range(20)])
-    write_lines("val/1.jsonl", [{"text": story(n) + " changed"} for n in (4, 9)])
+    write_lines("a/1.jsonl", [{"text": long_text(n)} for n in range(20)])
+    write_lines("val/1.jsonl", [{"text": long_text(n) + " changed"} for n in (4, 9)])
     domains = {"a": {"paths": "a/*", "validation_paths": "val/*"}}
     quiet(write_corpus(domains=domains, duplicates={"near": True}), tmp_path / "out")
     rows = read_built(tmp_path / "out").documents("a")
