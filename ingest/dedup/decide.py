@@ -141,17 +141,25 @@ class _Deciding:
         stage = NearStage(folder=folder, exact=exact, near=near, signatures=signatures)
         self._run(collect, [SignedTask(stage=stage, group=group) for group in self.groups])
         for band in range(near.bands()[0]):
-            tasks = [
-                BandTask(stage=stage, number=number, band=band) for number in range(exact.groups)
-            ]
-            self._run(spread, tasks)
-            self._run(match, tasks)
+            self._match_band(stage, band)
         chains = [ChainTask(stage=stage, group=group, round=0) for group in self.groups]
         self.run(ask, chains, _nothing)
         while sum(self.run(answer, chains, _nothing)):
             chains = [replace(task, round=task.round + 1) for task in chains]
             self.run(ask, chains, _nothing)
         return {task.group.number: task for task in chains}
+
+    def _match_band(self, stage: NearStage, band: int) -> None:
+        done = stage.folder / f"band-{band}.done"
+        if done.exists():
+            return
+        groups = range(stage.exact.groups)
+        tasks = [BandTask(stage=stage, number=number, band=band) for number in groups]
+        self._run(spread, tasks)
+        self._run(match, tasks)
+        done.touch()
+        # What groups left for parts is the most of all scratch, and of no more use.
+        shutil.rmtree(stage.banded(band).folder)
 
     def _finish(self, exact: ExactStage | None, chains: dict[int, ChainTask] | None) -> None:
         holdout = Holdout(share=self.policy.share, path=self.work / "lowest")
