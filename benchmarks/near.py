@@ -63,9 +63,8 @@ def main() -> None:
     started = time.process_time()
     sign(both, near)
     signing = time.process_time() - started
-    print(
-        f"{size:.0f} MB signed alone in {signing:.1f} s of one core: {signing / size * 1e3:.0f} s/GB"
-    )
+    slope = f"{signing / size * 1e3:.0f} s/GB"
+    print(f"{size:.0f} MB signed alone in {signing:.1f} s of one core: {slope}")
 
 
 def read_texts(root: Path, count: int) -> list[str]:

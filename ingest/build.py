@@ -69,7 +69,7 @@ from mixscale.shards.storage.checksums import write_checksums
 from mixscale.shards.storage.mds import MdsOptions, TokenFile
 
 _INDEX = "mixscale.shards.sql.index"
-_MOST_COPIED = 10_000
+_MOST_COPIED = 100_000
 """Units, the names of which copies of this process hold too."""
 UNIT_VERSION = 5
 """Changes whenever the same input would give other results of reading."""

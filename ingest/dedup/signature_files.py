@@ -69,7 +69,7 @@ def _read_few(file: str, places: Ints, some: Ints, found: Signatures) -> None:
     descriptor = os.open(file, os.O_RDONLY)
     try:
         for row, place in zip(some.tolist(), places[some].tolist(), strict=True):
-            if os.preadv(descriptor, [found[row]], place * size) != size:
+            if os.preadv(descriptor, [found[row].data], place * size) != size:
                 raise OSError(f"{file}: ends before signature {place}")
     finally:
         os.close(descriptor)

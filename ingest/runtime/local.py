@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -53,6 +54,9 @@ def local_runner(workers: int | None, folder: Path, *, may_fork: bool = False) -
     # Another thread may hold a lock that no one would release in the copy.
     can_fork = may_fork and threading.active_count() == 1
     context = multiprocessing.get_context("fork") if can_fork else _fork_server()
+    if can_fork:
+        # Otherwise looking for garbage would give each copy a memory of its own.
+        gc.freeze()
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         yield _PoolRunner(pool)
 

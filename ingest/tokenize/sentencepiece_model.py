@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,8 @@ def _normalizer(spec: Any) -> Any:
 
 def _refuse_other_ids(path: Path, model: Any, tokenizer: Any) -> None:
     """Make sure that the conversion gives the ids of SentencePiece on texts that are hard on it."""
-    from sentencepiece import SentencePieceProcessor
-
-    reference: Any = SentencePieceProcessor(model_proto=path.read_bytes())
+    library: Any = import_module("sentencepiece")
+    reference = library.SentencePieceProcessor(model_proto=path.read_bytes())
     # A text that spells a special token is data.
     tokenizer.encode_special_tokens = True
     for text in [*_AWKWARD_TEXTS, *_texts_with_pieces(model)]:

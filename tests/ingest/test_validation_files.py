@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def records(numbers: Sequence[int], **fields: Any) -> list[dict[str, Any]]:
     return [{"text": text(number), **fields} for number in numbers]
 
 
-def by_number(rows: Sequence[dict[str, Any]], texts: dict[str, Sequence[int]]) -> dict[Any, Any]:
+def by_number(rows: Sequence[dict[str, Any]], texts: Mapping[str, Sequence[int]]) -> dict[Any, Any]:
     """What became of each record: file and number of the text to status and split."""
     return {
         (row["source_file"], texts[row["source_file"]][row["source_row"] - 1]): (
@@ -182,7 +182,7 @@ def test_a_file_that_changes_sides_is_said(
 ) -> None:
     for name in ("a/1.jsonl", "a/2.jsonl", "val/1.jsonl"):
         write_lines(name, records(range(len(name) * 100 + ord(name[-7]), len(name) * 100 + 80)))
-    settings = {"paths": "a/*", "validation_paths": "val/*"}
+    settings: dict[str, Any] = {"paths": "a/*", "validation_paths": "val/*"}
     corpus = write_corpus(domains={"a": settings})
     quiet(corpus, tmp_path / "out")
     settings["validation_paths"] = ["val/*", "a/2*"]
