@@ -186,6 +186,8 @@ class _Finder:
             if address.startswith(start):
                 name = address[len(start) :].replace(os.sep, "/")
                 break
+        if name.isascii():
+            return name
         # A name may hold any bytes; what is no text is written as \xNN.
         return os.fsencode(name).decode("utf-8", "backslashreplace")
 
