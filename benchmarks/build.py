@@ -39,11 +39,9 @@ gigatoken.Tokenizer(tokenizer).encode_files(gigatoken.JsonlFileSource(files))
 """
 MIXSCALE = """
 import sys
-from mixscale.ingest.runtime.local import warm_up
+from mixscale.ingest.build import build
 if __name__ == "__main__":
-    warm_up("local", int(sys.argv[3]))
-    from mixscale.ingest.build import build
-    build(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]), progress=False)
+    build(*sys.argv[1:3], workers=int(sys.argv[3]), progress=False, own_process=True)
 """
 OURS, ALONE = "mixscale build", "gigatoken alone"
 PEERS = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from mixscale.contracts.atomic import write_json
 from mixscale.contracts.config import Config, Count, read_json, validate
@@ -31,7 +31,15 @@ class TokenizerSummary(Config):
     """One more than the largest token id, added tokens included."""
     eos_token: str
     eos_token_id: int = Field(ge=0)
+    bos_token: str | None = None
+    """What every text begins with; nothing when texts just begin."""
+    bos_token_id: int | None = Field(default=None, ge=0)
     sha256: str
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is absent, so that sets of older versions keep their hash."""
+        return {key: value for key, value in serialize(self).items() if value is not None}
 
 
 class SplitSummary(Config):
@@ -42,7 +50,7 @@ class SplitSummary(Config):
     text_bytes: Count
     """UTF-8 bytes of the text of the kept documents."""
     tokens: Count
-    """Tokens of the kept documents, one end-of-text token for each included."""
+    """Tokens of the kept documents, the tokens that each begins and ends with included."""
     samples: Count
     """Whole samples in the shards; `samples * sequence_length + remainder_tokens == tokens`."""
     remainder_tokens: Count

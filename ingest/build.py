@@ -20,21 +20,31 @@ from mixscale.contracts.shardset import (
     read_shardset,
     write_shardset,
 )
-from mixscale.ingest.corpus import Corpus, domain_names, read_corpus
+from mixscale.ingest.corpus import (
+    Corpus,
+    domain_names,
+    domains_with_validation_files,
+    read_corpus,
+)
 from mixscale.ingest.decisions import Decisions
 from mixscale.ingest.dedup.decide import Policy, decide
 from mixscale.ingest.dedup.groups import Source
 from mixscale.ingest.grow.changes import find_changes
 from mixscale.ingest.grow.inputs import record_inputs
 from mixscale.ingest.grow.recover import recover_units
-from mixscale.ingest.outcomes import ReadUnits
+from mixscale.ingest.outcomes import Outcomes
 from mixscale.ingest.readers.bundles import Bundle, bundle_units
 from mixscale.ingest.readers.cut_units import cut_units
 from mixscale.ingest.readers.find_files import find_files
 from mixscale.ingest.readers.local_files import expand_path
 from mixscale.ingest.readers.registry import find_reader
 from mixscale.ingest.readers.source_file import Unit
-from mixscale.ingest.refuse import parse_share, refuse_too_little_text, refuse_too_malformed
+from mixscale.ingest.refuse import (
+    parse_share,
+    refuse_malformed,
+    refuse_too_little_text,
+    refuse_too_malformed,
+)
 from mixscale.ingest.runtime.execute import open_runner
 from mixscale.ingest.runtime.failures import machine_failures_explained
 from mixscale.ingest.runtime.progress import print_status, stage
@@ -44,11 +54,12 @@ from mixscale.ingest.select.classify import ReadSettings
 from mixscale.ingest.select.rules import make_routing, make_rules
 from mixscale.ingest.stages.count import Counts, Stream, count_rows
 from mixscale.ingest.stages.read import BundleSummary, ReadTask, read_bundle
-from mixscale.ingest.stages.refuse_malformed import refuse_malformed
+from mixscale.ingest.stages.survey import survey_rows
 from mixscale.ingest.stages.unit_places import UnitPlaces
 from mixscale.ingest.stages.write_documents import write_bundle
 from mixscale.ingest.stages.write_shards import StreamTask, write_shards
 from mixscale.ingest.stages.write_task import WriteSettings, make_write_tasks
+from mixscale.ingest.stages.write_unfinished import write_unfinished
 from mixscale.ingest.tokenize.choose_encoder import choose_encoder
 from mixscale.ingest.tokenize.encoder import EncoderSpec
 from mixscale.ingest.tokenize.prepare_tokenizer import prepare_tokenizer
@@ -58,6 +69,8 @@ from mixscale.shards.storage.checksums import write_checksums
 from mixscale.shards.storage.mds import MdsOptions, TokenFile
 
 _INDEX = "mixscale.shards.sql.index"
+_MOST_COPIED = 100_000
+"""Units, the names of which copies of this process hold too."""
 UNIT_VERSION = 5
 """Changes whenever the same input would give other results of reading."""
 
@@ -71,6 +84,7 @@ def build(
     strict: bool = False,
     max_malformed: str | float | None = None,
     progress: bool = True,
+    own_process: bool = False,
 ) -> ShardSet:
     """Make the shard set that a corpus config describes.
 
@@ -85,6 +99,8 @@ def build(
         strict: Refuse input with records that cannot be read, instead of counting them.
         max_malformed: Refuse a domain of whose records a larger share cannot be read: `1%`, 0.01.
         progress: Show on standard error how far the build is.
+        own_process: Whether this process does nothing else, so that workers may be copies of it:
+            that saves a third of the work that does not grow with the text.
 
     Raises:
         UserError: The settings, the inputs or the folder do not allow it; the message says how to
@@ -103,11 +119,12 @@ def build(
     with (
         machine_failures_explained(),
         work.locked(),
-        open_runner(executor, workers, work.out) as run,
+        # Copies of a process that holds many names would copy these too, bit by bit.
+        open_runner(
+            executor, workers, work.out, may_fork=own_process and len(units) <= _MOST_COPIED
+        ) as run,
     ):
         job = _Job(corpus=corpus, work=work, units=units, run=run, progress=progress)
-        # The index needs it in the end; until then this process has little to do.
-        threading.Thread(target=import_module, args=(_INDEX,)).start()
         return job.build(folder, strict=strict, max_malformed=most)
 
 
@@ -180,6 +197,10 @@ class _Job:
             self.corpus, folder, self.work, self.units, settings, progress=self.progress
         )
         spec = choose_encoder(tokenizer, self.units, settings, self.run, progress=self.progress)
+        # Workers may be copies of this process, and are made with the first task.
+        self.run(_nothing, [None], _nothing)
+        # The index needs it in the end; until then this process has little to do.
+        threading.Thread(target=import_module, args=(_INDEX,)).start()
         tasks = self._read_tasks(settings, tokenizer, spec)
         if self.work.is_whole():
             recover_units(
@@ -189,19 +210,21 @@ class _Job:
         self.work.begin_final(_digest([self._settings(), [task.stem.name for task in tasks]]))
         places = UnitPlaces(path=self.work.final / "places.arrow")
         places.write(tasks, summaries)
+        outcomes = self._outcomes(tasks, summaries, places)
+
+        def show() -> str:
+            return self._show_records(tasks, summaries, places)
+
         if strict:
-            refuse_malformed(tasks, places)
-        outcomes = ReadUnits(
-            rows=[task.rows_path for task in tasks], places=places, domains=self._domains
-        )
+            refuse_malformed(outcomes, show)
         if max_malformed is not None:
-            refuse_too_malformed(outcomes, max_malformed, self.work)
+            refuse_too_malformed(outcomes, max_malformed, show)
         decisions = self._decide(tasks, summaries)
         counts = self._count(tasks, summaries, decisions)
         if counts.lacking.any():
             summaries = self._read_again(tasks, counts)
             counts = self._count(tasks, summaries, decisions)
-        refuse_too_little_text(self.corpus, counts, outcomes, self.work)
+        refuse_too_little_text(self.corpus, counts, outcomes, show)
         for line in outcomes.warnings():
             print_status(line, progress=self.progress)
         self.work.clear_output()
@@ -228,6 +251,7 @@ class _Job:
         self, settings: ReadSettings, tokenizer: TokenizerFiles, spec: EncoderSpec
     ) -> list[ReadTask]:
         how = [UNIT_VERSION, str(ROWS), repr(settings), tokenizer.sha256, spec.name]
+        how += [spec.bos_token_id]
         tasks: list[ReadTask] = []
         for units in bundle_units(self.units):
             name = _digest([how, [_unit_values(unit) for unit in units]])
@@ -240,6 +264,30 @@ class _Job:
         with stage("reading", total, "bytes", progress=self.progress) as advance:
             return self.run(read_bundle, tasks, lambda task, _: advance(_input_bytes(task.units)))
 
+    def _outcomes(
+        self,
+        tasks: Sequence[ReadTask],
+        summaries: Sequence[BundleSummary],
+        places: UnitPlaces,
+    ) -> Outcomes:
+        rows = [summary.rows for summary in summaries]
+        paths = [task.rows_path for task in tasks]
+        survey = survey_rows(paths, rows, len(self._domains), self.run)
+        return Outcomes(survey=survey, places=places, domains=self._domains)
+
+    def _show_records(
+        self,
+        tasks: Sequence[ReadTask],
+        summaries: Sequence[BundleSummary],
+        places: UnitPlaces,
+    ) -> str:
+        """Write the records of a build that refuses its input; returns how to look at them."""
+        rows = [summary.rows for summary in summaries]
+        paths = [task.rows_path for task in tasks]
+        folder = self.work.unfinished_documents
+        write_unfinished(paths, rows, places, self._domains, folder, self.run)
+        return f'all records: mixscale sql {self.work.out} "SELECT * FROM rejects"'
+
     def _decide(self, tasks: Sequence[ReadTask], summaries: Sequence[BundleSummary]) -> Decisions:
         duplicates, split = self.corpus.duplicates, self.corpus.split
         best_first = list(dict.fromkeys([*duplicates.priority, *self._domains]))
@@ -248,12 +296,14 @@ class _Job:
             priority=tuple(best_first.index(name) for name in self._domains),
             share=split.share,
             documents=split.validation_documents or 0,
+            with_files=domains_with_validation_files(self.corpus),
             near=duplicates.near,
         )
         sources = [
             Source(
                 rows_path=task.rows_path,
                 rows=summary.rows,
+                is_validation=task.units[0].file.is_validation,
                 signatures_path=None if duplicates.near is None else task.signatures_path,
             )
             for task, summary in zip(tasks, summaries, strict=True)
@@ -340,6 +390,10 @@ class _Job:
             versions={"encoder": spec.name, spec.name: _version(spec.name)},
             content_sha256=content_sha256(tokenizer.sha256, streams),
         )
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 def _digest(value: Any) -> str:

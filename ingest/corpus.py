@@ -95,7 +95,9 @@ class Domain(Config):
     paths: Strings = ()
     """Globs, relative to the YAML file, or addresses that fsspec knows."""
     exclude: Strings = ()
-    """Globs of files and folders that are left out."""
+    """Globs of files and folders that `paths` leaves out."""
+    validation_paths: Strings = ()
+    """Globs of the files whose texts are its validation split; `paths` leaves them out."""
     format: FormatName = AUTO
     """`auto` goes by the ending."""
     encoding: Encoding = None
@@ -133,7 +135,7 @@ class Route(Config):
     field: str = Field(min_length=1)
     """Dotted path of the field that names the domain."""
     exclude: Strings = ()
-    """Globs of files and folders that are left out."""
+    """Globs of files and folders that `paths` leaves out."""
     domains: dict[str, DomainName] = Field(min_length=1)
     """From the value of the field to the name of the domain."""
     format: FormatName = AUTO
@@ -186,7 +188,7 @@ class Duplicates(Config):
 
 
 class Split(Config):
-    """How much of every domain is held out for validation."""
+    """How much is held out for validation of every domain that has no files for it."""
 
     validation: float | None = Field(default=None, ge=0, lt=1)
     """Share of the documents."""
@@ -221,6 +223,14 @@ class TrainTokenizer(Config):
     """UTF-8 bytes of text to learn from, in equal parts from every domain."""
 
 
+BosToken = Literal[True] | str | None
+"""A token that every text begins with; true for the one that the tokenizer's files name."""
+
+
+def _none_by_switch(value: Any) -> Any:
+    return None if value is False else value
+
+
 class TokenizerConfig(Config):
     """Where the tokenizer comes from."""
 
@@ -229,11 +239,15 @@ class TokenizerConfig(Config):
     train: TrainTokenizer | None = None
     eos_token: str | None = None
     """The end-of-text token; needed only when the tokenizer's files do not name it."""
+    bos_token: Annotated[BosToken, BeforeValidator(_none_by_switch)] = None
+    """A token that every text begins with; true for the one that the tokenizer's files name."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> TokenizerConfig:
         if (self.name is None) == (self.train is None):
             raise ValueError("give a name or `train: {vocab_size: N}`")
+        if self.train is not None and self.bos_token is True:
+            raise ValueError("`bos_token: true` needs a tokenizer that names one; write the token")
         return self
 
 
@@ -257,6 +271,8 @@ class Corpus(Config):
     root: str | None = None
     domains: dict[DomainName, Domain] = Field(default={})
     route: Route | None = None
+    validation_paths: Strings = ()
+    """Globs of files for validation whose records name their domain as those of `route` do."""
     tokenizer: Annotated[TokenizerConfig, BeforeValidator(_tokenizer_by_name)]
     sequence_length: TokenCount = Field(gt=0)
     """Tokens in a sample."""
@@ -277,6 +293,14 @@ class Corpus(Config):
             raise ValueError("`preset` and `root` go together")
         if self.preset is None and self.route is None and not self.domains:
             raise ValueError("nothing to read: give `preset` with `root`, `domains` or `route`")
+        has_routes = self.preset is not None and bool(LAYOUTS[self.preset].routes)
+        if has_routes and self.route is not None:
+            raise ValueError(f"`route`: the preset {self.preset} has one of its own; remove one")
+        if self.validation_paths and self.route is None and not has_routes:
+            raise ValueError(
+                "`validation_paths`: here they need records that name their domain (`route`); "
+                "give them for each domain, below `domains`"
+            )
         for name in domain_names(self):
             if name.lower() in RESERVED:
                 raise ValueError(f"domains: {name!r} is reserved; choose another name")
@@ -302,13 +326,23 @@ def domain_names(corpus: Corpus) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*corpus.domains, *routed]))
 
 
+def domains_with_validation_files(corpus: Corpus) -> frozenset[int]:
+    """Number the domains that have files of their own for validation."""
+    routed = corpus.route.domains.values() if corpus.route and corpus.validation_paths else ()
+    return frozenset(
+        rank
+        for rank, name in enumerate(domain_names(corpus))
+        if name in routed or corpus.domains.get(name, Domain()).validation_paths
+    )
+
+
 def preset_patterns(corpus: Corpus) -> list[str]:
     """List the patterns that come from the preset: of a published layout some may be absent."""
     if corpus.preset is None:
         return []
     layout, root = LAYOUTS[corpus.preset], str(corpus.root).rstrip("/")
     patterns = [pattern for paths in layout.paths.values() for pattern in paths]
-    return [f"{root}/{pattern}" for pattern in (*patterns, *layout.route_paths)]
+    return [f"{root}/{p}" for p in (*patterns, *layout.route_paths, *layout.exclude)]
 
 
 def _with_preset(corpus: Corpus, where: str) -> Corpus:

@@ -49,6 +49,33 @@ def _sample(name: str) -> tuple[str, ...]:
     return tuple(f"{name}_sample.{ending}" for ending in _JSONL)
 
 
+def _dolma(prefix: str) -> tuple[str, ...]:
+    """Find the files of a part, in folders as they are published or all in one."""
+    return tuple(f"**/{prefix}-*.{ending}" for ending in ("json.gz", "json.zst", "json"))
+
+
+# Soldaini et al. 2024, Dolma: <part>/<name>-NNNN.json.gz; its download puts all in one folder.
+_DOLMA_PARTS = {
+    "algebraic_stack": _dolma("algebraic-stack"),
+    "arxiv": _dolma("arxiv"),
+    "books": _dolma("books"),
+    "c4": _dolma("c4"),
+    "cc_en_head": _dolma("cc_en_head"),
+    "cc_en_middle": _dolma("cc_en_middle"),
+    "cc_en_tail": _dolma("cc_en_tail"),
+    "cc_news": _dolma("cc_news{,_head,_middle,_tail}"),
+    "megawika": _dolma("megawika"),
+    "open_web_math": _dolma("open-web-math"),
+    "pes2o": _dolma("pes2o"),
+    "reddit": _dolma("reddit"),
+    "refinedweb": _dolma("falcon"),
+    "stack": _dolma("stack"),
+    "stackexchange": _dolma("stackexchange"),
+    "starcoder": _dolma("starcoder"),
+    "tulu_flan": _dolma("tulu_flan"),
+    "wiki": _dolma("wiki"),
+}
+
 LAYOUTS: dict[str, Layout] = {
     # Together Computer 2023, RedPajama-Data-1T: one folder a domain, Common Crawl by snapshot.
     "redpajama-v1": Layout(
@@ -126,6 +153,13 @@ LAYOUTS: dict[str, Layout] = {
             "stackexchange": _sample("stackexchange"),
             "wikipedia": _sample("wikipedia"),
         }
+    ),
+    # Of the older 1.6 come `stack` and the domains that 1.7 has too; JSON Lines in spite of the
+    # ending.
+    "dolma": Layout(
+        paths=_DOLMA_PARTS,
+        default=tuple(name for name in _DOLMA_PARTS if name != "stack"),
+        settings={"format": "jsonl"},
     ),
     # Li et al. 2024, DCLM-baseline: global-shard_*/local-shard_*/*.jsonl.zst.
     "dclm": Layout(

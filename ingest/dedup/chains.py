@@ -77,7 +77,7 @@ def ask(task: ChainTask) -> None:
         copy_of.tofile(path)
     questions = np.empty(len(rows), LOSS)
     questions["row"], questions["winner"] = rows + task.group.first, copy_of[rows]
-    questions = questions[order_of(questions["winner"])]
+    questions = questions.take(order_of(questions["winner"]))
     readers = questions["winner"] // task.stage.exact.group_rows
     task.questions.write(number, questions, readers)
     write_completion(completion, {}, [task.copy_of, task.questions.path(number)])
@@ -101,7 +101,7 @@ def answer(task: ChainTask) -> int:
     further = np.fromfile(task.copy_of, np.int64)[asked["winner"] - task.group.first]
     answers = np.empty(int((further >= 0).sum()), LOSS)
     answers["row"], answers["winner"] = asked["row"][further >= 0], further[further >= 0]
-    answers = answers[order_of(answers["row"])]
+    answers = answers.take(order_of(answers["row"]))
     task.answers.write(number, answers, answers["row"] // task.stage.exact.group_rows)
     write_completion(completion, {"answers": len(answers)}, [task.answers.path(number)])
     return len(answers)

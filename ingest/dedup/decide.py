@@ -1,7 +1,7 @@
 """Which copy of a text stays, and which texts are held out, decided over all bundles together.
 
-All of it is lists of independent tasks, each of which holds `GROUP_ROWS` rows or about as many
-texts. What they leave for each other lies in files; nothing here grows with the rows.
+All of it is lists of independent tasks, each of which holds so many rows or about as many texts.
+What they leave for each other lies in files; nothing here grows with the rows.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Literal, TypeVar
 
 from mixscale.ingest.corpus import Near
 from mixscale.ingest.decisions import Decisions
-from mixscale.ingest.dedup import groups as sizes
 from mixscale.ingest.dedup.chains import ChainTask, answer, ask
 from mixscale.ingest.dedup.exact import CompareTask, ExactStage, ScatterTask, compare, scatter
 from mixscale.ingest.dedup.finish import FinishTask, Holdout, find_lowest, finish, lowest_hashes
-from mixscale.ingest.dedup.groups import Group, Source, group_rows
+from mixscale.ingest.dedup.groups import Group, Source, group_rows, rows_of_group
 from mixscale.ingest.dedup.near_duplicates import (
     BandTask,
     NearStage,
@@ -47,6 +46,8 @@ class Policy:
     """Share of the texts held out for validation, or nothing when `documents` counts."""
     documents: int
     """Documents of each domain held out for validation."""
+    with_files: frozenset[int] = frozenset()
+    """Domains that have files for validation; share and number do not count for them."""
     near: Near | None = None
     """When two texts count as nearly the same; nothing when they may be."""
 
@@ -68,7 +69,7 @@ def decide(
         run: Runs the tasks.
         progress: Whether to show how far it is.
     """
-    size = sizes.GROUP_ROWS
+    size = rows_of_group(sum(source.rows for source in sources))
     decisions = Decisions(folder=folder, group_rows=size)
     done = folder / "done"
     if done.exists():
@@ -140,17 +141,25 @@ class _Deciding:
         stage = NearStage(folder=folder, exact=exact, near=near, signatures=signatures)
         self._run(collect, [SignedTask(stage=stage, group=group) for group in self.groups])
         for band in range(near.bands()[0]):
-            tasks = [
-                BandTask(stage=stage, number=number, band=band) for number in range(exact.groups)
-            ]
-            self._run(spread, tasks)
-            self._run(match, tasks)
+            self._match_band(stage, band)
         chains = [ChainTask(stage=stage, group=group, round=0) for group in self.groups]
         self.run(ask, chains, _nothing)
         while sum(self.run(answer, chains, _nothing)):
             chains = [replace(task, round=task.round + 1) for task in chains]
             self.run(ask, chains, _nothing)
         return {task.group.number: task for task in chains}
+
+    def _match_band(self, stage: NearStage, band: int) -> None:
+        done = stage.folder / f"band-{band}.done"
+        if done.exists():
+            return
+        groups = range(stage.exact.groups)
+        tasks = [BandTask(stage=stage, number=number, band=band) for number in groups]
+        self._run(spread, tasks)
+        self._run(match, tasks)
+        done.touch()
+        # What groups left for parts is the most of all scratch, and of no more use.
+        shutil.rmtree(stage.banded(band).folder)
 
     def _finish(self, exact: ExactStage | None, chains: dict[int, ChainTask] | None) -> None:
         holdout = Holdout(share=self.policy.share, path=self.work / "lowest")
@@ -162,6 +171,7 @@ class _Deciding:
                 holdout=holdout,
                 decisions=self.decisions,
                 documents=self.policy.documents,
+                with_files=self.policy.with_files,
             )
             for group in self.groups
         ]

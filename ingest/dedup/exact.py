@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from mixscale.ingest.unit_rows import DUPLICATE, HAS_TEXT
 Ints = NDArray[np.int64]
 
 TEXT = np.dtype([("high", "<u8"), ("low", "<u8"), ("rank", "<i2"), ("row", "<i8")])
-"""A text: its hash, the priority of its domain (lower wins) and its row."""
+"""A text: its hash, its rank (lower wins) and its row."""
 LOSS = np.dtype([("row", "<i8"), ("winner", "<i8")])
 """A row that goes, and the row that stays in its place."""
 
@@ -42,6 +43,18 @@ class ExactStage:
     by_domain: bool
     """Whether only texts of the same domain are compared."""
     group_rows: int
+
+    def ranks(self, domains: NDArray[Any], is_validation: NDArray[np.bool_]) -> Ints:
+        """Rank texts, (texts,): those of files for validation win, then the better domains.
+
+        The remainder by the number of domains is the priority of the domain.
+
+        Args:
+            domains: (texts,) numbers of their domains.
+            is_validation: (texts,) whether they are of files for validation.
+        """
+        priority = np.asarray(self.priority, np.int64)
+        return priority[domains] + np.where(is_validation, 0, len(priority))
 
     @property
     def texts(self) -> Exchange:
@@ -85,15 +98,15 @@ def scatter(task: ScatterTask) -> None:
     chosen = chosen[order_of(high[chosen])]
     texts = np.empty(len(chosen), TEXT)
     texts["high"], texts["low"] = high[chosen], low[chosen]
-    texts["rank"] = np.asarray(stage.priority, np.int16)[domain[chosen]]
+    texts["rank"] = stage.ranks(domain[chosen], task.group.of_validation_files()[chosen])
     texts["row"] = chosen + task.group.first
-    losers, winners = find_copies(texts, by_domain=stage.by_domain)
+    losers, winners = find_copies(stage, texts)
     inside = stage.losses_inside(number)
     with intermediate_path(inside) as path:
         _losses(texts, losers, winners).tofile(path)
     stays = np.ones(len(texts), np.bool_)
     stays[losers] = False
-    texts = texts[stays]
+    texts = texts.compress(stays)
     stage.texts.write(number, texts, part_of_hash(texts["high"], stage.parts))
     write_completion(completion, {}, [stage.texts.path(number), inside])
 
@@ -113,28 +126,30 @@ def compare(task: CompareTask) -> None:
     if read_completion(completion) is not None:
         return
     texts = stage.texts.read(part)
-    texts = texts[order_of(texts["high"])]
-    losses = _losses(texts, *find_copies(texts, by_domain=stage.by_domain))
-    losses = losses[order_of(losses["row"])]
+    order = order_of(texts["high"])
+    # Most texts are alone with their hash, and need not be moved.
+    texts = texts.take(order[repeated(texts["high"][order])])
+    losses = _losses(texts, *find_copies(stage, texts))
+    losses = losses.take(order_of(losses["row"]))
     stage.losses.write(part, losses, losses["row"] // stage.group_rows)
     write_completion(completion, {}, [stage.losses.path(part)])
 
 
-def find_copies(texts: Records, *, by_domain: bool) -> tuple[Ints, Ints]:
+def find_copies(stage: ExactStage, texts: Records) -> tuple[Ints, Ints]:
     """Find the texts that go and, for each, the one that stays in its place.
 
     Args:
+        stage: How they are compared.
         texts: (texts,) of `TEXT`, sorted by `high`.
-        by_domain: Whether only texts of the same domain are compared.
 
     Returns:
         (losers,) places in `texts` of those that go, and of those that stay.
     """
     some = np.flatnonzero(repeated(texts["high"]))
     high, low, rank = (texts[name][some] for name in ("high", "low", "rank"))
-    # The first of a group wins: the best domain, then the first in the order of the files.
-    order = np.lexsort([texts["row"][some], rank, low, high])
-    keys = [rank, low, high] if by_domain else [low, high]
+    # The first of a group wins: the best rank, then the first in the order of the files.
+    keys = [rank % len(stage.priority), low, high] if stage.by_domain else [low, high]
+    order = np.lexsort([texts["row"][some], rank, *keys])
     is_first = np.ones(len(order), np.bool_)
     if len(order) > 1:
         same = [key[order][1:] == key[order][:-1] for key in keys]

@@ -56,6 +56,13 @@ class FinishTask:
     decisions: Decisions
     documents: int
     """Documents of each domain held out, when they are counted."""
+    with_files: frozenset[int]
+    """Domains that have files for validation: no other texts of theirs are held out."""
+
+    def may_hold_out(self, domains: NDArray[Any]) -> NDArray[np.bool_]:
+        """Tell the rows whose hash decides whether they are held out, (rows,)."""
+        has_files = np.isin(domains, [*self.with_files])
+        return ~(has_files | self.group.of_validation_files())
 
     def copies(self) -> tuple[NDArray[np.uint8], Ints]:
         """Read (rows,) statuses, and the row that stays in the place of each, or -1."""
@@ -70,7 +77,7 @@ def find_lowest(task: FinishTask) -> Path:
     """Write the lowest hashes of the texts of each domain that stay in a group."""
     status, _ = task.copies()
     low, domain = task.group.read("low", "domain")
-    kept = status == KEPT
+    kept = (status == KEPT) & task.may_hold_out(domain)
     found = _lowest(low[kept], domain[kept], task.documents)
     path = task.holdout.path.with_name(f"lowest-{task.group.number}")
     with intermediate_path(path) as temporary:
@@ -99,6 +106,7 @@ def _lowest(low: NDArray[np.uint64], domains: NDArray[Any], documents: int) -> R
 def finish(task: FinishTask) -> None:
     """Write what became of the rows of a group."""
     status, copy_of = task.copies()
-    (low,) = task.group.read("low")
-    validation = task.holdout.holds(low) & (status == KEPT)
+    low, domain = task.group.read("low", "domain")
+    held_out = task.holdout.holds(low) & task.may_hold_out(domain)
+    validation = (held_out | task.group.of_validation_files()) & (status == KEPT)
     task.decisions.write(task.group.number, status, copy_of, validation)

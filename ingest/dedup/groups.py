@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 
 from mixscale.ingest.unit_rows import KEPT, read_rows
 
-GROUP_ROWS = 1 << 21
+GROUP_ROWS = 1 << 20
 """Rows that one task holds; bounds the memory, whatever the size of the corpus."""
+_FEW_ROWS = 1 << 17
+_MANY_GROUPS = 8
+_TOO_MANY_GROUPS = 1 << 13
+"""What tasks leave for each other, the square of so many parts, costs as much as the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,8 @@ class Source:
     rows_path: Path
     """An Arrow file of `unit_rows.ROWS`."""
     rows: int
+    is_validation: bool = False
+    """Whether its texts are for validation, whatever their hashes."""
     signatures_path: Path | None = None
     """The signatures of the rows with the status `kept`, when there are any."""
 
@@ -66,6 +72,27 @@ class Group:
         """Read some columns, each (rows,)."""
         found = [part.read(*names) for part in self.parts]
         return [np.concatenate(columns) for columns in zip(*found, strict=True)]
+
+    def of_validation_files(self) -> NDArray[np.bool_]:
+        """Tell the rows of files that are for validation, (rows,)."""
+        sizes = [part.stop - part.start for part in self.parts]
+        return np.repeat([part.source.is_validation for part in self.parts], sizes)
+
+
+def rows_of_group(rows: int) -> int:
+    """Choose how many rows a task holds, so that there are tasks for many workers.
+
+    What is decided does not depend on it.
+
+    Args:
+        rows: All of them.
+    """
+    size = GROUP_ROWS
+    if rows > size * _TOO_MANY_GROUPS:
+        return 2 * size
+    while size > _FEW_ROWS and rows < size * _MANY_GROUPS:
+        size //= 2
+    return size
 
 
 def group_rows(sources: Sequence[Source], size: int) -> list[Group]:

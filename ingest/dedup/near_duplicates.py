@@ -37,7 +37,7 @@ _PRIORITY_STEP = 1 << 48
 BANDED = np.dtype([("key", "<u8"), ("rank", "<i8"), ("place", "<i8")])
 """A text: the hash of its band, its rank, the place of its signature in its bundle's file.
 
-Of two texts that are alike the one of lower rank stays; a rank is the priority of the domain times
+Of two texts that are alike the one of lower rank stays; a rank is that of `ExactStage.ranks` times
 `_PRIORITY_STEP`, plus the row.
 """
 _TEXT = np.dtype([("rank", "<i8"), ("place", "<i8")])
@@ -111,8 +111,8 @@ def collect(task: SignedTask) -> None:
         rows = signed[chosen] + here.start + task.group.first
         found = np.empty(len(rows), _TEXT)
         domain = domain.astype(np.int64)[signed[chosen]]
-        priority = np.asarray(stage.exact.priority, np.int64)[domain]
-        found["rank"], found["place"] = priority * _PRIORITY_STEP + rows, places
+        ranks = stage.exact.ranks(domain, np.full(len(rows), part.source.is_validation))
+        found["rank"], found["place"] = ranks * _PRIORITY_STEP + rows, places
         texts.append(found)
         scopes = domain + 1 if stage.exact.by_domain else np.zeros_like(domain)
         assert part.source.signatures_path is not None
@@ -215,11 +215,12 @@ def match(task: BandTask) -> None:
     if read_completion(completion) is not None:
         return
     texts = stage.banded(band).read(part)
-    texts = texts[order_of(texts["key"])]
-    texts = texts[repeated(texts["key"])]
-    texts = texts[np.lexsort([texts["rank"], texts["key"]])]
+    order = order_of(texts["key"])
+    # Most texts are alone with their numbers, and need not be moved.
+    texts = texts.take(order[repeated(texts["key"][order])])
+    texts = texts.take(np.lexsort([texts["rank"], texts["key"]]))
     losses = np.concatenate([np.empty(0, LOSS), *_compare(stage, texts)])
-    losses = losses[order_of(losses["row"])]
+    losses = losses.take(order_of(losses["row"]))
     exchange.write(part, losses, losses["row"] // stage.exact.group_rows)
     write_completion(completion, {}, [exchange.path(part)])
 
@@ -230,15 +231,15 @@ def _compare(stage: NearStage, members: Records) -> Iterator[Records]:
             return
         keys = members["key"]
         is_first = np.concatenate([[True], keys[1:] != keys[:-1]])
-        pivots = members[is_first][np.cumsum(is_first) - 1]
-        members, pivots = members[~is_first], pivots[~is_first]
+        pivots = members.compress(is_first).take(np.cumsum(is_first) - 1)
+        members, pivots = members.compress(~is_first), pivots.compress(~is_first)
         alike = _are_alike(stage, members, pivots)
         losses = np.empty(int(alike.sum()), LOSS)
         losses["row"] = members["rank"][alike] % _PRIORITY_STEP
         losses["winner"] = pivots["rank"][alike] % _PRIORITY_STEP
         yield losses
-        members = members[~alike]
-        members = members[repeated(members["key"])]
+        members = members.compress(~alike)
+        members = members.compress(repeated(members["key"]))
 
 
 def _are_alike(stage: NearStage, ones: Records, others: Records) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from mixscale.ingest.dedup.groups import Source
 from mixscale.ingest.dedup.minhash import DTYPE, Signatures, read_signatures
 
 Ints = NDArray[np.int64]
+
+
+_FEW = 64
+"""Mapping a file takes as long as reading so many signatures one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +49,11 @@ class SignatureFiles:
         order = np.argsort(bundles, kind="stable")
         firsts = np.flatnonzero(np.diff(bundles[order], prepend=-1))
         for some in np.split(order, firsts[1:]) if len(order) else []:
-            file = Path(files[int(bundles[some[0]])].as_py())
-            found[some] = read_signatures(file, near)[places[some]]
+            file: str = files[int(bundles[some[0]])].as_py()
+            if len(some) > _FEW:
+                found[some] = read_signatures(Path(file), near)[places[some]]
+            else:
+                _read_few(file, places, some, found)
         return found
 
     def _read(self) -> tuple[Ints, pa.Array]:
@@ -53,3 +61,15 @@ class SignatureFiles:
         with pa.memory_map(str(self.path)) as source:
             batch = pa.ipc.open_file(source).get_batch(0)
         return batch.column("start").to_numpy(), batch.column("file")
+
+
+def _read_few(file: str, places: Ints, some: Ints, found: Signatures) -> None:
+    """Read the signatures at `places[some]` of a file into `found[some]`."""
+    size = found.shape[1] * DTYPE.itemsize
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        for row, place in zip(some.tolist(), places[some].tolist(), strict=True):
+            if os.preadv(descriptor, [found[row].data], place * size) != size:
+                raise OSError(f"{file}: ends before signature {place}")
+    finally:
+        os.close(descriptor)

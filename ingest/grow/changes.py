@@ -16,6 +16,7 @@ from mixscale.ingest.runtime.workspace import Workspace
 from mixscale.ingest.stages.read import input_digest
 
 _MAX_LISTED = 5
+_NOT_ASKED_FOR = (None, False, [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +110,15 @@ def _setting_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
     """Leave out the globs: which files they find is compared in their stead."""
-    domains = {
-        name: {key: value for key, value in domain.items() if key != "paths"}
-        for name, domain in settings["domains"].items()
-    }
-    route = settings["route"] and {k: v for k, v in settings["route"].items() if k != "paths"}
-    return {**settings, "domains": domains, "route": route}
+    domains = {name: _without_globs(domain) for name, domain in settings["domains"].items()}
+    route = settings["route"] and _without_globs(settings["route"])
+    return {**_without_globs(settings), "domains": domains, "route": route}
+
+
+def _without_globs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    values = {key: value for key, value in settings.items() if key != "paths"}
+    # Whether there are validation files at all decides about the texts of the other files.
+    return {**values, "validation_paths": bool(values.get("validation_paths"))}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> list[str]:
@@ -123,6 +127,9 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], where: str = ""
         name = f"{where}{key}"
         before, after = old.get(key), new.get(key)
         if before == after or (where == "domains." and key not in old):
+            continue
+        # An older version had no such key, and did what the default does.
+        if key not in old and after in _NOT_ASKED_FOR:
             continue
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             lines += _differences(before, after, f"{name}.")

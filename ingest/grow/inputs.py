@@ -84,4 +84,5 @@ def read_inputs(work: Workspace) -> Inputs:
 
 def file_key(unit: Unit) -> str:
     """Name the file of a unit together with what it is read for."""
-    return f"{unit.file.domain or '*'}:{unit.file.name}"
+    use = "/validation" if unit.file.is_validation else ""
+    return f"{unit.file.domain or '*'}{use}:{unit.file.name}"

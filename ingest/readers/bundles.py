@@ -10,7 +10,7 @@ from mixscale.ingest.readers import cut_units
 from mixscale.ingest.readers.source_file import Unit
 
 Bundle = tuple[Unit, ...]
-"""What one task reads: one unit, or small files of one domain in their order."""
+"""What one task reads: one unit, or small files of one domain and use in their order."""
 
 _HASHES = 1 << 64
 
@@ -47,8 +47,10 @@ def _is_small(unit: Unit) -> bool:
 
 
 def _may_join(unit: Unit, bundle: list[Unit], names: set[str]) -> bool:
+    first = bundle[0].file
+    is_alike = (unit.file.domain, unit.file.is_validation) == (first.domain, first.is_validation)
     # Rows are told apart by the name of their file.
-    return unit.file.domain == bundle[0].file.domain and unit.file.name not in names
+    return is_alike and unit.file.name not in names
 
 
 def _ends(unit: Unit) -> bool:

@@ -62,6 +62,8 @@ class _Rows:
         """Lines that were taken for a row that is none."""
         self._taken: list[str] = []
         self._damage: Malformed | None = None
+        self._columns = 0
+        """As many as the first row has, once that is known."""
 
     def read(self) -> Iterator[list[Any] | Malformed]:
         """Yield each row, or what stands in its place."""
@@ -74,11 +76,18 @@ class _Rows:
                 break
             except (csv.Error, _TooLong) as error:
                 self._waiting.extendleft(reversed(self._taken[1:]))
-                yield Malformed(f"not a row of the table: {error}")
+                yield self._without_quotes() or Malformed(f"not a row of the table: {error}")
             else:
+                self._columns = self._columns or len(row)
                 yield [_readable(field) for field in row]
         if self._damage is not None:
             yield self._damage
+
+    def _without_quotes(self) -> list[Any] | None:
+        """Read a line with tabs whose quotes are part of the text, as many writers leave them."""
+        fields = self._taken[0].rstrip("\r\n").split(self._delimiter)
+        is_whole = self._delimiter == "\t" and len(fields) == self._columns
+        return [_readable(field) for field in fields] if is_whole else None
 
     def _next_lines(self) -> Iterator[str]:
         while len(self._taken) < _MOST_LINES:

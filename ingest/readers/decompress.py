@@ -41,6 +41,7 @@ _MAGIC = {
     **{f"BZh{level}1AY&SY".encode(): "bz2" for level in range(1, 10)},
 }
 _MAGIC_BYTES = max(map(len, _MAGIC))
+_MAGIC_STARTS = frozenset(magic[:1] for magic in _MAGIC)
 
 
 def compression_of(start: bytes, compression: str | None) -> str | None:
@@ -50,6 +51,9 @@ def compression_of(start: bytes, compression: str | None) -> str | None:
         start: At least 10 bytes, if the file has them.
         compression: What the ending of the name tells, which holds when the bytes tell nothing.
     """
+    if start[:1] not in _MAGIC_STARTS:
+        # Nearly always, and there may be a million files.
+        return compression
     found = (name for magic, name in _MAGIC.items() if start.startswith(magic))
     return next(found, compression)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,45 @@ def find_files(corpus: Corpus, folder: Path, own: Sequence[Path] = ()) -> list[S
     sources: list[tuple[str, SourceFile]] = []
     for name in domain_names(corpus):
         domain = corpus.domains.get(name)
-        if domain is not None and domain.paths:
-            sources += finder.expand(domain, name, f"domains.{name}")
+        if domain is not None:
+            groups = _groups(domain, name, f"domains.{name}", domain.validation_paths)
+            sources += finder.expand_both(*groups)
     if corpus.route is not None:
-        sources += finder.expand(corpus.route, None, "route")
+        groups = _groups(corpus.route, None, "route", corpus.validation_paths)
+        sources += finder.expand_both(*groups)
     _refuse_twice(sources)
     return [file for _, file in sources]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """Patterns whose files are read in the same way."""
+
+    patterns: tuple[str, ...]
+    exclude: tuple[str, ...]
+    settings: Domain | Route
+    domain: str | None
+    key: str
+    """Of the patterns, for messages."""
+    is_validation: bool
+
+
+def _groups(
+    settings: Domain | Route, domain: str | None, key: str, validation_paths: tuple[str, ...]
+) -> tuple[_Group, _Group]:
+    """Give the files for training and those for validation."""
+    read = _Group(
+        patterns=settings.paths,
+        exclude=settings.exclude,
+        settings=settings,
+        domain=domain,
+        key=f"{key}.paths",
+        is_validation=False,
+    )
+    # What a preset excludes is what may be asked for here.
+    name = f"{key}.validation_paths" if domain else "validation_paths"
+    held_out = replace(read, patterns=validation_paths, exclude=(), key=name, is_validation=True)
+    return read, held_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +101,29 @@ class _Finder:
     """Patterns that may match nothing."""
     own: OwnFiles
 
-    def expand(
-        self, group: Domain | Route, domain: str | None, key: str
-    ) -> list[tuple[str, SourceFile]]:
+    def expand_both(self, read: _Group, held_out: _Group) -> list[tuple[str, SourceFile]]:
         """Find the files of one domain or of the route, each with its name without links."""
+        validation = self._files(held_out) if held_out.patterns else {}
+        found = self._files(read) if read.patterns else {}
+        others = {path: file for path, file in found.items() if path not in validation}
+        if found and not others:
+            raise UserError(
+                f"{read.key}: all of its files are among those of `validation_paths`; "
+                "give files to train on"
+            )
+        return [*others.items(), *validation.items()]
+
+    def _files(self, group: _Group) -> dict[str, SourceFile]:
         files: dict[str, SourceFile] = {}
-        fields = used_fields(group) if isinstance(group, Domain) else None
-        for pattern in group.paths:
-            found = [item for one in expand_braces(pattern) for item in self._expand(one, group)]
+        excluding: set[str] = set()
+        settings, key = group.settings, group.key
+        fields = used_fields(settings) if isinstance(settings, Domain) else None
+        for pattern in group.patterns:
+            found = [
+                item
+                for one in expand_braces(pattern)
+                for item in self._expand(one, group, excluding)
+            ]
             if not found and pattern not in self.optional:
                 raise self._nothing(key, pattern)
             for real_path, address, size, version in found:
@@ -87,23 +136,33 @@ class _Finder:
                 files[real_path] = SourceFile(
                     address=address,
                     name=self.portable_name(address),
-                    format=_format(group.format, format_name, f"{key}.paths: {address}"),
+                    format=_format(settings.format, format_name, f"{key}: {address}"),
                     compression=compression,
                     size=size,
                     version=version,
-                    domain=domain,
+                    domain=group.domain,
                     fields=fields,
-                    separator=group.separator if isinstance(group, Domain) else None,
-                    encoding=group.encoding,
+                    separator=settings.separator if isinstance(settings, Domain) else None,
+                    encoding=settings.encoding,
+                    is_validation=group.is_validation,
                 )
         if not files:
-            raise self._nothing(key, ", ".join(group.paths))
-        return list(files.items())
+            raise self._nothing(key, ", ".join(group.patterns))
+        for pattern in group.exclude:
+            if pattern not in excluding | self.optional:
+                where = key.replace("paths", "exclude")
+                warnings.warn(f"{where}: {pattern} leaves nothing out", stacklevel=2)
+        return files
 
-    def _expand(self, pattern: str, group: Domain | Route) -> Iterator[tuple[str, str, int, str]]:
+    def _expand(
+        self, pattern: str, group: _Group, excluding: set[str]
+    ) -> Iterator[tuple[str, str, int, str]]:
+        """Find files; the patterns that leave some out are added to `excluding`."""
         found = _expand_remote(pattern) if is_address(pattern) else self._expand_local(pattern)
         for item in found:
-            if not any(is_below(item[1], other, self.folder) for other in group.exclude):
+            others = [other for other in group.exclude if is_below(item[1], other, self.folder)]
+            excluding.update(others)
+            if not others:
                 yield item
 
     def _expand_local(self, pattern: str) -> Iterator[tuple[str, str, int, str]]:
@@ -113,9 +172,10 @@ class _Finder:
                 yield file.real_path, file.path, file.status.st_size, local_version(file.status)
 
     def _nothing(self, key: str, patterns: str) -> UserError:
+        is_of_preset = all(pattern in self.optional for pattern in patterns.split(", "))
+        remedy = "name the domains to read below `domains`" if is_of_preset else "mend or remove it"
         return UserError(
-            f"{key}.paths: no file matches {patterns} (searched from {self.folder}); "
-            "mend or remove it"
+            f"{key}: no file matches {patterns} (searched from {self.folder}); {remedy}"
         )
 
     def portable_name(self, address: str) -> str:
@@ -126,6 +186,8 @@ class _Finder:
             if address.startswith(start):
                 name = address[len(start) :].replace(os.sep, "/")
                 break
+        if name.isascii():
+            return name
         # A name may hold any bytes; what is no text is written as \xNN.
         return os.fsencode(name).decode("utf-8", "backslashreplace")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import orjson
 
 from mixscale.ingest.readers.base import Blocks, Reader
 from mixscale.ingest.readers.lines import Line, line_blocks, unit_chunks
-from mixscale.ingest.readers.malformed import Empty, Malformed, PartlyRead
+from mixscale.ingest.readers.malformed import Damaged, Empty, Malformed, PartlyRead
 from mixscale.ingest.readers.nesting import MOST_LEVELS, without_deep_levels
 from mixscale.ingest.readers.source_file import Unit
 
@@ -52,11 +53,22 @@ def _partly_read(shortened: bytes) -> Any:
 def _diagnose(line: Line, error: orjson.JSONDecodeError) -> Malformed | Empty:
     if not line.strip():
         return Empty("a blank line")
+    detail = f"not JSON: {error.msg} (column {error.colno})"
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as unicode_error:
-        return Malformed(f"not UTF-8 at byte {unicode_error.start + 1} of the line")
-    return Malformed(f"not JSON: {error.msg} (column {error.colno})")
+        detail = f"not UTF-8 at byte {unicode_error.start + 1} of the line"
+    fields = _loose_fields(line)
+    return Malformed(detail) if fields is None else Damaged(detail, fields)
+
+
+def _loose_fields(line: Line) -> dict[str, Any] | None:
+    """Read what Python takes for JSON: NaN, numbers of any size, texts that are not Unicode."""
+    try:
+        value = json.loads(line.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 JSONL = Reader(name="jsonl", endings=("jsonl", "ndjson"), read=read_jsonl, splittable=True)

@@ -16,6 +16,14 @@ class Malformed:
 
 
 @dataclass(frozen=True)
+class Damaged(Malformed):
+    """A record that is malformed, unless its text is whole; `detail` says what is wrong with it."""
+
+    fields: dict[str, Any]
+    """What can be read of it: not every text is UTF-8, not every number is one."""
+
+
+@dataclass(frozen=True)
 class Empty:
     """Stands in the place of a record that is not there, such as that of a blank line."""
 

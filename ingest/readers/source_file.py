@@ -36,6 +36,8 @@ class SourceFile:
     """What stands between the texts of a text file; nothing when the file is one text."""
     encoding: str | None = None
     """Of the characters; nothing for UTF-8."""
+    is_validation: bool = False
+    """Whether its texts are for validation, whatever their hashes."""
 
     @property
     def is_remote(self) -> bool:

@@ -16,13 +16,16 @@ EXECUTORS = {"local": local_runner, "ray": ray_runner}
 
 
 @contextmanager
-def open_runner(executor: str, workers: int | None, folder: Path) -> Iterator[Runner]:
+def open_runner(
+    executor: str, workers: int | None, folder: Path, *, may_fork: bool = False
+) -> Iterator[Runner]:
     """Start the workers and stop them at the end.
 
     Args:
         executor: A name of `EXECUTORS`.
         workers: How many tasks run at once; as many as there are cores when not given.
         folder: Where the tasks write; several machines must share it.
+        may_fork: Whether local workers may be copies of this process.
 
     Raises:
         UserError: There is no such executor, or fewer than one worker.
@@ -31,5 +34,5 @@ def open_runner(executor: str, workers: int | None, folder: Path) -> Iterator[Ru
         raise unknown_name("executor", executor, EXECUTORS)
     if workers is not None and workers < 1:
         raise UserError(f"workers: expected 1 or more, found {workers}")
-    with EXECUTORS[executor](workers, folder) as runner:
+    with EXECUTORS[executor](workers, folder, may_fork=may_fork) as runner:
         yield runner

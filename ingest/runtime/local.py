@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -35,26 +36,28 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def warm_up(executor: str, workers: int | None) -> None:
-    """Let local workers load what they need from now on, beside this process."""
-    if executor == "local" and (workers or available_cores()) > 1:
-        _fork_server()
-
-
 @contextmanager
-def local_runner(workers: int | None, folder: Path) -> Iterator[Runner]:
+def local_runner(workers: int | None, folder: Path, *, may_fork: bool = False) -> Iterator[Runner]:
     """Start worker processes; with one worker, run the tasks in this process.
 
     Args:
         workers: How many; one for each core when not given.
         folder: Of the shard set.
+        may_fork: Whether workers may be copies of this process, which then has to load what they
+            need once for all. They are made when the first tasks are given out.
     """
     del folder
     workers = workers or available_cores()
     if workers == 1:
         yield _run_here
         return
-    with ProcessPoolExecutor(workers, _fork_server(), initializer=_start_worker) as pool:
+    # Another thread may hold a lock that no one would release in the copy.
+    can_fork = may_fork and threading.active_count() == 1
+    context = multiprocessing.get_context("fork") if can_fork else _fork_server()
+    if can_fork:
+        # Otherwise looking for garbage would give each copy a memory of its own.
+        gc.freeze()
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         yield _PoolRunner(pool)
 
 

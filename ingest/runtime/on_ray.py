@@ -22,16 +22,18 @@ _PACKAGES = "mixscale", "gigatoken", "numpy", "orjson", "pyarrow", "tokenizers",
 
 
 @contextmanager
-def ray_runner(workers: int | None, folder: Path) -> Iterator[RayRunner]:
+def ray_runner(workers: int | None, folder: Path, *, may_fork: bool = False) -> Iterator[RayRunner]:
     """Connect to a cluster and let it work in `folder`, which all its machines share.
 
     Args:
         workers: How many tasks are given out at once; enough to keep the cluster busy by default.
         folder: Of the shard set.
+        may_fork: Means nothing here.
 
     Raises:
         UserError: There is no Ray to connect to.
     """
+    del may_fork
     packages = (*_PACKAGES, *outside_packages())
     with connected(workers), machine_requirements(folder, packages) as requirements:
         yield RayRunner(requirements, workers)

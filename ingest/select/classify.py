@@ -9,10 +9,10 @@ from typing import Any
 import xxhash
 
 from mixscale.ingest.corpus import Near
-from mixscale.ingest.readers.malformed import Empty, Malformed
+from mixscale.ingest.readers.malformed import Damaged, Empty, Malformed, PartlyRead
 from mixscale.ingest.readers.records import record_blocks
 from mixscale.ingest.readers.source_file import Unit
-from mixscale.ingest.select.rules import Routing, Rule, cut_window, find_text
+from mixscale.ingest.select.rules import Routing, Rule, cut_window, find_text, is_unicode
 from mixscale.ingest.unit_rows import (
     DUPLICATE,
     FILTERED,
@@ -88,13 +88,15 @@ class _Classifier:
         return block
 
     def add(self, record: Any) -> None:
+        if isinstance(record, Damaged):
+            record = self._with_whole_text(record)
         if isinstance(record, _NO_RECORD):
             self._reject(self._rank, record.status, record.detail)
             return
         rank = self._rank_of(record)
         if rank is None:
-            field_name = ".".join(self._routing.path) if self._routing else ""
-            self._reject(UNROUTED_RANK, "filtered", f"{field_name!r} names none of the domains")
+            detail = self._routing.complaint(record) if self._routing else None
+            self._reject(UNROUTED_RANK, "filtered", detail)
             return
         rule = self._rules[rank]
         text = find_text(record, rule.text)
@@ -104,6 +106,13 @@ class _Classifier:
             self._reject(rank, status, _joined(detail, loss), meta)
             return
         self._add_text(rank, rule, record, text)
+
+    def _with_whole_text(self, record: Damaged) -> Damaged | PartlyRead:
+        """Keep a record of which something else than the text is damaged."""
+        rank = self._rank_of(record.fields)
+        text = None if rank is None else find_text(record.fields, self._rules[rank].text)
+        is_whole = isinstance(text, str) and is_unicode(text)
+        return PartlyRead(record.fields, record.detail) if is_whole else record
 
     def _rank_of(self, record: Any) -> int | None:
         if self._routing is None:

@@ -132,6 +132,6 @@ def _text(value: Any, losses: dict[str, None]) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        losses["a field has half of a surrogate pair, shown as a question mark"] = None
+        losses["a field has bytes or half of a surrogate pair that are no text, shown as ?"] = None
         return text.encode("utf-8", "replace").decode("utf-8")
     return text

@@ -14,6 +14,7 @@ from mixscale.ingest.select.filters import Filter, Path, lookup, parse_filter, p
 from mixscale.ingest.select.meta_json import MetaRule
 
 _MISSING = object()
+_LONGEST_SHOWN = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,17 @@ class Routing:
         values = value if isinstance(value, list) else (value,)
         found = (self.ranks.get(name) for item in values for name in _names(item))
         return next((rank for rank in found if rank is not None), None)
+
+    def complaint(self, record: Any) -> str:
+        """Say why a record names no domain."""
+        name = ".".join(self.path)
+        value = lookup(record, self.path, _MISSING)
+        if value is not _MISSING:
+            shown = repr(value) if isinstance(value, str | int | float) else _kind(value)
+            found = f"it is {shown[:_LONGEST_SHOWN]}"
+        else:
+            found = f"the record has {_keys(record)}" if isinstance(record, dict) else "no field"
+        return f"{name!r} names none of the domains; {found}"
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -96,6 +108,15 @@ def find_text(record: Any, path: Path) -> str | tuple[str, str]:
     if text is None:
         return "empty", f"{name!r} is null"
     return "malformed", f"{name!r} is {_kind(text)}, not text"
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text has no half of a surrogate pair in it."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def cut_window(text: str, window: Window) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,12 @@ from numpy.typing import NDArray
 from mixscale.ingest.corpus import UNROUTED
 from mixscale.ingest.decisions import Decisions
 from mixscale.ingest.runtime.runner import Runner
-from mixscale.ingest.unit_rows import KEPT, read_rows
+from mixscale.ingest.stages.row_tasks import BundleRows, bundle_rows
+from mixscale.ingest.unit_rows import KEPT
 
 Ints = NDArray[np.int64]
 Stream = tuple[int, bool]
 """Number of the domain, and whether it is the validation split."""
-
-_TASK_ROWS = 1 << 20
-_SLICE_ROWS = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +63,7 @@ class Counts:
 class CountTask:
     """Some bundles that follow each other."""
 
-    rows_paths: tuple[Path, ...]
-    """The Arrow file of each."""
-    first_row: int
-    """Of the first of them, among the rows of all bundles."""
+    rows: BundleRows
     decisions: Decisions
     domains: int
     """How many there are."""
@@ -87,18 +81,9 @@ def count_rows(
         domains: The number of domains.
         run: Runs the tasks.
     """
-    starts = np.cumsum([0, *rows])
-    # As many bundles for each task as have their first row among the same `_TASK_ROWS`.
-    firsts = np.flatnonzero(np.diff(starts[:-1] // _TASK_ROWS, prepend=-1))
-    cuts = [*firsts.tolist(), len(rows_paths)]
     tasks = [
-        CountTask(
-            rows_paths=tuple(rows_paths[first:last]),
-            first_row=int(starts[first]),
-            decisions=decisions,
-            domains=domains,
-        )
-        for first, last in itertools.pairwise(cuts)
+        CountTask(rows=some, decisions=decisions, domains=domains)
+        for some in bundle_rows(rows_paths, rows)
     ]
     found = run(count_bundles, tasks, lambda *_: None)
     names = ("rows", "documents", "text_bytes", "tokens", "lacking")
@@ -107,7 +92,7 @@ def count_rows(
 
 def count_bundles(task: CountTask) -> Counts:
     """Add up what was decided about some bundles."""
-    bundles, domains = len(task.rows_paths), task.domains
+    bundles, domains = len(task.rows.paths), task.domains
     counts = Counts(
         rows=np.zeros((bundles, domains + 1), np.int64),
         documents=np.zeros((bundles, domains, 2), np.int64),
@@ -115,14 +100,9 @@ def count_bundles(task: CountTask) -> Counts:
         tokens=np.zeros((bundles, domains, 2), np.int64),
         lacking=np.zeros(bundles, np.int64),
     )
-    first = task.first_row
-    for bundle, path in enumerate(task.rows_paths):
-        rows = read_rows(path).select(["domain", "bytes", "tokens"])
-        for start in range(0, rows.num_rows, _SLICE_ROWS):
-            some = rows.slice(start, _SLICE_ROWS)
-            columns = [column.to_numpy() for column in some.columns]
-            _add(counts, bundle, columns, task.decisions, first)
-            first += some.num_rows
+    for bundle, first, some in task.rows.slices(["domain", "bytes", "tokens"]):
+        columns = [column.to_numpy() for column in some.columns]
+        _add(counts, bundle, columns, task.decisions, first)
     return counts
 
 

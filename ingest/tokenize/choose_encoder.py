@@ -6,14 +6,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import orjson
-
 from mixscale.ingest.readers.source_file import Unit
 from mixscale.ingest.runtime.progress import print_status
 from mixscale.ingest.runtime.runner import Runner
 from mixscale.ingest.select.classify import ReadSettings
-from mixscale.ingest.tokenize.encoder import FAST, REFERENCE, EncoderSpec, first_difference
-from mixscale.ingest.tokenize.proven import normal_forms, revealing_texts
+from mixscale.ingest.tokenize.encoder import (
+    FAST,
+    REFERENCE,
+    EncoderSpec,
+    first_difference,
+    load_encoders,
+)
+from mixscale.ingest.tokenize.proven import model_settings, normal_forms, revealing_texts
 from mixscale.ingest.tokenize.sample import sample_texts, spread_units, units_by_domain
 from mixscale.ingest.tokenize.tokenizer_files import TokenizerFiles
 from mixscale.shards.storage.mds import token_dtype
@@ -45,8 +49,10 @@ def choose_encoder(
         model_path=tokenizer.model_path.resolve(),
         eos_token_id=tokenizer.eos_token_id,
         dtype=token_dtype(tokenizer.vocab_size).str,
+        bos_token_id=tokenizer.bos_token_id,
     )
-    model = orjson.loads(spec.model_path.read_bytes())
+    load_encoders(spec)
+    model = model_settings(spec.model_path.read_text(encoding="utf-8"))
     texts = [*_AWKWARD_TEXTS, *revealing_texts(model, tokenizer.eos_token)]
     awkward = tuple(text.encode() for text in texts)
     tasks = [_CheckTask(spec=spec, texts=awkward, units=(), settings=settings)]

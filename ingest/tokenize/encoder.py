@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from mixscale.ingest.tokenize.proven import EncodeTexts, ProvenTexts
+from mixscale.ingest.tokenize.proven import EncodeTexts, ProvenTexts, model_settings
 
 _CACHE_BYTES = 192 << 20
 """Memory that the fast encoder may take before it is made anew."""
@@ -34,14 +35,18 @@ class EncoderSpec:
     eos_token_id: int
     dtype: str
     """Of the ids: `<u2` or `<u4`."""
+    bos_token_id: int | None = None
+    """What every text begins with, if anything."""
 
 
 class Encoder:
-    """Turns UTF-8 texts into ids, each text ended by the end-of-text token."""
+    """Turns UTF-8 texts into ids, each between the tokens that texts begin and end with."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         """Load the tokenizer."""
         self._eos = np.array([spec.eos_token_id], np.uint32)
+        begin = [] if spec.bos_token_id is None else [spec.bos_token_id]
+        self._bos = np.array(begin, np.uint32)
         self._dtype = np.dtype(spec.dtype)
         self._encode = _ENCODERS[spec.name](spec.model_path.read_text(encoding="utf-8"))
 
@@ -53,13 +58,14 @@ class Encoder:
 
         Returns:
             The ids of all texts in one run, and (texts,) how many belong to each, the one
-            end-of-text token at its end included.
+            end-of-text token at its end and what it begins with included.
         """
         encoded = self._encode(texts)
-        counts = np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1
+        counts = np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1 + len(self._bos)
         joined = np.empty(counts.sum(), self._dtype)
         if encoded:
-            ended = [run for ids in encoded for run in (ids, self._eos)]
+            begin = [self._bos] if len(self._bos) else []
+            ended = [run for ids in encoded for run in (*begin, ids, self._eos)]
             np.concatenate(ended, out=joined, casting="same_kind")
         return joined, counts
 
@@ -68,6 +74,14 @@ class Encoder:
 def load_encoder(spec: EncoderSpec) -> Encoder:
     """Make the encoder once in each process."""
     return Encoder(spec)
+
+
+def load_encoders(spec: EncoderSpec) -> None:
+    """Make both encoders in this process, so that processes which are copies of it have them."""
+    load_encoder(replace(spec, name=REFERENCE))
+    # What it cannot read, the check will find out and say.
+    with contextlib.suppress(Exception):
+        load_encoder(replace(spec, name=FAST))
 
 
 def first_difference(spec: EncoderSpec, texts: Sequence[bytes]) -> int | None:
@@ -87,8 +101,7 @@ def first_difference(spec: EncoderSpec, texts: Sequence[bytes]) -> int | None:
 def _fast_encoder(model: str) -> EncodeTexts:
     """Encode by gigatoken what is proven equal, and all other texts by the reference."""
     fast_encoder = functools.cache(_gigatoken_encoder)
-    reference_encoder = functools.cache(_reference_encoder)
-    guard = ProvenTexts(model, lambda model: (fast_encoder(model), reference_encoder(model)))
+    guard = ProvenTexts(model, lambda model: (fast_encoder(model), _reference_encoder(model)))
     fast = fast_encoder(model)
 
     def encode(texts: Sequence[bytes]) -> list[NDArray[np.uint32]]:
@@ -97,7 +110,7 @@ def _fast_encoder(model: str) -> EncodeTexts:
             return fast(texts)
         is_other = set(others)
         fast_ids = iter(fast([text for n, text in enumerate(texts) if n not in is_other]))
-        other_ids = iter(reference_encoder(model)([texts[n] for n in others]))
+        other_ids = iter(_reference_encoder(model)([texts[n] for n in others]))
         return [next(other_ids if n in is_other else fast_ids) for n in range(len(texts))]
 
     return encode
@@ -107,9 +120,9 @@ def _gigatoken_encoder(model: str) -> EncodeTexts:
     import gigatoken
 
     # A text that spells a special token is data; without the list nothing can match it.
-    settings = orjson.loads(model)
-    settings["added_tokens"] = [t for t in settings["added_tokens"] if not t["special"]]
-    plain_model = orjson.dumps(settings)
+    settings = model_settings(model)
+    plain = [token for token in settings["added_tokens"] if not token["special"]]
+    plain_model = orjson.dumps({**settings, "added_tokens": plain})
     tokenizer = gigatoken.Tokenizer.from_json(plain_model)
     memory = _MemoryGrowth(_CACHE_BYTES)
 
@@ -153,13 +166,20 @@ class _MemoryGrowth:
         return int(self._STATISTICS.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _reference_encoder(model: str) -> EncodeTexts:
+@functools.lru_cache(maxsize=2)
+def reference_tokenizer(model: str) -> Any:
+    """Load a tokenizer.json as `tokenizers` does; a text that spells a special token is data."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(model)
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    return tokenizer
+
+
+def _reference_encoder(model: str) -> EncodeTexts:
+    tokenizer = reference_tokenizer(model)
 
     def encode(texts: Sequence[bytes]) -> list[NDArray[np.uint32]]:
         decoded = [text.decode("utf-8") for text in texts]

@@ -50,6 +50,7 @@ def prepare_tokenizer(
     Raises:
         UserError: There is no such tokenizer, or the corpus has too little text to train one.
     """
+    units = [unit for unit in units if not unit.file.is_validation]
     target = work.out / FOLDER
     record = work.build / "tokenizer.json"
     config = corpus.tokenizer.model_dump(mode="json")
@@ -66,7 +67,7 @@ def prepare_tokenizer(
         _make(corpus.tokenizer, folder, temporary, units, settings, progress=progress)
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
-    tokenizer = read_tokenizer(target)
+    tokenizer = read_tokenizer(target, bos_token=corpus.tokenizer.bos_token)
     write_completion(record, {"wanted": wanted, "sha256": tokenizer.sha256})
     return tokenizer
 
@@ -107,7 +108,7 @@ def _make(
     progress: bool,
 ) -> None:
     if config.train is None:
-        install_tokenizer(str(config.name), folder, target, config.eos_token)
+        install_tokenizer(str(config.name), folder, target, config.eos_token, config.bos_token)
         return
     print_status(f"tokenizer: training {config.train.vocab_size} tokens", progress=progress)
     groups = units_by_domain(units)
@@ -117,7 +118,8 @@ def _make(
         for group in groups
         for text in sample_texts(spread_units(group, _TRAINED_UNITS), settings, size)
     )
-    train_tokenizer(config.train, config.eos_token or END_OF_TEXT, texts, target)
+    bos_token = config.bos_token if isinstance(config.bos_token, str) else None
+    train_tokenizer(config.train, config.eos_token or END_OF_TEXT, texts, target, bos_token)
 
 
 def _input_name(unit: Unit) -> list[str | int]:

@@ -36,20 +36,29 @@ _MOST_PAIRED_TOKENS = 64
 _TRIED_TOGETHER = 32
 
 
+@functools.lru_cache(maxsize=2)
+def model_settings(model: str) -> Mapping[str, Any]:
+    """Read a tokenizer.json, which is slow, so that it is done once in a process."""
+    return orjson.loads(model)
+
+
 class ProvenTexts:
     """Tells texts apart that only the reference encoder may encode; learns while it is used."""
 
     def __init__(self, model: str, make_encoders: MakeEncoders) -> None:
         """Look at a tokenizer.json; nothing is encoded before the first text that needs it."""
-        self._settings = orjson.loads(model)
+        self._settings = model_settings(model)
         self._model = model
         self._make_encoders = functools.cache(make_encoders)
         forms = normal_forms(self._settings.get("normalizer"))
         self._forms = forms or ()
         self._proven = np.zeros(_CODE_POINTS, np.bool_)
         self._tried = np.zeros(_CODE_POINTS, np.bool_)
-        self._boundaries = boundary_model(self._settings)
         self._suspects = _any_of(self._suspect_contents(forms))
+
+    @functools.cached_property
+    def _boundaries(self) -> str | None:
+        return boundary_model(self._settings)
 
     def unproven(self, texts: Sequence[bytes]) -> list[int]:
         """Number the texts that must go to the reference encoder."""
@@ -162,12 +171,13 @@ def boundary_model(settings: Mapping[str, Any]) -> str | None:
     character beyond ASCII merges with its neighbours. Nothing for other than byte-level BPE.
     """
     model = settings["model"]
-    if model.get("type") != "BPE" or '"ByteLevel"' not in orjson.dumps(settings).decode():
+    others = {key: value for key, value in settings.items() if key != "model"}
+    if model.get("type") != "BPE" or b'"ByteLevel"' not in orjson.dumps(others):
         return None
     letters = byte_letters()
     shown = [letters[byte] for byte in _SHOWN.encode()]
-    others = [letters[byte] for byte in range(128, 256)]
-    merges = [*itertools.product(shown, others), *itertools.product(others, shown)]
+    wide = [letters[byte] for byte in range(128, 256)]
+    merges = [*itertools.product(shown, wide), *itertools.product(wide, shown)]
     vocabulary = dict.fromkeys([*letters.values(), *(a + b for a, b in merges)])
     simple = {
         "type": "BPE",
@@ -181,7 +191,7 @@ def boundary_model(settings: Mapping[str, Any]) -> str | None:
         "vocab": {token: number for number, token in enumerate(vocabulary)},
         "merges": [f"{a} {b}" for a, b in merges],
     }
-    kept = {**settings, "model": simple, "added_tokens": [], "post_processor": None}
+    kept = {**others, "model": simple, "added_tokens": [], "post_processor": None}
     return orjson.dumps(kept).decode()
 
 

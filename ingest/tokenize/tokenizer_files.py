@@ -14,29 +14,34 @@ from typing import Any
 from mixscale.contracts.atomic import write_json
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import TokenizerSummary, folder_sha256
+from mixscale.ingest.corpus import BosToken
 from mixscale.ingest.readers.local_files import expand_path
-from mixscale.ingest.tokenize.convert import (
-    SENTENCEPIECE_FILE,
-    TEKKEN_FILE,
-    convert_sentencepiece,
-    convert_tekken,
-    is_tekken,
-)
+from mixscale.ingest.tokenize.encoder import reference_tokenizer
+from mixscale.ingest.tokenize.sentencepiece_model import convert_sentencepiece
+from mixscale.ingest.tokenize.tekken import convert_tekken, is_tekken
 
 MODEL_FILE, SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
+SENTENCEPIECE_FILE, TEKKEN_FILE = "tokenizer.model", "tekken.json"
 FOLDER = "tokenizer"
 _COPIED = (MODEL_FILE, SETTINGS_FILE, "special_tokens_map.json", "chat_template.jinja")
-_SOURCES = (
-    *_COPIED,
+_MODELS = (
+    MODEL_FILE,
     SENTENCEPIECE_FILE,
     TEKKEN_FILE,
     "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
     "vocab.txt",
     "spiece.model",
 )
-_USUAL_EOS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|end|>")
+_SOURCES = tuple(dict.fromkeys([*_COPIED, *_MODELS, "merges.txt", "added_tokens.json"]))
+_USUAL_EOS = (
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "</s>",
+    "<eos>",
+    "<|end|>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+)
+_USUAL_BOS = ("<|begin_of_text|>", "<s>", "<bos>", "<\uff5cbegin\u2581of\u2581sentence\uff5c>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,9 @@ class TokenizerFiles:
     vocab_size: int
     eos_token: str
     eos_token_id: int
+    bos_token: str | None
+    """What every text begins with, if the settings ask for it."""
+    bos_token_id: int | None
     sha256: str
 
     @property
@@ -61,6 +69,8 @@ class TokenizerFiles:
             vocab_size=self.vocab_size,
             eos_token=self.eos_token,
             eos_token_id=self.eos_token_id,
+            bos_token=self.bos_token,
+            bos_token_id=self.bos_token_id,
             sha256=self.sha256,
         )
 
@@ -98,11 +108,18 @@ def _cached(name: str, file: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def read_tokenizer(folder: Path, eos_token: str | None = None) -> TokenizerFiles:
+def read_tokenizer(
+    folder: Path, eos_token: str | None = None, bos_token: BosToken = None
+) -> TokenizerFiles:
     """Read a prepared tokenizer folder.
 
+    Args:
+        folder: The files.
+        eos_token: The end-of-text token; when it is not given, the one that they name.
+        bos_token: The beginning-of-text token, if there is to be one.
+
     Raises:
-        UserError: The files are damaged or name no end-of-text token.
+        UserError: The files are damaged, or have or name no such tokens.
     """
     path = folder / MODEL_FILE
     try:
@@ -110,13 +127,18 @@ def read_tokenizer(folder: Path, eos_token: str | None = None) -> TokenizerFiles
     except Exception as error:  # tokenizers raises plain Exception
         raise UserError(f"{path}: not a tokenizer.json ({error})") from error
     eos_token = eos_token or _named_eos(folder, vocabulary)
-    if eos_token not in vocabulary:
-        raise UserError(f"{path}: the end-of-text token {eos_token!r} is not in the vocabulary")
+    if bos_token is True:
+        bos_token = _named_bos(folder, vocabulary)
+    for kind, token in (("end", eos_token), ("beginning", bos_token)):
+        if token is not None and token not in vocabulary:
+            raise UserError(f"{path}: the {kind}-of-text token {token!r} is not in the vocabulary")
     return TokenizerFiles(
         folder=folder,
         vocab_size=max(vocabulary.values()) + 1,
         eos_token=eos_token,
         eos_token_id=vocabulary[eos_token],
+        bos_token=bos_token,
+        bos_token_id=None if bos_token is None else vocabulary[bos_token],
         sha256=folder_sha256(folder),
     )
 
@@ -124,12 +146,16 @@ def read_tokenizer(folder: Path, eos_token: str | None = None) -> TokenizerFiles
 @functools.lru_cache(maxsize=1)
 def _vocabulary(model: str) -> dict[str, int]:
     """Read the ids of all tokens, which is slow, so that it is done once in a build."""
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_str(model).get_vocab(with_added_tokens=True)
+    return reference_tokenizer(model).get_vocab(with_added_tokens=True)
 
 
-def install_tokenizer(name: str, base: Path, folder: Path, eos_token: str | None) -> TokenizerFiles:
+def install_tokenizer(
+    name: str,
+    base: Path,
+    folder: Path,
+    eos_token: str | None,
+    bos_token: BosToken = None,
+) -> TokenizerFiles:
     """Copy a tokenizer from a hub name, a folder or a tokenizer.json into `folder`.
 
     Args:
@@ -137,9 +163,10 @@ def install_tokenizer(name: str, base: Path, folder: Path, eos_token: str | None
         base: The folder that local names are relative to.
         folder: Where the files go; what is there is replaced.
         eos_token: The end-of-text token, when the files do not name it.
+        bos_token: The beginning-of-text token, if there is to be one.
 
     Raises:
-        UserError: There is no such tokenizer, or it has no end-of-text token.
+        UserError: There is no such tokenizer, or it has no such tokens.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -152,13 +179,15 @@ def install_tokenizer(name: str, base: Path, folder: Path, eos_token: str | None
                 shutil.copyfile(local / file, folder / file)
     elif source := _other_kind(local):
         _install_file(source, folder)
-        if (local / SETTINGS_FILE).is_file():
-            shutil.copyfile(local / SETTINGS_FILE, folder / SETTINGS_FILE)
+        own = {key: value for key, value in _read_settings(local).items() if value is not None}
+        write_json(folder / SETTINGS_FILE, _read_settings(folder) | own)
     else:
+        if local.is_dir() and not any((local / file).is_file() for file in _MODELS):
+            raise UserError(f"tokenizer: {local} has none of {', '.join(_MODELS)}")
         _from_transformers(str(local) if local.is_dir() else name, folder)
-    tokenizer = read_tokenizer(folder, eos_token)
-    _name_eos(folder, tokenizer.eos_token)
-    return read_tokenizer(folder)
+    tokenizer = read_tokenizer(folder, eos_token, bos_token)
+    _name_special_tokens(folder, tokenizer.eos_token, tokenizer.bos_token)
+    return read_tokenizer(folder, bos_token=tokenizer.bos_token)
 
 
 def _other_kind(folder: Path) -> Path | None:
@@ -172,22 +201,24 @@ def _install_file(path: Path, folder: Path) -> None:
     target = folder / MODEL_FILE
     if path.suffix == ".json":
         if is_tekken(path):
-            convert_tekken(path, target)
+            write_json(folder / SETTINGS_FILE, convert_tekken(path, target))
         else:
             shutil.copyfile(path, target)
     elif ".model" in path.suffixes:
-        convert_sentencepiece(path, target)
+        write_json(folder / SETTINGS_FILE, convert_sentencepiece(path, target))
     else:
         shutil.copyfile(path, target)
 
 
-def save_trained(model: Any, folder: Path, eos_token: str) -> TokenizerFiles:
+def save_trained(
+    model: Any, folder: Path, eos_token: str, bos_token: str | None = None
+) -> TokenizerFiles:
     """Write a `tokenizers.Tokenizer` that was trained here as a folder for transformers."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     model.save(str(folder / MODEL_FILE))
-    _name_eos(folder, eos_token)
-    return read_tokenizer(folder)
+    _name_special_tokens(folder, eos_token, bos_token)
+    return read_tokenizer(folder, bos_token=bos_token)
 
 
 def _from_transformers(name: str, folder: Path) -> None:
@@ -208,10 +239,8 @@ def _from_transformers(name: str, folder: Path) -> None:
 
 
 def _named_eos(folder: Path, vocabulary: Mapping[str, int]) -> str:
-    named = _read_settings(folder).get("eos_token")
-    if isinstance(named, dict):
-        named = named.get("content")
-    if isinstance(named, str):
+    named = _named(folder, "eos_token")
+    if named is not None:
         return named
     for token in _USUAL_EOS:
         if token in vocabulary:
@@ -222,12 +251,35 @@ def _named_eos(folder: Path, vocabulary: Mapping[str, int]) -> str:
     )
 
 
-def _name_eos(folder: Path, eos_token: str) -> None:
+def _named_bos(folder: Path, vocabulary: Mapping[str, int]) -> str:
+    named = _named(folder, "bos_token")
+    if named is not None:
+        return named
+    for token in _USUAL_BOS:
+        if token in vocabulary:
+            return token
+    raise UserError(
+        f"{folder}: the tokenizer names no beginning-of-text token and has none of "
+        f"{list(_USUAL_BOS)}; give it as `tokenizer: {{name: …, bos_token: …}}`"
+    )
+
+
+def _named(folder: Path, key: str) -> str | None:
+    """Read a special token's name out of the settings of a tokenizer."""
+    named = _read_settings(folder).get(key)
+    if isinstance(named, dict):
+        named = named.get("content")
+    return named if isinstance(named, str) else None
+
+
+def _name_special_tokens(folder: Path, eos_token: str, bos_token: str | None) -> None:
     settings = _read_settings(folder)
     # A shard set must load without code or a class from elsewhere: a plain fast tokenizer.
     settings.pop("auto_map", None)
     settings["tokenizer_class"] = "PreTrainedTokenizerFast"
     settings["eos_token"] = eos_token
+    if bos_token is not None:
+        settings["bos_token"] = bos_token
     settings.setdefault("model_max_length", int(1e30))
     settings.setdefault("clean_up_tokenization_spaces", False)
     write_json(folder / SETTINGS_FILE, settings)

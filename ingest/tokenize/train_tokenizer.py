@@ -13,7 +13,11 @@ _PIECE_CHARACTERS = 1 << 20
 
 
 def train_tokenizer(
-    config: TrainTokenizer, eos_token: str, texts: Iterable[bytes], folder: Path
+    config: TrainTokenizer,
+    eos_token: str,
+    texts: Iterable[bytes],
+    folder: Path,
+    bos_token: str | None = None,
 ) -> None:
     """Train a tokenizer and write it as a folder for transformers.
 
@@ -22,6 +26,7 @@ def train_tokenizer(
         eos_token: The end-of-text token.
         texts: UTF-8, in an order that is always the same.
         folder: Where it goes; what is there is replaced.
+        bos_token: The beginning-of-text token, if there is to be one.
 
     Raises:
         UserError: The texts give too few tokens.
@@ -33,7 +38,7 @@ def train_tokenizer(
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size,
-        special_tokens=[eos_token],
+        special_tokens=list(dict.fromkeys([eos_token, bos_token or eos_token])),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -44,7 +49,7 @@ def train_tokenizer(
             f"tokenizer.train.vocab_size: the sample gives only {found} of {config.vocab_size} "
             f"tokens; use a vocab_size of at most {found}, or more text"
         )
-    save_trained(tokenizer, folder, eos_token)
+    save_trained(tokenizer, folder, eos_token, bos_token)
 
 
 def _pieces(texts: Iterable[bytes]) -> Iterator[str]:

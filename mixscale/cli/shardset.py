@@ -64,9 +64,6 @@ def build(
     if remote is not None:
         # Streaming writes to object stores.
         require("train", "build --upload")
-    from mixscale.ingest.runtime.local import warm_up
-
-    warm_up(executor, workers)
     from mixscale.ingest.build import build as build_shardset
 
     if remote is not None:
@@ -83,6 +80,7 @@ def build(
         strict=strict,
         max_malformed=max_malformed,
         progress=not quiet,
+        own_process=True,
     )
     files = _upload(out, remote)
     if as_json:
@@ -92,9 +90,12 @@ def build(
         return
     _show_domains(out)
     tokenizer = shardset.tokenizer
+    begin = ""
+    if tokenizer.bos_token is not None:
+        begin = f"texts begin with {tokenizer.bos_token}, id {tokenizer.bos_token_id}, and "
     click.echo(
         f"wrote {out} ({shardset.sequence_length} tokens a sample, "
-        f"texts end with {tokenizer.eos_token}, id {tokenizer.eos_token_id})"
+        f"{begin or 'texts '}end with {tokenizer.eos_token}, id {tokenizer.eos_token_id})"
     )
     if files is not None:
         click.echo(f"copied to {remote}: {files} files" if files else f"{remote} has it already")

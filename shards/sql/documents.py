@@ -26,8 +26,8 @@ STATUSES = {
 REJECTED = tuple(s for s in STATUSES if s not in ("kept", "duplicate", "near_duplicate"))
 """Statuses of records that were left out for what they are."""
 
-UNFINISHED_DOCUMENTS = ".build/documents.parquet"
-"""Where, in the folder of a build that refused its input, the records can be looked at."""
+UNFINISHED_DOCUMENTS = ".build/documents"
+"""Where, in the folder of a build that refused its input, the records are as Parquet files."""
 
 
 class TextRecord(NamedTuple):
@@ -106,7 +106,7 @@ COLUMNS = (
     Column(
         name="tokens",
         type=pa.uint64(),
-        meaning="tokens with the end-of-text token; 0 when not kept",
+        meaning="tokens, those that the text begins and ends with included; 0 when not kept",
         nullable=False,
     ),
     Column(

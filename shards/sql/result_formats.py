@@ -18,6 +18,7 @@ from mixscale.contracts.errors import UserError
 Format = Literal["table", "csv", "json", "parquet"]
 FORMATS: tuple[Format, ...] = ("table", "csv", "json", "parquet")
 _BATCH_ROWS = 2048
+_PRINTABLE = frozenset(range(0x20, 0x7F)) - frozenset(b"\\'\"")
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
 
 
@@ -70,7 +71,32 @@ def _write_table(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list | tuple | dict):
+        return _nested(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(_printable(value))
+
+
+def _nested(value: Any) -> str:
+    """Write a list or a struct as DuckDB does; texts as they are in the data."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return f"'{value}'"
+    if isinstance(value, dict):
+        items = (f"{_nested(key)}: {_nested(item)}" for key, item in value.items())
+        return f"{{{', '.join(items)}}}"
+    if isinstance(value, list | tuple):
+        open_, close = "[]" if isinstance(value, list) else "()"
+        return f"{open_}{', '.join(map(_nested, value))}{close}"
+    return str(_printable(value))
+
+
+def _printable(value: Any) -> Any:
+    """Write bytes as DuckDB does; other values stay as they are."""
+    if not isinstance(value, bytes):
+        return value
+    plain = (chr(byte) if byte in _PRINTABLE else f"\\x{byte:02X}" for byte in value)
+    return "".join(plain)
 
 
 def _write_csv(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
@@ -78,7 +104,9 @@ def _write_csv(result: duckdb.DuckDBPyConnection, stream: IO[str]) -> int:
     writer.writerow(name for name, _ in _columns(result))
     count = 0
     for row in _rows(result):
-        writer.writerow(_json_text(v) if isinstance(v, list | tuple | dict) else v for v in row)
+        writer.writerow(
+            _json_text(v) if isinstance(v, list | tuple | dict) else _printable(v) for v in row
+        )
         count += 1
     return count
 
@@ -112,7 +140,7 @@ def _json_value(value: Any) -> Any:
         return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json_value(item) for item in value]
-    return value
+    return _printable(value)
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:

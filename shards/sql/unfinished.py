@@ -27,10 +27,11 @@ def open_records(folder: str | Path, *, out: str | Path | None = None) -> duckdb
     """
     root = Path(folder).resolve()
     records = root / UNFINISHED_DOCUMENTS
-    if (root / FILE_NAME).is_file() or not records.is_file():
+    if (root / FILE_NAME).is_file() or not records.is_dir():
         return open_index(folder, out=out)
     connection = duckdb.connect(":memory:")
-    connection.execute(f"CREATE VIEW records AS FROM read_parquet({literal(escape_glob(records))})")
+    pattern = literal(f"{escape_glob(records)}/*.parquet")
+    connection.execute(f"CREATE VIEW records AS FROM read_parquet({pattern})")
     for name in _VIEWS:
         sql = VIEWS[name].sql.replace("$documents", "records").replace("$$", "$")
         connection.execute(f"CREATE VIEW {name} AS {sql}")

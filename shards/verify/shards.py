@@ -13,7 +13,7 @@ from mixscale.shards.storage.hashes import file_digest, hash_names
 from mixscale.shards.storage.mds import shard_header
 from mixscale.shards.storage.mds_index import StoredFile
 from mixscale.shards.verify.problem import Problem
-from mixscale.shards.verify.streams import Shard
+from mixscale.shards.verify.streams import Shard, Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +80,27 @@ def _content_problems(shard: Shard, raw: bytes) -> Iterator[str]:
     if len(ids) and int(ids.max()) >= tokenizer.vocab_size:
         yield f"token id {ids.max()} is outside the vocabulary of {tokenizer.vocab_size}"
     first = shard.first_sample * length
-    begin, end = np.searchsorted(stream.last_tokens, [first, first + len(ids)])
-    lasts = stream.last_tokens[begin:end] - first
+    lasts = _inside(stream.last_tokens, first, len(ids))
     wrong = lasts[ids[lasts] != tokenizer.eos_token_id]
     if len(wrong):
         yield (
             f"token {wrong[0] % length} of sample {wrong[0] // length} is not the end-of-text "
             f"token, though a document ends there ({len(wrong)} such places)"
         )
+    if tokenizer.bos_token_id is None:
+        return
+    # A document begins where the one before it has ended.
+    begins = np.concatenate([[0], stream.last_tokens[:-1] + 1])
+    firsts = _inside(begins, first, len(ids))
+    wrong = firsts[ids[firsts] != tokenizer.bos_token_id]
+    if len(wrong):
+        yield (
+            f"token {wrong[0] % length} of sample {wrong[0] // length} is not the "
+            f"beginning-of-text token, though a document begins there ({len(wrong)} such places)"
+        )
+
+
+def _inside(places: Tokens, first: int, count: int) -> Tokens:
+    """Take the increasing places from `first` on, so many tokens far, counted from there."""
+    begin, end = np.searchsorted(places, [first, first + count])
+    return places[begin:end] - first

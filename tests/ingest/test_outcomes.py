@@ -135,3 +135,15 @@ def test_a_large_part_left_out_is_warned_about(
     query = "SELECT meta::VARCHAR AS m FROM documents WHERE detail IS NOT NULL AND domain = 'c'"
     (row,) = query_arrow(tmp_path / "out", query).to_pylist()
     assert json.loads(row["m"])["a"]
+
+
+def test_a_wrong_field_of_the_route_is_explained(
+    tmp_path: Path, write_lines: Callable, write_corpus: Callable
+) -> None:
+    write_lines("d/a.jsonl", [{"text": text(n), "set": "x"} for n in range(30)])
+    corpus = write_corpus(route={"paths": "d/*", "field": "st", "domains": {"x": "a"}})
+    with pytest.raises(UserError) as caught:
+        quiet(corpus, tmp_path / "out")
+    message = str(caught.value)
+    assert "30 filtered: 'st' names none of the domains; the record has 'text', 'set'" in message
+    assert "check `route.field` and `route.domains`" in message

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mixscale.contracts.errors import UserError
 from mixscale.ingest.corpus import read_corpus
 from mixscale.ingest.readers.find_files import find_files
 
@@ -29,6 +30,18 @@ LAYOUTS = {
         ["README.md"],
         {"arxiv": {}, "common_crawl": {}},
     ),
+    "dolma": (
+        [
+            "arxiv-0000.json.gz",
+            "c4-filtered/c4-0170.json.gz",
+            "cc_news_middle/cc_news_middle-0000.json.gz",
+            "dolma-v1_7/falcon-refinedweb-filtered/falcon-0001.json.gz",
+            "wiki/wiki-0000.json.gz",
+            "wiki/wiki-0001.json.gz",
+        ],
+        ["README.md", "stackexchange/stackexchange-0000.json.gz", "megawika-0000.json.gz"],
+        {"arxiv": {}, "c4": {}, "cc_news": {}, "refinedweb": {}, "wiki": {}},
+    ),
     "dclm": (
         ["global-shard_01_of_10/local-shard_0_of_10/shard_00000000_processed.jsonl.zst"],
         ["README.md"],
@@ -51,3 +64,19 @@ def test_what_is_read(preset: str, tmp_path: Path, write_corpus: Callable) -> No
         path.write_text("x")
     corpus = read_corpus(write_corpus(preset=preset, root="test", domains=domains))
     assert sorted(file.name for file in find_files(corpus, tmp_path)) == sorted(read)
+
+
+def test_a_part_that_is_not_there_is_named(tmp_path: Path, write_corpus: Callable) -> None:
+    (tmp_path / "dolma" / "wiki").mkdir(parents=True)
+    (tmp_path / "dolma" / "wiki" / "wiki-0000.json.gz").write_text("x")
+    corpus = read_corpus(write_corpus(preset="dolma", root="dolma"))
+    assert "stack" not in corpus.domains
+    message = r"domains\.algebraic_stack\.paths: no file .*; name the domains to read"
+    with pytest.raises(UserError, match=message):
+        find_files(corpus, tmp_path)
+
+
+def test_dolma_is_read_as_lines(tmp_path: Path, write_corpus: Callable) -> None:
+    (tmp_path / "wiki-0000.json.gz").write_text("x")
+    corpus = read_corpus(write_corpus(preset="dolma", root=".", domains={"wiki": {}}))
+    assert [file.format for file in find_files(corpus, tmp_path)] == ["jsonl"]

@@ -15,12 +15,14 @@ _SHARDSET = View(
         "vocab_size": "one more than the largest token id",
         "eos_token": "end-of-text token",
         "eos_token_id": "its id",
+        "bos_token": "token that every text begins with; null when there is none",
+        "bos_token_id": "its id",
         "content_sha256": "hash over the streams and the tokenizer",
         "config": "the corpus config, JSON",
     },
     sql=f"""
 SELECT mixscale_version, sequence_length, tokenizer.vocab_size, tokenizer.eos_token,
-       tokenizer.eos_token_id, content_sha256, config
+       tokenizer.eos_token_id, tokenizer.bos_token, tokenizer.bos_token_id, content_sha256, config
 FROM {json_rows("$shardset", ShardSet)}""",
 )
 

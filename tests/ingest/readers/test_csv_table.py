@@ -56,3 +56,21 @@ def test_damage_costs_its_own_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_no_rows(tmp_path: Path) -> None:
     assert read(tmp_path, b"") == read(tmp_path, b"text,id\n") == []
+
+
+def test_quotes_in_tsv_may_be_part_of_the_text(tmp_path: Path) -> None:
+    rows = [
+        '1\t"Hello" he said',
+        '2\t"both" and "more"',
+        '3\t"plain quoted"',
+        "4\t5\t6",
+        '7\t"open',
+    ]
+    found = read(tmp_path, "\n".join(["id\ttext", *rows]).encode(), read_tsv)
+    assert found[:3] == [
+        {"id": "1", "text": '"Hello" he said'},
+        {"id": "2", "text": '"both" and "more"'},
+        {"id": "3", "text": "plain quoted"},
+    ]
+    assert isinstance(found[3], Malformed)
+    assert found[4] == {"id": "7", "text": '"open'}

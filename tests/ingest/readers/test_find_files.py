@@ -127,3 +127,9 @@ def test_published_held_out_sets_are_not_read(tmp_path: Path, write_corpus: Call
     )
     corpus = read_corpus(write_corpus(preset="slimpajama", root="validation", domains={"c4": {}}))
     assert [file.name for file in find_files(corpus, tmp_path)] == ["train/chunk1/a.jsonl"]
+
+
+def test_a_pattern_that_excludes_nothing_is_said(tmp_path: Path, find: Callable) -> None:
+    touch(tmp_path, "a/1.txt", "a/old/2.txt")
+    with pytest.warns(UserWarning, match=r"domains\.d\.exclude: a/odl leaves nothing out"):
+        assert find("a/**/*.txt", exclude=["a/old", "a/odl"]) == ["a/1.txt"]

@@ -24,6 +24,14 @@ _GPT4 = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
     r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s+"
 )
+_DEEPSEEK = (
+    r"\p{N}{1,3}",
+    # From one character of each block to its last.
+    "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+    # Its line ends are characters, not escapes.
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^RN\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
+    r"| ?[\p{P}\p{S}]+[RN]*|\s*[RN]+|\s+(?!\S)|\s+".replace("RN", "\r\n"),
+)
 _BYTES = pre.ByteLevel(add_prefix_space=False, use_regex=False)
 
 
@@ -36,6 +44,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "llama3": (None, _splits(_LLAMA)),
     "qwen": (normalizers.NFC(), _splits(_LLAMA.replace(r"\p{N}{1,3}", r"\p{N}"))),
     "gpt4": (None, _splits(_GPT4)),
+    "deepseek3": (normalizers.Sequence([]), _splits(*_DEEPSEEK)),
 }
 ADDED = [
     AddedToken("stent", single_word=True, normalized=True),

@@ -66,3 +66,27 @@ def test_a_query_may_start_with_a_comment(made: Path, query: str) -> None:
         assert result.exit_code == 0, result.output
         assert result.output.splitlines()[1] == "42"
     assert CliRunner().invoke(cli, ["sql", str(made), "--fromat", "csv"]).exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["a\\b", 'e"f', "[x]", "c\\\\d"])
+def test_tables_show_text_in_lists_as_it_is(text: str) -> None:
+    query = f"SELECT ['{text}', NULL] AS l, {{'k': ['{text}'], 'n': 1.50::DECIMAL(4, 2)}} AS s"
+    table = write(query, "table")
+    assert f"['{text}', NULL]" in table
+    assert f"{{'k': ['{text}'], 'n': 1.50}}" in table
+
+
+def test_tables_show_days_and_numbers_in_structs_plainly() -> None:
+    table = write(
+        "SELECT {'d': DATE '2024-01-02', 'x': MAP {'k': 1.25::DECIMAL(5, 2)}} AS s", "table"
+    )
+    assert "{'d': 2024-01-02, 'x': {'k': 1.25}}" in table
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "json"])
+def test_bytes_are_written_as_duckdb_does(format: str) -> None:
+    text = write("SELECT 'a\\xAA\\x00z'::BLOB AS b, ['\\xFF'::BLOB] AS l", format)
+    shown = text.replace("\\\\", "\\")
+    assert "a\\xAA\\x00z" in shown
+    assert "\\xFF" in shown
+    assert "b'" not in shown

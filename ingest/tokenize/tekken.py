@@ -1,4 +1,4 @@
-"""Tokenizers of other kinds, written as the tokenizer.json that everything here reads."""
+"""Mistral's tekken.json, written as the tokenizer.json that everything here reads."""
 
 from __future__ import annotations
 
@@ -10,36 +10,8 @@ from typing import Any
 
 from mixscale.contracts.errors import UserError
 from mixscale.ingest.tokenize.proven import byte_letters
-from mixscale.runtime.extras import require
 
-SENTENCEPIECE_FILE, TEKKEN_FILE = "tokenizer.model", "tekken.json"
 _FIRST_SPECIAL = ("<unk>", "<s>", "</s>")
-
-
-def convert_sentencepiece(path: Path, target: Path) -> None:
-    """Write a SentencePiece model as a tokenizer.json, as transformers does for Llama's.
-
-    Raises:
-        UserError: The package for it is not installed, or the file is no such model.
-    """
-    require("sentencepiece", f"{path}: a SentencePiece model, which")
-    from transformers import LlamaTokenizerFast
-    from transformers.convert_slow_tokenizer import import_protobuf
-
-    try:
-        protobuf: Any = import_protobuf()
-        model = protobuf.ModelProto()
-        model.ParseFromString(path.read_bytes())
-        # The so-called legacy conversion gives the ids of SentencePiece itself.
-        tokenizer = LlamaTokenizerFast(
-            vocab_file=str(path),
-            legacy=True,
-            add_prefix_space=model.normalizer_spec.add_dummy_prefix,
-        )
-        tokenizer.backend_tokenizer.save(str(target))
-    except Exception as error:  # protobuf and transformers each have their own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: not a SentencePiece model ({reason})") from error
 
 
 def is_tekken(path: Path) -> bool:
@@ -51,35 +23,47 @@ def is_tekken(path: Path) -> bool:
     return isinstance(found, dict) and "pattern" in (found.get("config") or {})
 
 
-def convert_tekken(path: Path, target: Path) -> None:
+def convert_tekken(path: Path, target: Path) -> dict[str, str]:
     """Write a tekken.json as a tokenizer.json; text that spells a special token stays text.
+
+    Returns:
+        The tokens that texts begin and end with, by their key in tokenizer_config.json.
 
     Raises:
         UserError: The file is damaged.
     """
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
-
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        config = found["config"]
         special = _special_tokens(found)
-        count = int(config["default_vocab_size"]) - len(special)
-        words = [base64.b64decode(entry["token_bytes"]) for entry in found["vocab"][:count]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a tekken.json ({error})") from error
+        count = int(found["config"]["default_vocab_size"]) - len(special)
+        entries = found["vocab"][:count]
+        words = [base64.b64decode(entry["token_bytes"], validate=True) for entry in entries]
+        tokenizer = _tokenizer(found["config"]["pattern"], special, words)
+    except Exception as error:  # tokenizers raises plain Exception
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: not a tekken.json that can be read ({reason})") from error
+    tokenizer.save(str(target))
+    names = {"bos_token": "<s>", "eos_token": "</s>"}
+    return {key: token for key, token in names.items() if token in special}
+
+
+def _tokenizer(pattern: str, special: list[str], words: list[bytes]) -> Any:
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+
     ranks = {word: rank for rank, word in enumerate(words)}
     letters = byte_letters()
     spelled = ["".join(letters[byte] for byte in word) for word in words]
-    vocabulary = dict.fromkeys(special, 0) | dict.fromkeys(spelled, 0)
-    vocabulary = {token: number for number, token in enumerate(vocabulary)}
+    vocabulary = {token: number for number, token in enumerate([*special, *spelled])}
+    if len(vocabulary) < len(special) + len(words):
+        raise ValueError("two of its tokens are the same")
     merges = [(spelled[first], spelled[second]) for first, second in _merges(words, ranks)]
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges, fuse_unk=False, ignore_merges=True))
-    split = pre_tokenizers.Split(Regex(config["pattern"]), behavior="isolated")
+    tokenizer: Any = Tokenizer(models.BPE(vocabulary, merges, fuse_unk=False, ignore_merges=True))
+    split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, as_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
-    tokenizer.save(str(target))
+    return tokenizer
 
 
 def _special_tokens(found: Mapping[str, Any]) -> list[str]:
