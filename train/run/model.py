@@ -13,6 +13,7 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoTokenizer,
     PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from transformers.utils.import_utils import is_flash_attn_2_available
@@ -132,10 +133,33 @@ def build_model(
         UserError: The model cannot be made.
     """
     made = model_config(config, sequence_length, tokenizer)
+    return HuggingFaceModel(
+        transformers_model(config, made, pretrained=config.pretrained),
+        tokenizer=tokenizer,
+        use_logits=True,
+        shift_labels=config.name != MASKED,
+        metrics=[],
+        eval_metrics=[TokenLoss()],
+    )
+
+
+def transformers_model(
+    config: ModelConfig, made: PretrainedConfig, *, pretrained: bool
+) -> PreTrainedModel:
+    """Make a model of transformers.
+
+    Args:
+        config: The model of the run.
+        made: Its transformers config, of `model_config`.
+        pretrained: Whether to load the weights; else they are random.
+
+    Raises:
+        UserError: The model cannot be made.
+    """
     masked = config.name == MASKED
     family = AutoModelForMaskedLM if masked else AutoModelForCausalLM
     try:
-        if config.pretrained:
+        if pretrained:
             model = load(
                 family.from_pretrained,
                 config.pretrained_model_name_or_path,
@@ -153,14 +177,7 @@ def build_model(
         raise UserError(f"model: {_first_line(error)}") from error
     # transformers does not find the loss of every class by its name, and then warns each time.
     model.loss_type = "ForMaskedLM" if masked else "ForCausalLM"
-    return HuggingFaceModel(
-        model,
-        tokenizer=tokenizer,
-        use_logits=True,
-        shift_labels=not masked,
-        metrics=[],
-        eval_metrics=[TokenLoss()],
-    )
+    return model
 
 
 def _attention(config: ModelConfig) -> str:

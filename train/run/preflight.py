@@ -21,14 +21,23 @@ from mixscale.train.run.components import (
     build_optimizer,
     check,
 )
+from mixscale.train.run.memory import MemoryNeed
+from mixscale.train.run.memory_trace import trace_memory
 from mixscale.train.run.model import load_tokenizer, model_config
 
 
-def preflight(config: RunConfig) -> None:
+def preflight(config: RunConfig, on_gpu: bool) -> MemoryNeed | None:
     """Make what a run is made of, its data and its weights aside.
 
     Loggers and components of the user's own are not made, only their arguments compared: making
     one may open a connection or a file.
+
+    Args:
+        config: The run.
+        on_gpu: Whether it will train on a GPU.
+
+    Returns:
+        The memory that the run needs, where that can be traced.
 
     Raises:
         UserError: The tokenizer or the model is not there, or a component is unknown, or does not
@@ -47,6 +56,7 @@ def preflight(config: RunConfig) -> None:
     ):
         for named in all_named(wanted):
             check(kind, registry, named)
+    return trace_memory(config, tokenizer, on_gpu)
 
 
 def _ours(wanted: dict[str, dict | None]) -> dict[str, dict | None]:
