@@ -102,7 +102,9 @@ class ModelConfig(Section):
     """LLM Foundry's way to ask for `flash_attention_2`. Where that is not installed, or without a
     GPU, `sdpa` computes the same."""
     init_device: Literal["cpu", "meta", "mixed"] = "cpu"
+    """Without effect: weights are made on the processor of each device."""
     use_auth_token: bool = False
+    """Ask the hub with the user's token, which must be there then."""
     trust_remote_code: bool = False
 
     @model_validator(mode="before")

@@ -121,8 +121,13 @@ def sweep(
 @click.command()
 @click.argument("run", type=FILE)
 @click.option("--out", type=FILE, help="Folder that gets runs/<run id>; default: that of RUN.")
+@click.option(
+    "--cpu",
+    is_flag=True,
+    help="Train on the processor, even what is written for GPUs: in fp32, not sharded.",
+)
 @json_option
-def train(run: Path, out: Path | None, as_json: bool) -> None:
+def train(run: Path, out: Path | None, cpu: bool, as_json: bool) -> None:
     """Train one model as RUN (run.yaml, in LLM Foundry's layout) describes.
 
     A run that has its record is not run again: remove its result.json for that.
@@ -132,6 +137,7 @@ def train(run: Path, out: Path | None, as_json: bool) -> None:
     \b
     Example:
       mixscale train run.yaml
+      mixscale train gpt2-small.yaml --cpu
     """
     require("train", "mixscale train")
     from mixscale.train.config import load_run_config
@@ -142,7 +148,7 @@ def train(run: Path, out: Path | None, as_json: bool) -> None:
     warning = warm_up_warning(load_run_config(run))
     if warning is not None:
         note(f"warning: {warning}")
-    record, folder = train_file(run, out, report=note)
+    record, folder = train_file(run, out, report=note, cpu=cpu)
     if as_json:
         print_json({"folder": str(folder), **record.model_dump(mode="json")})
     else:

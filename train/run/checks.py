@@ -61,18 +61,27 @@ def _check_save_folder(config: RunConfig) -> None:
 
 
 def _check_without_gpu(config: RunConfig) -> None:
+    wrong = []
     if config.precision not in (None, "fp32"):
-        raise UserError(
+        wrong.append(
             f"precision: {config.precision} needs a GPU, and none is visible here; use fp32, or "
             "leave the key out: then the device decides"
         )
     if config.fsdp_config and os.environ.get("FSDP_VERSION") != "2":
-        raise UserError(
+        wrong.append(
             "fsdp_config: sharding a model needs GPUs, and none is visible here; leave the key "
             "out, or set FSDP_VERSION=2 in the environment to try it on the processor"
         )
     if config.model.attn_implementation == "flash_attention_2":
-        raise UserError(
+        wrong.append(
             "model.attn_implementation: flash_attention_2 needs a GPU, and none is visible here; "
             "use sdpa"
         )
+    if wrong:
+        raise UserError("\n".join([*wrong, _FOR_A_PROCESSOR]))
+
+
+_FOR_A_PROCESSOR = (
+    "To train on the processor with the file as it is, in fp32 and not sharded: "
+    "`mixscale train --cpu`"
+)

@@ -163,6 +163,7 @@ def transformers_model(
             model = load(
                 family.from_pretrained,
                 config.pretrained_model_name_or_path,
+                with_token=config.use_auth_token,
                 config=made,
                 attn_implementation=_attention(config),
                 trust_remote_code=config.trust_remote_code,
@@ -196,7 +197,12 @@ def _base_config(config: ModelConfig) -> PretrainedConfig:
     if _is_model_type(config):
         return AutoConfig.for_model(name)
     try:
-        return load(AutoConfig.from_pretrained, name, trust_remote_code=config.trust_remote_code)
+        return load(
+            AutoConfig.from_pretrained,
+            name,
+            with_token=config.use_auth_token,
+            trust_remote_code=config.trust_remote_code,
+        )
     except (OSError, ValueError) as error:
         raise UserError(
             f"model.pretrained_model_name_or_path: cannot load {name!r}: {_first_line(error)}; "

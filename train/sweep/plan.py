@@ -155,9 +155,7 @@ def plan(
     rows = [_row(name, run, shardset, is_done(out, name)) for name, run in runs.items()]
     longest = max(runs.values(), key=lambda run: run.tokens)
     missing = sum(not row.is_done for row in rows)
-    found = check_before_start(
-        [runs[row.run_id] for row in rows if not row.is_done], on_gpu=bool(gpus)
-    )
+    found = check_before_start([runs[row.run_id] for row in rows if not row.is_done], gpus)
     workers = runs_at_a_time(workers, max(missing, 1), gpus_per_run)
     on_a_device = runs_on_a_device(workers, max(missing, 1), gpus_per_run)
     lacking = [

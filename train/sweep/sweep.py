@@ -97,7 +97,7 @@ def sweep(
         check_run(run.config, gpus)
     out = Path(experiment.out or experiment.shardset)
     missing = [run for name, run in runs.items() if not is_done(out, name)]
-    found = check_before_start(missing, on_gpu=bool(gpus))
+    found = check_before_start(missing, gpus)
     for warning in found.warnings:
         report(f"warning: {warning}")
     if executor == "local" and not ignore_memory:
