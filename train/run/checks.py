@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from mixscale.contracts.errors import UserError
-from mixscale.train.config import RunConfig
+from mixscale.contracts.errors import UserError, unknown_name
+from mixscale.train.config import ONLY_LABEL, RunConfig
 
 _LONGEST_NAME_BYTES = 200
 """A file name has 255 at most, and the hash comes after it."""
@@ -24,6 +24,7 @@ def check_run(config: RunConfig, gpus: int | None) -> None:
     """
     _check_name(config.run_name)
     _check_save_folder(config)
+    _check_stoppers(config)
     if config.device_train_microbatch_size == "auto" and not config.fsdp_config:
         raise UserError(
             "device_train_microbatch_size: Composer finds it itself (`auto`) only with "
@@ -58,6 +59,15 @@ def _check_save_folder(config: RunConfig) -> None:
         raise UserError(
             f"save_folder: {config.save_folder!r} holds the run's name, but there is no `run_name`"
         )
+
+
+def _check_stoppers(config: RunConfig) -> None:
+    """Refuse callbacks that wait for a loader that there is not, and would never stop a run."""
+    labels = {"train", *(loader.label or ONLY_LABEL for loader in config.eval_loader)}
+    for name in ("early_stopper", "threshold_stopper"):
+        label = (config.callbacks.get(name) or {}).get("dataloader_label")
+        if label is not None and label not in labels:
+            raise unknown_name(f"callbacks.{name}.dataloader_label", str(label), labels)
 
 
 def _check_without_gpu(config: RunConfig) -> None:

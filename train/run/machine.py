@@ -91,7 +91,11 @@ def without_effect(config: RunConfig, gpus: int | None, devices: int) -> str | N
         found += [f"{', '.join(keys)} (without a GPU)"] if keys else []
     loader = config.train_loader
     if not loader.num_workers:
-        keys = [key for key in ("prefetch_factor", "persistent_workers") if getattr(loader, key)]
+        keys = [
+            key
+            for key in ("prefetch_factor", "persistent_workers", "timeout")
+            if getattr(loader, key)
+        ]
         named = ", ".join(f"train_loader.{key}" for key in keys)
         found += [f"{named} (without num_workers)"] if keys else []
     return f"without effect here: {'; '.join(found)}" if found else None

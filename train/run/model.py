@@ -16,10 +16,14 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from mixscale.contracts.errors import UserError, unknown_name
-from mixscale.train.config import MASKED, ModelConfig, TokenizerConfig
+from mixscale.train.config import CAUSAL, MASKED, ModelConfig, TokenizerConfig
 from mixscale.train.evaluate.loss import TokenLoss
 from mixscale.train.run.hub import load, nearest
 
@@ -63,6 +67,7 @@ def model_config(
         if base.attribute_map.get(name, name) not in overridden
     }
     made = _with_values(config, base, {**defaults, **config.config_overrides})
+    _check_kind(config, made)
     _check_sizes(made, sequence_length, tokenizer)
     return made
 
@@ -209,6 +214,24 @@ def _base_config(config: ModelConfig) -> PretrainedConfig:
             "with `pretrained: false` a transformers model type such as gpt2 or llama works "
             f"offline.{nearest(name, CONFIG_MAPPING)}"
         ) from error
+
+
+def _check_kind(config: ModelConfig, made: PretrainedConfig) -> None:
+    """Refuse what is no language model of the kind that is asked for."""
+    kind = made.model_type
+    if not hasattr(made, "vocab_size"):
+        raise UserError(
+            f"model.pretrained_model_name_or_path: {kind!r} is no language model of one text"
+        )
+    both = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if config.name == CAUSAL and both and not (made.is_decoder or made.is_encoder_decoder):
+        raise UserError(
+            f"model.name: {CAUSAL}, but every token of {kind!r} sees the tokens after it, which it "
+            f"is to predict; take `name: {MASKED}`, or `config_overrides: {{is_decoder: true}}`"
+        )
+    layers = getattr(made, "num_hidden_layers", 1)
+    if isinstance(layers, int) and layers < 1:
+        raise UserError(f"model.config_overrides: {layers} layers; give 1 or more")
 
 
 def _check_sizes(

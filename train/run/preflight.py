@@ -20,6 +20,7 @@ from mixscale.train.run.components import (
     build_all,
     build_optimizer,
     check,
+    check_compile,
 )
 from mixscale.train.run.memory import MemoryNeed
 from mixscale.train.run.memory_trace import trace_memory
@@ -45,6 +46,7 @@ def preflight(config: RunConfig, on_gpu: bool) -> MemoryNeed | None:
     """
     tokenizer = load_tokenizer(config.tokenizer)
     model_config(config.model, config.max_seq_len, tokenizer)
+    check_compile(config.compile_config)
     optimizer = build_optimizer(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
     _try_scheduler(config, optimizer)
     build_all("algorithms", ALGORITHMS, _ours(config.algorithms))

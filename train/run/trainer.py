@@ -31,6 +31,7 @@ from mixscale.train.run.components import (
     build,
     build_all,
     build_optimizer,
+    check_compile,
 )
 from mixscale.train.run.device import choose_device, choose_precision, set_allocator
 from mixscale.train.run.machine import is_sharded
@@ -77,6 +78,7 @@ def prepare_run(
     if dist.get_global_rank() == 0:
         remove_unfinished(config)
     check_checkpoints(config, identity)
+    check_compile(config.compile_config)
     tokenizer = load_tokenizer(config.tokenizer)
     # The data comes before the seed is set, so that the weights do not depend on the data.
     loader = train_loader(config, tokenizer)
