@@ -10,7 +10,7 @@ from mixscale.train.executors.process import fork_server
 from mixscale.train.run.memory import MemoryNeed
 
 
-def check_config(config: RunConfig, on_gpu: bool) -> MemoryNeed | None:
+def check_config(config: RunConfig, on_gpu: bool = False) -> MemoryNeed | None:
     """Try what a config asks for, model and components by name, without training.
 
     Args:

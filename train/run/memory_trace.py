@@ -33,6 +33,8 @@ _SMALL_BYTES = 32 * 2**20
 M_MMAP_THRESHOLD)."""
 _HEAP_FACTOR = 2.0
 """Memory in use to small blocks in it: 1.8 to 2.6 in runs of 0.2 to 86 million parameters."""
+_CONTENT: Any = torch.ops.aten._local_scalar_dense.default  # pyright: ignore[reportAttributeAccessIssue]
+"""What PyTorch calls to ask a tensor for its content."""
 _COPYING_ALGORITHMS = {"ema", "swa"}
 """They keep a second copy of the weights."""
 
@@ -195,7 +197,7 @@ class Tracker(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Do what is asked for and count the tensors that come out."""
-        if func is torch.ops.aten._local_scalar_dense.default:
+        if func is _CONTENT:
             # Asked for the content, say what suits a mask of samples without padding, a first step.
             return True if args[0].dtype == torch.bool else 1
         result = func(*args, **(kwargs or {}))

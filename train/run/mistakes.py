@@ -29,6 +29,7 @@ _KEYS_BY_PLACE = {
     "composer/loggers/remote_uploader_downloader": ("save_folder",),
     "composer/callbacks/checkpoint_saver": ("save_folder", "save_interval"),
     "composer/utils/checkpoint": ("load_path", "save_folder"),
+    "composer/utils/file_helpers": ("load_path", "save_folder"),
     "torch/distributed/fsdp": ("fsdp_config",),
     "composer/distributed": ("fsdp_config",),
     "torch/_inductor": ("compile_config",),

@@ -27,7 +27,7 @@ from mixscale.train.run.memory_trace import trace_memory
 from mixscale.train.run.model import load_tokenizer, model_config
 
 
-def preflight(config: RunConfig, on_gpu: bool) -> MemoryNeed | None:
+def preflight(config: RunConfig, on_gpu: bool = False) -> MemoryNeed | None:
     """Make what a run is made of, its data and its weights aside.
 
     Loggers and components of the user's own are not made, only their arguments compared: making
