@@ -32,10 +32,15 @@ from mixscale.contracts.config import (
 from mixscale.contracts.errors import UserError
 
 PAIRED = "paired"
+ONLY_LABEL = "validation"
+"""Label of an evaluation loader that is alone and has none."""
 CAUSAL, MASKED = "hf_causal_lm", "hf_masked_lm"
 ShuffleAlgorithm = Literal["naive", "py1br", "py1e", "py1s", "py2s", "paired"]
 TokenEncoding = Literal["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 _UNITS = "tok|sp|ba|ep"
+_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+_SEEDS = 2**32
+"""NumPy takes no larger ones."""
 _NOT_PRE_TRAINING = "it is for fine-tuning, which is not done here; remove it"
 _NOT_TASKS = "tasks are not evaluated while training; remove it"
 
@@ -102,7 +107,9 @@ class ModelConfig(Section):
     """LLM Foundry's way to ask for `flash_attention_2`. Where that is not installed, or without a
     GPU, `sdpa` computes the same."""
     init_device: Literal["cpu", "meta", "mixed"] = "cpu"
+    """Without effect: weights are made on the processor of each device."""
     use_auth_token: bool = False
+    """Ask the hub with the user's token, which must be there then."""
     trust_remote_code: bool = False
 
     @model_validator(mode="before")
@@ -169,12 +176,12 @@ class StreamConfig(Section):
     local: str | None = None
     remote: str | None = None
     split: str | None = None
-    proportion: float | None = Field(default=None, ge=0)
+    proportion: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Share of the samples. All samples have `max_seq_len` tokens, so it is a share of tokens."""
-    repeat: float | None = Field(default=None, ge=0)
+    repeat: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     choose: int | None = Field(default=None, ge=0)
-    download_retry: int | None = None
-    download_timeout: float | None = None
+    download_retry: int | None = Field(default=None, ge=0)
+    download_timeout: float | None = Field(default=None, gt=0)
     validate_hash: str | None = None
     keep_zip: bool | None = None
 
@@ -218,19 +225,19 @@ class DatasetConfig(Section):
     shuffle_algo: ShuffleAlgorithm = "py1e"
     """One of Streaming's algorithms, or `paired`: each domain's order of samples depends on the
     seed and the domain alone, so that runs differ by their mixture only."""
-    shuffle_seed: int = 9176
-    shuffle_block_size: int | None = None
+    shuffle_seed: int = Field(default=9176, ge=0, lt=_SEEDS)
+    shuffle_block_size: int | None = Field(default=None, gt=0)
     epoch_size: Annotated[TokenCount, Field(gt=0)] | None = None
     """Samples in an epoch; also as `100k`."""
-    num_canonical_nodes: int | None = None
+    num_canonical_nodes: int | None = Field(default=None, gt=0)
     partition_algo: Literal["orig", "relaxed"] = "relaxed"
     sampling_method: Literal["balanced", "fixed"] = "balanced"
     sampling_granularity: int = Field(default=1, gt=0)
     batching_method: Literal["random", "stratified", "per_stream", "device_per_stream"] = "random"
-    predownload: int | None = None
+    predownload: int | None = Field(default=None, ge=0)
     cache_limit: int | str | None = None
-    download_retry: int = 2
-    download_timeout: float = 60
+    download_retry: int = Field(default=2, ge=0)
+    download_timeout: float = Field(default=60, gt=0)
     validate_hash: str | None = None
     keep_zip: bool = False
     allow_unsafe_types: bool | None = None
@@ -305,9 +312,9 @@ class LoaderConfig(Section):
     drop_last: bool = False
     num_workers: int = Field(default=0, ge=0)
     pin_memory: bool | None = None
-    prefetch_factor: int | None = None
+    prefetch_factor: int | None = Field(default=None, gt=0)
     persistent_workers: bool | None = None
-    timeout: float = 0
+    timeout: float = Field(default=0, ge=0)
 
 
 class RunConfig(Section):
@@ -337,7 +344,7 @@ class RunConfig(Section):
     metadata: dict[str, Any] = Field(default_factory=dict)
     """Free; a sweep writes what the run is for."""
     max_seq_len: int = Field(gt=0)
-    seed: int = Field(default=17, ge=0)
+    seed: int = Field(default=17, ge=0, lt=_SEEDS)
     model: ModelConfig
     tokenizer: TokenizerConfig
     train_loader: LoaderConfig
@@ -360,6 +367,7 @@ class RunConfig(Section):
     eval_interval: Interval = "1dur"
     eval_first: bool = False
     eval_subset_num_batches: int = -1
+    """Batches of each evaluation loader; -1 for all."""
     global_train_batch_size: int = Field(default=16, gt=0)
     device_train_microbatch_size: int | Literal["auto"] | None = None
     """Samples in one forward pass; the whole device batch when absent."""
@@ -370,7 +378,7 @@ class RunConfig(Section):
     compile_config: dict[str, Any] | None = None
     save_folder: str | None = None
     save_interval: Interval = "1ep"
-    save_num_checkpoints_to_keep: int = -1
+    save_num_checkpoints_to_keep: int = Field(default=-1, ge=-1)
     save_overwrite: bool = False
     load_path: str | None = None
     """A Composer checkpoint to go on from: weights, optimizer and position in the data."""
@@ -382,7 +390,7 @@ class RunConfig(Section):
     log_to_console: bool = False
     console_log_interval: Interval = "1ba"
     python_log_level: str | None = None
-    dist_timeout: float = 600
+    dist_timeout: float = Field(default=600, gt=0)
     expandable_segments: bool | None = None
     """On a GPU: let the memory allocator grow its segments, which leaves fewer gaps."""
     max_split_size_mb: int | None = Field(default=None, gt=0)
@@ -411,6 +419,27 @@ class RunConfig(Section):
             )
         return f"{amount}{found[2]}"
 
+    @field_validator("eval_subset_num_batches")
+    @classmethod
+    def _some_batches(cls, value: int) -> int:
+        if value < -1 or value == 0:
+            raise ValueError("give a number of batches, or -1 for all")
+        return value
+
+    @field_validator("device_train_microbatch_size")
+    @classmethod
+    def _some_samples(cls, value: int | str | None) -> int | str | None:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("give a number of samples, 1 or more")
+        return value
+
+    @field_validator("python_log_level")
+    @classmethod
+    def _known_level(cls, value: str | None) -> str | None:
+        if value is not None and value.lower() not in _LOG_LEVELS:
+            raise ValueError(f"expected one of {', '.join(_LOG_LEVELS)}")
+        return value
+
     @field_validator("eval_loader", mode="before")
     @classmethod
     def _one_or_many(cls, value: object) -> object:
@@ -434,6 +463,14 @@ class RunConfig(Section):
         if self.autoresume and (self.save_folder is None or self.run_name is None):
             raise ValueError("autoresume needs `save_folder` and `run_name`")
         return self
+
+    @property
+    def first_checkpoint(self) -> str | None:
+        """`load_path` of the first device: `{rank}` in it stands for the device's number."""
+        if self.load_path is None:
+            return None
+        named = self.load_path.replace("{rank}", "0")
+        return named.replace("{run_name}", self.run_name or "{run_name}")
 
 
 def load_run_config(path: str | Path) -> RunConfig:

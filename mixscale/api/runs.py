@@ -21,8 +21,9 @@ def plan(
     calibrate: bool = True,
     price_per_hour: float | None = None,
     gpus_per_run: float | None = None,
+    ignore_memory: bool = False,
 ) -> Plan:
-    """List the runs of an experiment: tokens, epochs over domains, time, cost.
+    """List the runs of an experiment: tokens, epochs over domains, memory, time, cost.
 
     Args:
         experiment: The file experiment.yaml.
@@ -30,6 +31,7 @@ def plan(
         calibrate: Train short runs, about half a minute in all, to know the speed.
         price_per_hour: Of a GPU, or of a machine without one.
         gpus_per_run: Share of a GPU for each run; 0 trains on the processor.
+        ignore_memory: Measure the speed of runs that cannot fit into the memory, too.
 
     Raises:
         UserError: The experiment asks for more than the shard set has, its runs do not work, or
@@ -44,6 +46,7 @@ def plan(
         measure=calibrate,
         price_per_hour=price_per_hour,
         gpus_per_run=gpus_per_run,
+        ignore_memory=ignore_memory,
     )
 
 
@@ -53,6 +56,7 @@ def sweep(
     workers: int | None = None,
     executor: str = "local",
     gpus_per_run: float | None = None,
+    ignore_memory: bool = False,
     report: Callable[[str], None] = print,
 ) -> SweepResult:
     """Run the proxy runs of an experiment that have no record yet.
@@ -64,11 +68,12 @@ def sweep(
         workers: Runs at a time; one for each GPU, or each core, when absent.
         executor: `local` or `ray`.
         gpus_per_run: Share of a GPU for each run; 0 trains on the processor.
+        ignore_memory: Start runs that need more memory than there is, too.
         report: Gets one line for each thing worth saying.
 
     Raises:
-        UserError: The experiment or the shard set is wrong, another process runs this sweep, or an
-            extra that is needed is not installed.
+        UserError: The experiment or the shard set is wrong, the runs cannot fit into the memory,
+            another process runs this sweep, or an extra that is needed is not installed.
     """
     require("train", "sweep")
     if executor == "ray":
@@ -81,4 +86,5 @@ def sweep(
         report=report,
         executor=executor,
         gpus_per_run=gpus_per_run,
+        ignore_memory=ignore_memory,
     )

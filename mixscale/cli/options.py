@@ -73,3 +73,8 @@ gpus_per_run_option = click.option(
     type=click.FloatRange(0, 1),
     help="Share of a GPU for each run, as 0.25: four runs on one GPU; 0: train on the processor.",
 )
+ignore_memory_option = click.option(
+    "--ignore-memory",
+    is_flag=True,
+    help="Start runs that need more memory than the GPU or the machine has, too.",
+)

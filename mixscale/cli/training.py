@@ -13,6 +13,7 @@ from mixscale.cli.options import (
     TokenBudget,
     executor_option,
     gpus_per_run_option,
+    ignore_memory_option,
     json_option,
     workers_option,
 )
@@ -30,6 +31,7 @@ from mixscale.runtime.extras import require
     help="Of a GPU, or of a machine without; also a key of EXPERIMENT.",
 )
 @click.option("--no-calibrate", is_flag=True, help="Do not measure the speed of a run.")
+@ignore_memory_option
 @json_option
 def plan(
     experiment: Path,
@@ -37,9 +39,10 @@ def plan(
     gpus_per_run: float | None,
     price_per_hour: float | None,
     no_calibrate: bool,
+    ignore_memory: bool,
     as_json: bool,
 ) -> None:
-    """Show the runs of EXPERIMENT (experiment.yaml): tokens, epochs over domains, time, cost.
+    """Show the runs of EXPERIMENT (experiment.yaml): tokens, epochs over domains, memory, time.
 
     The time comes from short runs, about half a minute in all. What the shard set cannot give is
     refused here.
@@ -58,6 +61,7 @@ def plan(
         measure=not no_calibrate,
         price_per_hour=price_per_hour,
         gpus_per_run=gpus_per_run,
+        ignore_memory=ignore_memory,
     )
     if as_json:
         print_json(result.as_json())
@@ -71,12 +75,14 @@ def plan(
 @workers_option
 @executor_option
 @gpus_per_run_option
+@ignore_memory_option
 @json_option
 def sweep(
     experiment: Path,
     workers: int | None,
     executor: str,
     gpus_per_run: float | None,
+    ignore_memory: bool,
     as_json: bool,
 ) -> None:
     """Run the proxy runs of EXPERIMENT that have no record yet.
@@ -96,7 +102,12 @@ def sweep(
     from mixscale.train.sweep.sweep import sweep as run_sweep
 
     result = run_sweep(
-        experiment, workers=workers, report=note, executor=executor, gpus_per_run=gpus_per_run
+        experiment,
+        workers=workers,
+        report=note,
+        executor=executor,
+        gpus_per_run=gpus_per_run,
+        ignore_memory=ignore_memory,
     )
     if as_json:
         print_json(result.as_json())
@@ -110,8 +121,13 @@ def sweep(
 @click.command()
 @click.argument("run", type=FILE)
 @click.option("--out", type=FILE, help="Folder that gets runs/<run id>; default: that of RUN.")
+@click.option(
+    "--cpu",
+    is_flag=True,
+    help="Train on the processor, even what is written for GPUs: in fp32, not sharded.",
+)
 @json_option
-def train(run: Path, out: Path | None, as_json: bool) -> None:
+def train(run: Path, out: Path | None, cpu: bool, as_json: bool) -> None:
     """Train one model as RUN (run.yaml, in LLM Foundry's layout) describes.
 
     A run that has its record is not run again: remove its result.json for that.
@@ -121,6 +137,7 @@ def train(run: Path, out: Path | None, as_json: bool) -> None:
     \b
     Example:
       mixscale train run.yaml
+      mixscale train gpt2-small.yaml --cpu
     """
     require("train", "mixscale train")
     from mixscale.train.config import load_run_config
@@ -131,7 +148,7 @@ def train(run: Path, out: Path | None, as_json: bool) -> None:
     warning = warm_up_warning(load_run_config(run))
     if warning is not None:
         note(f"warning: {warning}")
-    record, folder = train_file(run, out, report=note)
+    record, folder = train_file(run, out, report=note, cpu=cpu)
     if as_json:
         print_json({"folder": str(folder), **record.model_dump(mode="json")})
     else:

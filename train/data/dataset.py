@@ -105,7 +105,7 @@ class DomainDataset(StreamingDataset):
             ShardError: It is nowhere.
         """
         # Streaming would take a lock on a file for every sample, to look whether it was evicted.
-        if shard_id in self._open_shards:
+        if self._open_shards.get(shard_id) is not None:
             return
         try:
             super().prepare_shard(shard_id, blocking)

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from mixscale.contracts.errors import UserError
-from mixscale.train.config import MASKED, LoaderConfig, RunConfig
+from mixscale.train.config import MASKED, ONLY_LABEL, LoaderConfig, RunConfig
 from mixscale.train.data.batches import (
     Batch,
     CausalBatches,
@@ -54,7 +54,7 @@ def evaluators(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> list[Ev
     """
     return [
         Evaluator(
-            label=loader.label or "validation",
+            label=loader.label or ONLY_LABEL,
             dataloader=_data_spec(
                 config, loader, config.device_eval_batch_size, tokenizer, training=False
             ),
@@ -82,7 +82,7 @@ def _data_spec(
 ) -> DataSpec:
     dataset = build_dataset(loader.dataset, batch_size)
     read_any_layout(dataset, loader.dataset, tokenizer, config.max_seq_len)
-    place = TRAIN_LOADER if training else f"eval_loader {loader.label or 'validation'!r}"
+    place = TRAIN_LOADER if training else f"eval_loader {loader.label or ONLY_LABEL!r}"
     check_batches(dataset, loader, batch_size, place)
     masked = config.model.name == MASKED
     collate = (
@@ -91,11 +91,12 @@ def _data_spec(
         else CausalBatches(dataset, len(tokenizer))
     )
     count = tokens_of_texts if dataset.holds_text else _all_tokens
-    # PyTorch refuses these two without worker processes.
+    # PyTorch refuses these without worker processes.
     with_workers = (
         {
             "prefetch_factor": loader.prefetch_factor,
             "persistent_workers": loader.persistent_workers is not False,
+            "timeout": loader.timeout,
         }
         if loader.num_workers
         else {}
@@ -107,7 +108,6 @@ def _data_spec(
         drop_last=loader.drop_last,
         num_workers=loader.num_workers,
         pin_memory=torch.cuda.is_available() if loader.pin_memory is None else loader.pin_memory,
-        timeout=loader.timeout,
         **with_workers,
     )
     return DataSpec(

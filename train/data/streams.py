@@ -10,9 +10,10 @@ from pathlib import Path
 from composer.utils import dist
 from streaming import Stream
 from streaming.base.batching import generate_work
+from streaming.base.hashing import get_hashes
 from streaming.base.world import World
 
-from mixscale.contracts.errors import UserError
+from mixscale.contracts.errors import UserError, unknown_name
 from mixscale.train.config import PAIRED, DatasetConfig, LoaderConfig, StreamConfig
 from mixscale.train.data.dataset import DomainDataset
 from mixscale.train.data.shared_memory import keep_alive, starting_datasets
@@ -36,6 +37,7 @@ def build_dataset(config: DatasetConfig, batch_size: int) -> DomainDataset:
     Raises:
         UserError: A stream's files are missing or empty.
     """
+    _check_hashes(config)
     for name, stream in config.streams.items():
         _check_stream(name, stream)
     with starting_datasets(), _named_errors(config):
@@ -105,7 +107,21 @@ def check_batches(
     method = config.dataset.batching_method
     if method == "random":
         return
-    with _named_errors(config.dataset, f"{place}.dataset.batching_method: {method}"):
+    empty = [
+        domain
+        for domain, stream in zip(dataset.domains, dataset.streams, strict=True)
+        if not int(stream.choose)
+    ]
+    if empty:
+        raise UserError(
+            f"{place}.dataset.batching_method: {method} fills a part of every batch from each "
+            f"stream, and {empty} give no samples in an epoch; leave them out, or take "
+            "`batching_method: random`"
+        )
+    with (
+        _named_errors(config.dataset, f"{place}.dataset.batching_method: {method}"),
+        _canonical_nodes(dataset),
+    ):
         batches = generate_work(method, dataset, World.detect(), 0, 0)
     if not (batches >= 0).any():
         raise UserError(
@@ -113,6 +129,20 @@ def check_batches(
             f"give: the streams' samples in an epoch are too few ({_chosen(dataset)}); take a "
             "smaller batch, a longer epoch, or `batching_method: random`"
         )
+
+
+@contextlib.contextmanager
+def _canonical_nodes(dataset: DomainDataset) -> Iterator[None]:
+    """Set what Streaming sets itself as an epoch starts, and later finds in a checkpoint."""
+    given = dataset.num_canonical_nodes, dataset.shuffle_block_size
+    many = 64 if dataset.shuffle_algo in ("py1s", "py2s") else 1
+    nodes = given[0] or many * World.detect().num_nodes
+    dataset.num_canonical_nodes = nodes
+    dataset.shuffle_block_size = given[1] or max(4_000_000 // nodes, 2**18)
+    try:
+        yield
+    finally:
+        dataset.num_canonical_nodes, dataset.shuffle_block_size = given
 
 
 def _chosen(dataset: DomainDataset) -> str:
@@ -147,6 +177,13 @@ def _stream(config: StreamConfig) -> Stream:
         # Streaming takes a folder as it is, but not as an address.
         arguments["remote"] = config.remote.removeprefix("file://")
     return Stream(**arguments)
+
+
+def _check_hashes(config: DatasetConfig) -> None:
+    for wanted in (config, *config.streams.values()):
+        # A shard that is here already is not checked: a misspelt name would not be noticed.
+        if wanted.validate_hash is not None and wanted.validate_hash not in get_hashes():
+            raise unknown_name("validate_hash", wanted.validate_hash, get_hashes())
 
 
 def _check_stream(name: str, stream: StreamConfig) -> None:

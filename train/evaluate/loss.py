@@ -11,6 +11,22 @@ from torchmetrics import Metric
 IGNORED = -100
 
 
+def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Compute the cross-entropy of every token.
+
+    Args:
+        logits: (batch, sequence, vocabulary).
+        labels: (batch, sequence), already shifted; -100 where nothing is predicted.
+
+    Returns:
+        (batch, sequence) float32 in nats; 0 where nothing is predicted.
+    """
+    # Over the last axis: over a middle one it takes six times as long on a CPU.
+    return functional.cross_entropy(
+        logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    ).view(labels.shape)
+
+
 class TokenLoss(Metric):
     """Mean cross-entropy in nats per predicted token, and how sure the sample makes it.
 
@@ -42,10 +58,7 @@ class TokenLoss(Metric):
             logits: (batch, sequence, vocabulary).
             labels: (batch, sequence), already shifted; -100 where nothing is predicted.
         """
-        # Over the last axis: over a middle one it takes six times as long on a CPU.
-        losses = functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
-        ).view(labels.shape)
+        losses = token_losses(logits, labels)
         predicted = (labels != IGNORED).sum(dim=1, dtype=torch.float64)
         sums = losses.sum(dim=1, dtype=torch.float64)
         self.loss_sum += sums.sum()

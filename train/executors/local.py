@@ -101,6 +101,16 @@ def devices_in_use(runs: int, gpus_per_run: float | None = None) -> int:
     return min(_usable_gpus(gpus_per_run), runs) or 1
 
 
+def runs_on_a_device(workers: int | None, jobs: int, gpus_per_run: float | None = None) -> int:
+    """Count the runs that share the memory of a GPU, or of the machine without one.
+
+    Raises:
+        UserError: As for `runs_at_a_time`.
+    """
+    runs = runs_at_a_time(workers, jobs, gpus_per_run)
+    return -(-runs // devices_in_use(runs, gpus_per_run))
+
+
 def _usable_gpus(gpus_per_run: float | None) -> int:
     gpus = 0 if gpus_per_run == 0 else visible_gpus()
     if gpus_per_run is not None:

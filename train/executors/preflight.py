@@ -7,34 +7,44 @@ from multiprocessing.connection import Connection, Pipe
 from mixscale.contracts.errors import UserError
 from mixscale.train.config import RunConfig
 from mixscale.train.executors.process import fork_server
+from mixscale.train.run.memory import MemoryNeed
 
 
-def check_config(config: RunConfig) -> None:
+def check_config(config: RunConfig, on_gpu: bool = False) -> MemoryNeed | None:
     """Try what a config asks for, model and components by name, without training.
+
+    Args:
+        config: The run.
+        on_gpu: Whether it will train on a GPU.
+
+    Returns:
+        The memory that the run needs; None when that is not known.
 
     Raises:
         UserError: As for `preflight` (train/run/preflight.py).
     """
     context = fork_server()
     ours, theirs = Pipe(duplex=False)
-    process = context.Process(target=_check, args=(config, theirs))
+    process = context.Process(target=_check, args=(config, on_gpu, theirs))
     process.start()
     theirs.close()
     try:
-        complaint = ours.recv()
+        found = ours.recv()
     except EOFError:  # it died: the runs themselves will say of what
-        complaint = None
+        found = None
     process.join()
-    if complaint is not None:
-        raise UserError(complaint)
+    if isinstance(found, str):
+        raise UserError(found)
+    return found
 
 
-def _check(config: RunConfig, answer: Connection) -> None:
+def _check(config: RunConfig, on_gpu: bool, answer: Connection) -> None:
+    """Answer with what is wrong, as text, or with the memory that is needed."""
     from mixscale.train.run.preflight import preflight
 
     try:
-        preflight(config)
+        need = preflight(config, on_gpu)
     except UserError as error:
         answer.send(str(error))
     else:
-        answer.send(None)
+        answer.send(need)

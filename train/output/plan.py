@@ -6,6 +6,7 @@ from rich.console import Group
 from rich.table import Table
 
 from mixscale.contracts.config import format_tokens
+from mixscale.train.run.memory import MemoryNeed, format_bytes, parts
 from mixscale.train.sweep.plan import Plan
 
 _MOST_COLUMNS = 10
@@ -63,6 +64,7 @@ def _domains_table(result: Plan) -> Table:
 def plan_summary(result: Plan) -> str:
     """Describe in a few lines what is left to do, how long it takes and what it costs."""
     lines = [f"{len(result.missing)} runs to do, {format_tokens(result.missing_tokens)} tokens"]
+    lines += [_memory(need, result) for need in result.memory]
     speed = result.calibration
     if speed is not None and result.seconds is not None:
         lines.append(
@@ -76,6 +78,24 @@ def plan_summary(result: Plan) -> str:
     if result.cost is not None:
         lines[-1] += f", {result.cost:.2f} at {result.price_per_hour:g} an hour"
     return "\n".join([*(f"warning: {line}" for line in result.warnings), *lines])
+
+
+def _memory(need: MemoryNeed, result: Plan) -> str:
+    """Say what a run needs, and whether as many as there are at a time have room."""
+    many = result.runs_on_a_device
+    line = (
+        f"memory: a run of {format_tokens(need.parameters)} parameters takes about "
+        f"{format_bytes(need.run)} ({parts(need)})"
+    )
+    if need.machine is None:
+        return line
+    place = "GPU" if need.on_gpu else "machine"
+    tight = ": that is tight" if need.is_tight(many) and need.can_fit(many) else ""
+    shared = f" with {format_bytes(need.shared)} that they share" if need.shared else ""
+    return (
+        f"{line}; {many} at a time {format_bytes(need.together(many))}{shared}, of "
+        f"{format_bytes(need.machine)} of the {place}{tight}"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -70,8 +70,8 @@ def check_checkpoints(config: RunConfig, identity: Identity) -> None:
                       "the checkpoint before it, or from its beginning")  # fmt: skip
         callbacks = state.get("callbacks", {})
         check_same_run(CheckpointOwner.identity_in(callbacks), identity, place)
-    elif config.load_path and "://" not in config.load_path:
-        _check_load_path(config.load_path)
+    elif config.first_checkpoint and "://" not in config.first_checkpoint:
+        _check_load_path(config.first_checkpoint)
     if folder is not None and not config.autoresume and not config.save_overwrite:
         _check_unused(folder)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from mixscale.contracts.errors import UserError
-from mixscale.train.config import RunConfig
+from mixscale.contracts.errors import UserError, unknown_name
+from mixscale.train.config import ONLY_LABEL, RunConfig
 
 _LONGEST_NAME_BYTES = 200
 """A file name has 255 at most, and the hash comes after it."""
@@ -24,6 +24,7 @@ def check_run(config: RunConfig, gpus: int | None) -> None:
     """
     _check_name(config.run_name)
     _check_save_folder(config)
+    _check_stoppers(config)
     if config.device_train_microbatch_size == "auto" and not config.fsdp_config:
         raise UserError(
             "device_train_microbatch_size: Composer finds it itself (`auto`) only with "
@@ -60,19 +61,37 @@ def _check_save_folder(config: RunConfig) -> None:
         )
 
 
+def _check_stoppers(config: RunConfig) -> None:
+    """Refuse callbacks that wait for a loader that there is not, and would never stop a run."""
+    labels = {"train", *(loader.label or ONLY_LABEL for loader in config.eval_loader)}
+    for name in ("early_stopper", "threshold_stopper"):
+        label = (config.callbacks.get(name) or {}).get("dataloader_label")
+        if label is not None and label not in labels:
+            raise unknown_name(f"callbacks.{name}.dataloader_label", str(label), labels)
+
+
 def _check_without_gpu(config: RunConfig) -> None:
+    wrong = []
     if config.precision not in (None, "fp32"):
-        raise UserError(
+        wrong.append(
             f"precision: {config.precision} needs a GPU, and none is visible here; use fp32, or "
             "leave the key out: then the device decides"
         )
     if config.fsdp_config and os.environ.get("FSDP_VERSION") != "2":
-        raise UserError(
+        wrong.append(
             "fsdp_config: sharding a model needs GPUs, and none is visible here; leave the key "
             "out, or set FSDP_VERSION=2 in the environment to try it on the processor"
         )
     if config.model.attn_implementation == "flash_attention_2":
-        raise UserError(
+        wrong.append(
             "model.attn_implementation: flash_attention_2 needs a GPU, and none is visible here; "
             "use sdpa"
         )
+    if wrong:
+        raise UserError("\n".join([*wrong, _FOR_A_PROCESSOR]))
+
+
+_FOR_A_PROCESSOR = (
+    "To train on the processor with the file as it is, in fp32 and not sharded: "
+    "`mixscale train --cpu`"
+)

@@ -168,6 +168,18 @@ def all_named(wanted: Mapping[str, Mapping[str, Any] | None]) -> list[Named]:
     ]
 
 
+def check_compile(arguments: Mapping[str, Any] | None) -> None:
+    """Look whether `torch.compile` takes the arguments of `compile_config`.
+
+    Raises:
+        UserError: It has none of that name; the message lists what it has.
+    """
+    known = [name for name in inspect.signature(torch.compile).parameters if name != "model"]
+    for name in arguments or {}:
+        if name not in known:
+            raise unknown_name("compile_config", name, known)
+
+
 def build_optimizer(named: Named, parameters: Iterable[torch.nn.Parameter]) -> Any:
     """Make the optimizer of a run; `betas` may come as a list from YAML.
 

@@ -11,6 +11,12 @@ from mixscale.contracts.run_record import ENDED, RESULT, RunRecord, read_record,
 from mixscale.train.config import load_run_config
 from mixscale.train.run.checks import check_run
 from mixscale.train.run.gpus import visible_gpus
+from mixscale.train.run.machine import (
+    changes_for_processor,
+    devices_of_run,
+    for_processor,
+    without_effect,
+)
 from mixscale.train.run.run_id import content_of, run_id
 
 
@@ -18,13 +24,16 @@ def train_file(
     run_yaml: str | Path,
     out: str | Path | None = None,
     report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    *,
+    cpu: bool = False,
 ) -> tuple[RunRecord, Path]:
     """Train what a `run.yaml` describes, unless it has its record.
 
     Args:
         run_yaml: The config; relative paths in it count from the current folder, as in LLM Foundry.
         out: Folder that gets `runs/<run_id>/`; the folder of `run_yaml` by default.
-        report: Gets a line when there is nothing to train.
+        report: Gets a line when there is nothing to train, and for keys that have no effect here.
+        cpu: Train on the processor, even what is written for GPUs: in fp32, not sharded.
 
     Returns:
         The record, and the folder that holds it as `result.json`. A record that is there already
@@ -34,7 +43,21 @@ def train_file(
         UserError: The config is wrong or its data is missing.
     """
     config = load_run_config(run_yaml)
-    check_run(config, visible_gpus())
+    if config.run_name is None and os.environ.get("RUN_NAME"):
+        # As LLM Foundry does.
+        config = config.model_copy(update={"run_name": os.environ["RUN_NAME"]})
+    if cpu:
+        # Before torch is loaded, which would see them.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        changes = changes_for_processor(config)
+        config = for_processor(config)
+        if changes and _is_first():
+            report(f"--cpu: {', '.join(changes)}")
+    gpus = visible_gpus()
+    check_run(config, gpus)
+    line = without_effect(config, gpus, devices_of_run())
+    if line is not None and _is_first():
+        report(line)
     name = run_id(config, content_of(config), config.run_name or Path(run_yaml).stem)
     folder = run_folder(Path(run_yaml).resolve().parent if out is None else out, name)
     result = folder / RESULT
@@ -49,3 +72,8 @@ def train_file(
 
     remove_stale()
     return train(config, folder), folder
+
+
+def _is_first() -> bool:
+    """Whether this process speaks for all that Composer's launcher has started."""
+    return os.environ.get("RANK", "0") == "0"

@@ -30,6 +30,12 @@ class ScheduledGarbageCollector(Callback):
         gen_1_batch_interval: int | None = None,
         eval_keep_disabled: bool = False,
     ) -> None:
+        for name, value in (
+            ("batch_interval", batch_interval),
+            ("gen_1_batch_interval", gen_1_batch_interval),
+        ):
+            if value is not None and not (isinstance(value, int) and value > 0):
+                raise ValueError(f"{name} is {value!r}; it must be a number of batches, 1 or more")
         self.batch_interval = batch_interval
         self.gen_1_batch_interval = gen_1_batch_interval
         self.eval_keep_disabled = eval_keep_disabled
@@ -88,6 +94,8 @@ class RunTimeout(Callback):
     """
 
     def __init__(self, timeout: int = 1800) -> None:
+        if not (isinstance(timeout, int | float) and timeout > 0):
+            raise ValueError(f"timeout is {timeout!r}; it must be a number of seconds above 0")
         self.timeout = timeout
         self._timer: threading.Timer | None = None
 

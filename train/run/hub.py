@@ -18,7 +18,9 @@ _SECONDS = 3.0
 """How long the hub may take to accept a connection; without a network nobody answers."""
 
 
-def load(make: Callable[..., Loaded], name: str, **arguments: Any) -> Loaded:
+def load(
+    make: Callable[..., Loaded], name: str, *, with_token: bool = False, **arguments: Any
+) -> Loaded:
     """Load what transformers finds under a name, without waiting for a network that is not there.
 
     transformers tries the hub several times for each file that it looks for, and takes up to a
@@ -27,6 +29,7 @@ def load(make: Callable[..., Loaded], name: str, **arguments: Any) -> Loaded:
     Args:
         make: A `from_pretrained`.
         name: A folder, or a name on the hub.
+        with_token: Whether the hub is asked with the user's token (HF_TOKEN), which must be there.
         arguments: Further ones of `make`.
 
     Raises:
@@ -49,7 +52,7 @@ def load(make: Callable[..., Loaded], name: str, **arguments: Any) -> Loaded:
                 f"it is no folder and not in the hub's cache, and {constants.ENDPOINT} cannot be "
                 "reached"
             ) from error
-    return make(name, **arguments)
+    return make(name, **arguments, **({"token": True} if with_token else {}))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from composer import Callback, Event, Logger, State
@@ -34,6 +34,19 @@ class HuggingFaceCheckpointer(Callback):
         precision: Precision = "float32",
         huggingface_folder_name: str = "ba{batch}",
     ) -> None:
+        if "://" in save_folder:
+            raise ValueError(
+                f"save_folder is {save_folder!r}; it writes to a folder of this machine alone"
+            )
+        if precision not in get_args(Precision):
+            raise ValueError(f"precision is {precision!r}; expected one of {get_args(Precision)}")
+        try:
+            huggingface_folder_name.format(batch=1)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"huggingface_folder_name is {huggingface_folder_name!r}; of what stands in braces "
+                "only {batch} is known"
+            ) from error
         self.folder = Path(save_folder)
         self.name = huggingface_folder_name
         self.precision: Precision = precision

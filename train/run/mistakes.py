@@ -29,6 +29,7 @@ _KEYS_BY_PLACE = {
     "composer/loggers/remote_uploader_downloader": ("save_folder",),
     "composer/callbacks/checkpoint_saver": ("save_folder", "save_interval"),
     "composer/utils/checkpoint": ("load_path", "save_folder"),
+    "composer/utils/file_helpers": ("load_path", "save_folder"),
     "torch/distributed/fsdp": ("fsdp_config",),
     "composer/distributed": ("fsdp_config",),
     "torch/_inductor": ("compile_config",),
@@ -37,9 +38,14 @@ _KEYS_BY_PLACE = {
     "streaming/base/batching": ("train_loader.dataset.batching_method",),
     "streaming/base/shuffle": ("train_loader.dataset.shuffle_algo",),
     "streaming": ("train_loader.dataset",),
+    "torch/utils/data": ("train_loader.num_workers",),
 }
 """Where in a library an error is raised, and the keys that lead there. The first that the config
 sets is named."""
+
+
+_PACKAGES_OF_A_RUN = ("composer", "streaming", "transformers", "tokenizers", "torch/utils/data")
+"""Where an error comes from the config, even if no key is known to lead there."""
 
 
 def mistake_of(error: BaseException, config: RunConfig) -> UserError | None:
@@ -63,7 +69,10 @@ def mistake_of(error: BaseException, config: RunConfig) -> UserError | None:
         return None
     key = _component(frames, config) or _key_of_value(message, config) or _key(frames, config)
     if key is None:
-        return None
+        place = Path(frames[-1].f_code.co_filename).as_posix()
+        if not any(f"/{package}/" in place for package in _PACKAGES_OF_A_RUN):
+            return None
+        return UserError(f"the config: {type(error).__name__}: {message}")
     value = _value(to_plain(config), key)
     return UserError(f"{key}: {_short(value)}: {type(error).__name__}: {message}")
 

@@ -13,12 +13,17 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoTokenizer,
     PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from mixscale.contracts.errors import UserError, unknown_name
-from mixscale.train.config import MASKED, ModelConfig, TokenizerConfig
+from mixscale.train.config import CAUSAL, MASKED, ModelConfig, TokenizerConfig
 from mixscale.train.evaluate.loss import TokenLoss
 from mixscale.train.run.hub import load, nearest
 
@@ -62,6 +67,7 @@ def model_config(
         if base.attribute_map.get(name, name) not in overridden
     }
     made = _with_values(config, base, {**defaults, **config.config_overrides})
+    _check_kind(config, made)
     _check_sizes(made, sequence_length, tokenizer)
     return made
 
@@ -132,13 +138,37 @@ def build_model(
         UserError: The model cannot be made.
     """
     made = model_config(config, sequence_length, tokenizer)
+    return HuggingFaceModel(
+        transformers_model(config, made, pretrained=config.pretrained),
+        tokenizer=tokenizer,
+        use_logits=True,
+        shift_labels=config.name != MASKED,
+        metrics=[],
+        eval_metrics=[TokenLoss()],
+    )
+
+
+def transformers_model(
+    config: ModelConfig, made: PretrainedConfig, *, pretrained: bool
+) -> PreTrainedModel:
+    """Make a model of transformers.
+
+    Args:
+        config: The model of the run.
+        made: Its transformers config, of `model_config`.
+        pretrained: Whether to load the weights; else they are random.
+
+    Raises:
+        UserError: The model cannot be made.
+    """
     masked = config.name == MASKED
     family = AutoModelForMaskedLM if masked else AutoModelForCausalLM
     try:
-        if config.pretrained:
+        if pretrained:
             model = load(
                 family.from_pretrained,
                 config.pretrained_model_name_or_path,
+                with_token=config.use_auth_token,
                 config=made,
                 attn_implementation=_attention(config),
                 trust_remote_code=config.trust_remote_code,
@@ -153,14 +183,7 @@ def build_model(
         raise UserError(f"model: {_first_line(error)}") from error
     # transformers does not find the loss of every class by its name, and then warns each time.
     model.loss_type = "ForMaskedLM" if masked else "ForCausalLM"
-    return HuggingFaceModel(
-        model,
-        tokenizer=tokenizer,
-        use_logits=True,
-        shift_labels=not masked,
-        metrics=[],
-        eval_metrics=[TokenLoss()],
-    )
+    return model
 
 
 def _attention(config: ModelConfig) -> str:
@@ -179,13 +202,36 @@ def _base_config(config: ModelConfig) -> PretrainedConfig:
     if _is_model_type(config):
         return AutoConfig.for_model(name)
     try:
-        return load(AutoConfig.from_pretrained, name, trust_remote_code=config.trust_remote_code)
+        return load(
+            AutoConfig.from_pretrained,
+            name,
+            with_token=config.use_auth_token,
+            trust_remote_code=config.trust_remote_code,
+        )
     except (OSError, ValueError) as error:
         raise UserError(
             f"model.pretrained_model_name_or_path: cannot load {name!r}: {_first_line(error)}; "
             "with `pretrained: false` a transformers model type such as gpt2 or llama works "
             f"offline.{nearest(name, CONFIG_MAPPING)}"
         ) from error
+
+
+def _check_kind(config: ModelConfig, made: PretrainedConfig) -> None:
+    """Refuse what is no language model of the kind that is asked for."""
+    kind = made.model_type
+    if not hasattr(made, "vocab_size"):
+        raise UserError(
+            f"model.pretrained_model_name_or_path: {kind!r} is no language model of one text"
+        )
+    both = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if config.name == CAUSAL and both and not (made.is_decoder or made.is_encoder_decoder):
+        raise UserError(
+            f"model.name: {CAUSAL}, but every token of {kind!r} sees the tokens after it, which it "
+            f"is to predict; take `name: {MASKED}`, or `config_overrides: {{is_decoder: true}}`"
+        )
+    layers = getattr(made, "num_hidden_layers", 1)
+    if isinstance(layers, int) and layers < 1:
+        raise UserError(f"model.config_overrides: {layers} layers; give 1 or more")
 
 
 def _check_sizes(

@@ -20,15 +20,25 @@ from mixscale.train.run.components import (
     build_all,
     build_optimizer,
     check,
+    check_compile,
 )
+from mixscale.train.run.memory import MemoryNeed
+from mixscale.train.run.memory_trace import trace_memory
 from mixscale.train.run.model import load_tokenizer, model_config
 
 
-def preflight(config: RunConfig) -> None:
+def preflight(config: RunConfig, on_gpu: bool = False) -> MemoryNeed | None:
     """Make what a run is made of, its data and its weights aside.
 
     Loggers and components of the user's own are not made, only their arguments compared: making
     one may open a connection or a file.
+
+    Args:
+        config: The run.
+        on_gpu: Whether it will train on a GPU.
+
+    Returns:
+        The memory that the run needs, where that can be traced.
 
     Raises:
         UserError: The tokenizer or the model is not there, or a component is unknown, or does not
@@ -36,6 +46,7 @@ def preflight(config: RunConfig) -> None:
     """
     tokenizer = load_tokenizer(config.tokenizer)
     model_config(config.model, config.max_seq_len, tokenizer)
+    check_compile(config.compile_config)
     optimizer = build_optimizer(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
     _try_scheduler(config, optimizer)
     build_all("algorithms", ALGORITHMS, _ours(config.algorithms))
@@ -47,6 +58,7 @@ def preflight(config: RunConfig) -> None:
     ):
         for named in all_named(wanted):
             check(kind, registry, named)
+    return trace_memory(config, tokenizer, on_gpu)
 
 
 def _ours(wanted: dict[str, dict | None]) -> dict[str, dict | None]:

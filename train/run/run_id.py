@@ -25,6 +25,7 @@ _OBSERVING_CALLBACKS = {
 }  # fmt: skip
 """Callbacks that look on or save; all others may change or stop a run, and count."""
 
+_BEGINNING_BYTES = 2**16
 _MODEL_PLACE = "pretrained_model_name_or_path"
 
 
@@ -62,12 +63,20 @@ def what_counts(config: RunConfig) -> dict[str, Any]:
             folder = _folder(name, asked, root) if number or root is not None else None
             if folder is not None:
                 stream["folder"] = folder
-    # Its files are in `content`; tokens added to them make the model larger.
+    # The files of a shard set's own are in `content`; tokens added to them make the model larger.
     counts["tokenizer"] = counts["tokenizer"]["kwargs"]
-    for section, key in ((counts, "load_path"), (counts["model"], _MODEL_PLACE)):
-        if section.get(key) and Path(section[key]).exists():
-            section[key] = _content_of_files(Path(section[key]))
+    tokenizer = _content(config.tokenizer.name)
+    if root is None or tokenizer != _content(str(root / read_shardset(root).tokenizer.path)):
+        counts["tokenizer"] = counts["tokenizer"] | {"name": tokenizer}
+    counts["model"][_MODEL_PLACE] = _content(counts["model"][_MODEL_PLACE])
+    if config.first_checkpoint:
+        counts["load_path"] = _content(config.first_checkpoint)
     return counts
+
+
+def _content(name: str) -> str:
+    """Hash the files that a name stands for; a name on the hub stands for itself."""
+    return _content_of_files(Path(name)) if Path(name).exists() else name
 
 
 def find_shardset(config: RunConfig) -> ShardSet | None:
@@ -77,12 +86,15 @@ def find_shardset(config: RunConfig) -> ShardSet | None:
 
 
 def content_of(config: RunConfig) -> str:
-    """Hash what a run reads: the shard set's own hash, or the places when it is in no shard set."""
+    """Hash what a run reads: the shard set's own hash; outside of one, places and indexes."""
     shardset = find_shardset(config)
     if shardset is not None:
         return shardset.content_sha256
     streams = config.train_loader.dataset.streams
-    places = {name: stream.model_dump(mode="json") for name, stream in streams.items()}
+    places = {
+        name: [stream.model_dump(mode="json"), _content_of_split(_place(stream), stream.split)]
+        for name, stream in streams.items()
+    }
     return hashlib.sha256(json.dumps(places, sort_keys=True).encode()).hexdigest()
 
 
@@ -109,9 +121,29 @@ def _folder(name: str, stream: StreamConfig, root: Path | None) -> str | None:
         return None if place.name == name else place.name
     if (place.parent / FILE_NAME).is_file():
         return f"{read_shardset(place.parent).content_sha256}/{place.name}"
-    index = place / (stream.split or "") / "index.json"
-    content = _content_of_files(index) if index.is_file() else ""
-    return f"{stream.remote or stream.local} {content}".rstrip()
+    return f"{stream.remote or stream.local} {_content_of_split(place, stream.split)}".rstrip()
+
+
+def _content_of_split(place: Path | None, split: str | None) -> str:
+    """Hash the index of some shards, and how the first and the last begin.
+
+    All of them may be terabytes. Shards of samples of one size have the same index whatever is in
+    them; packed ones differ in size, and lie here unpacked after the first run.
+    """
+    index = None if place is None else place / (split or "") / "index.json"
+    if index is None or not index.is_file():
+        return ""
+    digest = hashlib.sha256(index.read_bytes())
+    try:
+        shards = json.loads(index.read_bytes())["shards"]
+        names = [shard["raw_data"]["basename"] for shard in shards if not shard.get("compression")]
+    except (ValueError, KeyError, TypeError):  # Streaming says what is wrong with it
+        names = []
+    for name in names[:1] + names[1:][-1:]:
+        if (index.parent / name).is_file():
+            with (index.parent / name).open("rb") as shard:
+                digest.update(shard.read(_BEGINNING_BYTES))
+    return digest.hexdigest()
 
 
 def _content_of_files(place: Path) -> str:

@@ -31,8 +31,10 @@ from mixscale.train.run.components import (
     build,
     build_all,
     build_optimizer,
+    check_compile,
 )
 from mixscale.train.run.device import choose_device, choose_precision, set_allocator
+from mixscale.train.run.machine import is_sharded
 from mixscale.train.run.model import build_model, load_tokenizer
 from mixscale.train.run.resume import identity_of
 
@@ -69,12 +71,14 @@ def prepare_run(
     device = choose_device()
     check_run(config, gpus=0 if device == "cpu" else None)
     identity = identity_of(config)
-    if dist.get_world_size() > 1 or config.fsdp_config:
+    sharding = config.fsdp_config if is_sharded(config, dist.get_world_size()) else None
+    if dist.get_world_size() > 1 or sharding:
         # In a single process every collective would cost time at every batch, for nothing.
         dist.initialize_dist(device, timeout=config.dist_timeout)
     if dist.get_global_rank() == 0:
         remove_unfinished(config)
     check_checkpoints(config, identity)
+    check_compile(config.compile_config)
     tokenizer = load_tokenizer(config.tokenizer)
     # The data comes before the seed is set, so that the weights do not depend on the data.
     loader = train_loader(config, tokenizer)
@@ -104,7 +108,7 @@ def prepare_run(
         precision=choose_precision(config, device),
         # Batches of texts and of masked language models differ in how many tokens they predict.
         accumulate_train_batch_on_tokens=config.model.name == MASKED or dataset.holds_text,
-        parallelism_config={"fsdp": config.fsdp_config} if config.fsdp_config else None,
+        parallelism_config={"fsdp": sharding} if sharding else None,
         **config.model_dump(
             include={
                 "seed", "run_name", "eval_interval", "eval_subset_num_batches",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -104,15 +105,21 @@ def _measure(
     ]
     start = time.perf_counter()
     with JobProgress({job.name: job.tokens for job in jobs}, lambda line: None) as progress:
-        died = run_jobs(
-            jobs, workers=workers, retries=0, progress=progress, gpus_per_run=gpus_per_run
-        )
+        try:
+            died = run_jobs(
+                jobs, workers=workers, retries=0, progress=progress, gpus_per_run=gpus_per_run
+            )
+        except UserError as error:
+            lines = _last_lines(jobs)
+            raise UserError(
+                f"a short run to measure the speed: {_without_log(str(error), folder)}{lines}"
+            ) from error
     seconds = time.perf_counter() - start
     if died:
         name, reason = next(iter(died.items()))
         raise UserError(
             f"a short run to measure the speed died: {_without_log(reason, folder)}"
-            f"{_last_lines(jobs, name)}"
+            f"{_last_lines([job for job in jobs if job.name == name])}"
         )
     records = [read_record(job.folder / RESULT) for job in jobs]
     for record in records:
@@ -124,17 +131,20 @@ def _measure(
 
 def _without_log(reason: str, folder: Path) -> str:
     """Leave out where the log is: it goes with the short run."""
-    what, see, place = reason.rpartition("; see ")
-    return what if see and place.startswith(str(folder)) else reason
+    log = rf"{re.escape(str(folder))}\S*{re.escape(LOG)}"
+    return re.sub(rf"; see {log}| \(more in {log}\)", "", reason)
 
 
-def _last_lines(jobs: Sequence[Job], name: str) -> str:
-    """Quote the end of a short run's log."""
-    log = next(job.folder for job in jobs if job.name == name) / LOG
-    if not log.is_file():
-        return ""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return "\nthe last lines of its log:\n" + "\n".join(lines[-_LOG_LINES:]) if lines else ""
+def _last_lines(jobs: Sequence[Job]) -> str:
+    """Quote the end of the first log of some short runs."""
+    for job in jobs:
+        log = job.folder / LOG
+        if log.is_file():
+            text = _without_log(log.read_text(encoding="utf-8", errors="replace"), job.folder)
+            lines = text.strip().splitlines()[-_LOG_LINES:]
+            if lines:
+                return "\n".join(["", "the last lines of its log:", *lines])
+    return ""
 
 
 def _short(config: RunConfig, batches: int, evaluation_batches: int) -> RunConfig:

@@ -9,9 +9,10 @@ from typing import Any
 
 from mixscale.contracts.experiment import read_experiment
 from mixscale.contracts.shardset import ShardSet, read_shardset
-from mixscale.train.executors.local import devices_in_use, runs_at_a_time
+from mixscale.train.executors.local import devices_in_use, runs_at_a_time, runs_on_a_device
 from mixscale.train.run.checks import check_run
 from mixscale.train.run.gpus import visible_gpus
+from mixscale.train.run.memory import MemoryNeed, too_much
 from mixscale.train.sweep.calibration import Calibration, calibrate
 from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
@@ -56,6 +57,10 @@ class Plan:
     price_per_hour: float | None
     """Of a device."""
     warnings: Sequence[str] = ()
+    memory: Sequence[MemoryNeed] = ()
+    """Of a run of each model that is to be done; without those that cannot be traced."""
+    runs_on_a_device: int = 1
+    """Runs at a time that share the memory of a GPU, or of the machine without one."""
 
     @property
     def missing(self) -> list[PlanRow]:
@@ -109,6 +114,11 @@ class Plan:
             "price_per_hour": self.price_per_hour,
             "cost": self.cost,
             "warnings": list(self.warnings),
+            "memory": [
+                asdict(need) | {"run": need.run, "together": need.together(self.runs_on_a_device)}
+                for need in self.memory
+            ],
+            "runs_on_a_device": self.runs_on_a_device,
         }
 
 
@@ -119,6 +129,7 @@ def plan(
     measure: bool = True,
     price_per_hour: float | None = None,
     gpus_per_run: float | None = None,
+    ignore_memory: bool = False,
 ) -> Plan:
     """List the runs of an experiment, what they need and how long they take.
 
@@ -129,6 +140,7 @@ def plan(
         price_per_hour: Of a device, a GPU or a machine without one; that of the experiment when
             absent.
         gpus_per_run: Share of a GPU that a run gets, as for a sweep.
+        ignore_memory: Measure runs that cannot fit into the memory, too.
 
     Raises:
         UserError: The experiment asks for more than the shard set has, or its runs do not work.
@@ -137,14 +149,22 @@ def plan(
     shardset = read_shardset(experiment.shardset)
     out = Path(experiment.out or experiment.shardset)
     runs = runs_by_id(experiment)
+    gpus = 0 if gpus_per_run == 0 else visible_gpus()
     for run in runs.values():
-        check_run(run.config, 0 if gpus_per_run == 0 else visible_gpus())
+        check_run(run.config, gpus)
     rows = [_row(name, run, shardset, is_done(out, name)) for name, run in runs.items()]
     longest = max(runs.values(), key=lambda run: run.tokens)
     missing = sum(not row.is_done for row in rows)
-    warnings = check_before_start(runs[row.run_id] for row in rows if not row.is_done)
+    found = check_before_start([runs[row.run_id] for row in rows if not row.is_done], gpus)
     workers = runs_at_a_time(workers, max(missing, 1), gpus_per_run)
-    measured = calibrate(longest.config, workers, gpus_per_run) if measure and missing else None
+    on_a_device = runs_on_a_device(workers, max(missing, 1), gpus_per_run)
+    lacking = [
+        f"{too_much(need, on_a_device)}. A sweep refuses this without --ignore-memory"
+        for need in found.memory
+        if not need.can_fit(on_a_device)
+    ]
+    measure = measure and bool(missing) and (ignore_memory or not lacking)
+    measured = calibrate(longest.config, workers, gpus_per_run) if measure else None
     return Plan(
         experiment=experiment.name,
         out=out,
@@ -156,7 +176,9 @@ def plan(
         devices=devices_in_use(workers, gpus_per_run),
         calibration=measured,
         price_per_hour=price_per_hour or experiment.price_per_hour,
-        warnings=warnings,
+        warnings=[*found.warnings, *lacking],
+        memory=found.memory,
+        runs_on_a_device=on_a_device,
     )
 
 

@@ -23,10 +23,12 @@ from mixscale.contracts.run_record import (
 )
 from mixscale.contracts.sweep_record import SweepRecord, write_sweep
 from mixscale.train.executors.job import Job
+from mixscale.train.executors.local import runs_on_a_device
 from mixscale.train.executors.progress import JobProgress
 from mixscale.train.executors.registry import find_executor
 from mixscale.train.run.checks import check_run
 from mixscale.train.run.gpus import visible_gpus
+from mixscale.train.run.memory import check_fits
 from mixscale.train.run.run_id import find_shardset
 from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
@@ -71,6 +73,7 @@ def sweep(
     report: Callable[[str], None] = print,
     executor: str = "local",
     gpus_per_run: float | None = None,
+    ignore_memory: bool = False,
 ) -> SweepResult:
     """Run what is missing of an experiment.
 
@@ -81,9 +84,11 @@ def sweep(
         report: Gets one line for each run that ends, and for what else is worth knowing.
         executor: Where the runs are done: a name in `train/executors/registry.py`.
         gpus_per_run: Share of a GPU that a run gets; 0 trains on the processor.
+        ignore_memory: Start runs that need more memory than there is, too.
 
     Raises:
-        UserError: The experiment or the shard set is wrong, or another process runs this sweep.
+        UserError: The experiment or the shard set is wrong, the runs cannot fit into the memory, or
+            another process runs this sweep.
     """
     experiment = read_experiment(experiment_yaml)
     runs = runs_by_id(experiment)
@@ -91,8 +96,14 @@ def sweep(
     for run in runs.values():
         check_run(run.config, gpus)
     out = Path(experiment.out or experiment.shardset)
-    for warning in check_before_start(run for name, run in runs.items() if not is_done(out, name)):
+    missing = [run for name, run in runs.items() if not is_done(out, name)]
+    found = check_before_start(missing, gpus)
+    for warning in found.warnings:
         report(f"warning: {warning}")
+    if executor == "local" and not ignore_memory:
+        at_a_time = runs_on_a_device(workers, max(len(missing), 1), gpus_per_run)
+        for need in found.memory:
+            check_fits(need, at_a_time)
     write_sweep(
         out,
         SweepRecord(

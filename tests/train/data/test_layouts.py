@@ -29,9 +29,14 @@ def rows() -> np.ndarray:
     return np.stack([np.resize(rng.integers(1, VOCABULARY, 4), LENGTH) for _ in range(SAMPLES)])
 
 
-def write(folder: Path, columns: dict[str, str], samples: list[dict[str, Any]]) -> Path:
+def write(
+    folder: Path,
+    columns: dict[str, str],
+    samples: list[dict[str, Any]],
+    compression: str | None = None,
+) -> Path:
     for split in ("train", "val"):
-        with MDSWriter(out=str(folder / split), columns=columns) as writer:
+        with MDSWriter(out=str(folder / split), columns=columns, compression=compression) as writer:
             for sample in samples:
                 writer.write(sample)
     return folder
@@ -121,6 +126,33 @@ def test_raw_bytes_are_the_same_run(
 ) -> None:
     place = of_bytes(tmp_path / dtype / "c4", rows, dtype)
     record = run(foundry_values(place, shardset), tmp_path / "run")
+    assert record.evaluation == reference.evaluation
+    assert record.domains == reference.domains
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+@pytest.mark.parametrize("is_remote", [False, True])
+@pytest.mark.parametrize("column", ["bytes", "ndarray:uint16", f"ndarray:uint16:{LENGTH}"])
+def test_shards_that_are_not_unpacked_yet(
+    reference: RunRecord,
+    rows: np.ndarray,
+    shardset: Path,
+    tmp_path: Path,
+    compression: str | None,
+    is_remote: bool,
+    column: str,
+) -> None:
+    """LLM Foundry's script writes raw bytes, packed with zstd; they are read once they are here."""
+    read = bytes if column == "bytes" else np.asarray
+    samples = [{"tokens": read(row.astype(np.uint16))} for row in rows]
+    place = write(tmp_path / "store" / "c4", {"tokens": column}, samples, compression)
+    values = foundry_values(place, shardset)
+    if is_remote:
+        for loader in ("train_loader", "eval_loader"):
+            cache = {"remote": str(place), "local": str(tmp_path / "cache" / "c4")}
+            values[loader]["dataset"] |= cache
+    record = run(values, tmp_path / "run")
+    assert (record.status, record.error) == ("finished", None)
     assert record.evaluation == reference.evaluation
     assert record.domains == reference.domains
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import subprocess
@@ -187,3 +188,121 @@ def test_a_bug_stays_a_bug(values: dict[str, Any], tmp_path: Path) -> None:
     config = validate(values, RunConfig, "test")
     with pytest.raises(KeyError):
         train(config, tmp_path / "run", listener=listener)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("seed", 2**40, "seed: Input should be less than 4294967296"),
+        ("eval_subset_num_batches", 0, "eval_subset_num_batches: give a number of batches, or -1"),
+        ("eval_subset_num_batches", -5, "eval_subset_num_batches: give a number"),
+        ("device_train_microbatch_size", 0, "device_train_microbatch_size: give a number of"),
+        ("device_train_microbatch_size", -1, "device_train_microbatch_size: give a number of"),
+        ("dist_timeout", -1, "dist_timeout"),
+        ("python_log_level", "loud", "python_log_level: expected one of debug, info"),
+        ("save_num_checkpoints_to_keep", -7, "save_num_checkpoints_to_keep"),
+        ("train_loader.prefetch_factor", 0, r"train_loader\.prefetch_factor"),
+        ("train_loader.timeout", -1, r"train_loader\.timeout"),
+        # It would wait for ever.
+        ("train_loader.dataset.predownload", -3, r"dataset\.predownload"),
+        ("train_loader.dataset.num_canonical_nodes", 0, r"dataset\.num_canonical_nodes"),
+        ("train_loader.dataset.shuffle_block_size", -1, r"dataset\.shuffle_block_size"),
+        ("train_loader.dataset.shuffle_seed", -1, r"dataset\.shuffle_seed"),
+        ("train_loader.dataset.download_retry", -1, r"dataset\.download_retry"),
+        ("train_loader.dataset.streams.code.proportion", math.inf, r"code\.proportion: .* finite"),
+        ("train_loader.dataset.streams.code.proportion", math.nan, r"code\.proportion"),
+        ("train_loader.dataset.validate_hash", "md9", "validate_hash: .*Did you mean 'md5'"),
+        ("compile_config", {"modus": "default"}, "compile_config: .*Did you mean 'mode'"),
+        ("callbacks", {"scheduled_gc": {"batch_interval": 0}}, "scheduled_gc.*batch_interval is 0"),
+        ("callbacks", {"run_timeout": {"timeout": "x"}}, "run_timeout.*timeout is 'x'"),
+        ("callbacks", {"hf_checkpointer": {"save_folder": "s3://b"}}, "hf_checkpointer.*folder of"),
+        ("callbacks", {"hf_checkpointer": {"save_folder": "h", "precision": "fp4"}}, "float32"),
+        ("callbacks",
+         {"hf_checkpointer": {"save_folder": "h", "huggingface_folder_name": "x{step}"}},
+         r"only \{batch\} is known"),
+        # They would never stop the run.
+        ("callbacks", {"early_stopper": {"monitor": "TokenLoss", "dataloader_label": "eval"}},
+         r"early_stopper\.dataloader_label: unknown value 'eval'; .*'code'.*'train'"),
+        ("callbacks",
+         {"threshold_stopper": {"monitor": "TokenLoss", "dataloader_label": "cod",
+                                "threshold": 1.0}},
+         r"threshold_stopper\.dataloader_label: .*Did you mean 'code'"),
+        ("model.pretrained_model_name_or_path", "vit", "'vit' is no language model"),
+        ("model.config_overrides.n_layer", 0, "0 layers; give 1 or more"),
+    ],
+)  # fmt: skip
+def test_values_that_no_run_can_have(
+    values: dict[str, Any], tmp_path: Path, path: str, value: object, said: str
+) -> None:
+    *parents, last = path.split(".")
+    section = values
+    for key in parents:
+        section = section[key]
+    if path.endswith("name_or_path"):
+        values["model"]["config_overrides"] = {}
+    section[last] = value
+    with pytest.raises(UserError, match=said):
+        train_file(write(tmp_path, values), report=lambda line: None)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "camembert"])
+def test_a_model_that_sees_what_it_is_to_predict(
+    values: dict[str, Any], tmp_path: Path, kind: str
+) -> None:
+    values["model"] |= {
+        "pretrained_model_name_or_path": kind,
+        "config_overrides": {
+            "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+        },
+    }  # fmt: skip
+    values["tokenizer"]["kwargs"] = {"pad_token": "<|endoftext|>"}
+    with pytest.raises(UserError, match=r"model\.name: .* sees the tokens after it.*is_decoder"):
+        run(values, tmp_path / "refused")
+    values["model"]["config_overrides"]["is_decoder"] = True
+    assert run(values, tmp_path / "run").status == "finished"
+
+
+def test_a_timeout_without_worker_processes(values: dict[str, Any], tmp_path: Path) -> None:
+    values["train_loader"]["timeout"] = 5
+    lines: list[str] = []
+    record, _ = train_file(write(tmp_path, values), report=lines.append)
+    assert record.status == "finished"
+    assert lines == ["without effect here: train_loader.timeout (without num_workers)"]
+
+
+@pytest.mark.parametrize("method", ["stratified", "per_stream", "device_per_stream"])
+@pytest.mark.parametrize("algorithm", ["py1e", "py1s", "py2s", "naive"])
+def test_batching_methods_with_streamings_own_orders(
+    values: dict[str, Any], tmp_path: Path, method: str, algorithm: str
+) -> None:
+    values["train_loader"]["dataset"] |= {"batching_method": method, "shuffle_algo": algorithm}
+    record = run(values, tmp_path / "run")
+    assert record.status == "finished"
+    if method == "stratified":  # the others give whole batches of each stream
+        seen = {name: tokens.seen_tokens // 32 for name, tokens in record.domains.items()}
+        assert seen == {"code": 40, "prose": 20, "tables": 20}
+        unique = {name: tokens.unique_tokens // 32 for name, tokens in record.domains.items()}
+        assert unique == seen
+
+
+def test_a_stream_without_samples_in_a_batching_method(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    dataset = values["train_loader"]["dataset"]
+    dataset["batching_method"] = "stratified"
+    dataset["streams"]["prose"]["proportion"] = 0.0
+    with pytest.raises(UserError, match=r"batching_method: stratified.*'prose'"):
+        run(values, tmp_path / "run")
+
+
+def test_load_path_of_every_device(values: dict[str, Any], tmp_path: Path) -> None:
+    """As LLM Foundry's files write it."""
+    saving = {"save_folder": str(tmp_path / "save"), "save_interval": "5ba"}
+    whole = run(values, tmp_path / "first", **saving)
+    again = run(
+        values, tmp_path / "second", load_path=str(tmp_path / "save" / "ep0-ba5-rank{rank}.pt")
+    )
+    assert again.evaluation == whole.evaluation
+    with pytest.raises(UserError, match=r"load_path: .*ba6-rank0\.pt is missing"):
+        run(values, tmp_path / "none", load_path=str(tmp_path / "save" / "ep0-ba6-rank{rank}.pt"))

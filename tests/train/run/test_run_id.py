@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from streaming import MDSWriter, StreamingDataset
 
 from mixscale.contracts.config import validate
 from mixscale.train.config import RunConfig
@@ -93,3 +95,72 @@ def test_it_does_not_depend_on_where_the_shard_set_lies(
         for name, stream in loader["dataset"]["streams"].items():
             stream["local"] = str(moved / name)
     assert id_of(run_values) == before
+
+
+@pytest.fixture
+def foundry(run_values: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """A run on shards that are in no shard set, of samples that all have one size."""
+    write_shards(tmp_path / "c4", seed=0)
+    run_values["train_loader"]["dataset"] = {"local": str(tmp_path / "c4"), "split": "train"}
+    run_values["eval_loader"] = {"dataset": {"local": str(tmp_path / "c4"), "split": "val"}}
+    return run_values
+
+
+def write_shards(folder: Path, seed: int, splits: tuple[str, ...] = ("train", "val")) -> None:
+    for split in splits:
+        shutil.rmtree(folder / split, ignore_errors=True)
+        rng = np.random.default_rng(seed)
+        with MDSWriter(out=str(folder / split), columns={"tokens": "bytes"}) as writer:
+            for _ in range(16):
+                writer.write({"tokens": rng.integers(1, 64, 32).astype(np.int64).tobytes()})
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_other_samples_at_the_same_place_count(
+    foundry: dict[str, Any], tmp_path: Path, split: str
+) -> None:
+    before, index = id_of(foundry), tmp_path / "c4" / split / "index.json"
+    written = index.read_bytes()
+    write_shards(tmp_path / "c4", seed=1, splits=(split,))
+    assert index.read_bytes() == written
+    assert id_of(foundry) != before
+    write_shards(tmp_path / "c4", seed=0, splits=(split,))
+    assert id_of(foundry) == before
+
+
+def test_unpacking_shards_does_not_count(foundry: dict[str, Any], tmp_path: Path) -> None:
+    with MDSWriter(
+        out=str(tmp_path / "packed" / "train"), columns={"tokens": "bytes"}, compression="zstd"
+    ) as writer:
+        for _ in range(16):
+            writer.write({"tokens": np.ones(32, np.int64).tobytes()})
+    foundry["train_loader"]["dataset"]["local"] = str(tmp_path / "packed")
+    before = id_of(foundry)
+    dataset = StreamingDataset(local=str(tmp_path / "packed"), split="train", batch_size=1)
+    assert dataset[0]["tokens"]
+    assert (tmp_path / "packed" / "train" / "shard.00000.mds").is_file()
+    assert id_of(foundry) == before
+
+
+def test_another_tokenizer_counts(
+    foundry: dict[str, Any], run_values: dict[str, Any], shardset: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(shardset / "tokenizer", tmp_path / "t")
+    for values in (foundry, run_values):
+        before = id_of(values)
+        assert id_of(values, tokenizer={"name": str(tmp_path / "t")}) == before
+    place = tmp_path / "t" / "tokenizer.json"
+    place.write_text(place.read_text().replace('"w63"', '"w64"'))
+    for values in (foundry, run_values):
+        assert id_of(values, tokenizer={"name": str(tmp_path / "t")}) != id_of(values)
+
+
+def test_a_checkpoint_counts_by_its_content_also_by_rank(
+    run_values: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a-rank0.pt").write_bytes(b"first")
+    (tmp_path / "b-rank0.pt").write_bytes(b"first")
+    first = id_of(run_values, load_path=str(tmp_path / "a-rank{rank}.pt"))
+    assert first == id_of(run_values, load_path=str(tmp_path / "b-rank0.pt"))
+    (tmp_path / "a-rank0.pt").write_bytes(b"second")
+    assert id_of(run_values, load_path=str(tmp_path / "a-rank{rank}.pt")) != first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from ruamel.yaml import YAML
 
 from mixscale.contracts.errors import UserError
 from mixscale.train.output.plan import plan_summary, plan_table
+from mixscale.train.run.callbacks import ProgressReport
 from mixscale.train.sweep.calibration import Calibration
 from mixscale.train.sweep.plan import Plan, plan
+from mixscale.train.sweep.sweep import sweep
 
 SPEED = Calibration(
     parameters=1000,
@@ -45,6 +49,17 @@ def write(folder: Path, shardset: Path, **changes: Any) -> Path:
     path = folder / "experiment.yaml"
     YAML().dump(values, path)
     return path
+
+
+GPT_NEOX = {
+    "name": "hf_causal_lm",
+    "pretrained_model_name_or_path": "gpt_neox",
+    "pretrained": False,
+    "config_overrides": {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    },
+}  # fmt: skip
 
 
 def with_speed(result: Plan, **changes: Any) -> Plan:
@@ -103,10 +118,105 @@ def test_what_does_not_run_is_said_before(shardset: Path, tmp_path: Path) -> Non
     text = experiment.read_text().replace("n_layer: 1", f"n_layer: 1\n      n_inner: {2**44}")
     experiment.write_text(text)
     with pytest.raises(UserError, match="a short run to measure the speed: out_of_memory"):
-        plan(experiment, workers=1)
+        plan(experiment, workers=1, ignore_memory=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "message", "quoted"),
+    [
+        # A bug, of a callback of one's own; and a mistake that Composer finds while it trains.
+        (
+            {"callbacks": {f"{ProgressReport.__module__}.ProgressReport": {
+                "listener": "x", "interval_seconds": 0}}},
+            "died: TypeError: 'str' object is not callable",
+            "self.listener(int(state.timestamp.token))",
+        ),
+        (
+            {"algorithms": {"alibi": {"max_sequence_length": 32}}, "model": GPT_NEOX},
+            "algorithms.alibi: ",
+            "\nIndexError: tuple index out of range\n",
+        ),
+    ],
+)  # fmt: skip
+def test_a_short_run_that_fails_is_quoted_as_its_log_is_gone(
+    shardset: Path, tmp_path: Path, more: dict[str, Any], message: str, quoted: str
+) -> None:
+    model = {
+        "name": "hf_causal_lm",
+        "pretrained_model_name_or_path": "gpt2",
+        "pretrained": False,
+        "config_overrides": {"n_embd": 16, "n_layer": 1, "n_head": 2},
+    }
+    run = {"model": model, "global_train_batch_size": 8, **more}
+    with pytest.raises(UserError) as raised:
+        plan(write(tmp_path, shardset, run=run), workers=1, gpus_per_run=0)
+    text = str(raised.value)
+    assert message in text.splitlines()[0]
+    assert quoted in text
+    assert "log.txt" not in text
+    assert "mixscale-plan-" not in text
 
 
 def test_more_than_there_is_is_refused(shardset: Path, tmp_path: Path) -> None:
     experiment = write(tmp_path, shardset, design={"type": "ddo", "scales": ["6k"]})
     with pytest.raises(UserError, match=r"needs 6k tokens of 'tables', but .* has 1\.28k"):
         plan(experiment, measure=False)
+
+
+HUGE = {
+    "name": "hf_causal_lm",
+    "pretrained_model_name_or_path": "gpt2",
+    "pretrained": False,
+    # 52 TiB of weights.
+    "config_overrides": {"n_embd": 2**20, "n_layer": 1, "n_head": 2},
+}
+
+
+def test_the_memory_of_a_run_is_stated(shardset: Path, tmp_path: Path) -> None:
+    result = plan(write(tmp_path, shardset), workers=2, measure=False, gpus_per_run=0)
+    (need,) = result.memory
+    assert result.runs_on_a_device == 2
+    assert re.search(
+        r"memory: a run of [\d.]+k parameters takes about .*weights .*gradients .*optimizer "
+        r".*activations .* 8 samples of 32 tokens.*; 2 at a time .* of the machine",
+        plan_summary(result),
+    )
+    stated = result.as_json()["memory"][0]
+    assert stated["together"] == need.shared + 2 * need.run
+    done = [replace(row, is_done=True) for row in result.rows]
+    assert "memory" not in plan_summary(replace(result, rows=done, memory=()))
+
+
+def test_what_cannot_fit_is_not_started(shardset: Path, tmp_path: Path) -> None:
+    experiment = write(tmp_path, shardset, run={"model": HUGE, "global_train_batch_size": 8})
+    planned = plan(experiment, workers=1, gpus_per_run=0)
+    assert planned.calibration is None
+    assert re.search(r"warning: memory: a run needs about .* TiB, and", plan_summary(planned))
+    with pytest.raises(UserError, match=r"memory: .*a smaller model; --ignore-memory"):
+        sweep(experiment, workers=1, gpus_per_run=0, report=lambda line: None)
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_what_cannot_fit_is_started_when_asked_for(shardset: Path, tmp_path: Path) -> None:
+    mixtures = {"all": {"code": 0.5, "prose": 0.3, "tables": 0.2}}
+    design = {"type": "explicit", "scales": [1920], "mixtures": mixtures}
+    experiment = write(
+        tmp_path, shardset, run={"model": HUGE, "global_train_batch_size": 8}, design=design
+    )
+    result = sweep(
+        experiment, workers=1, gpus_per_run=0, ignore_memory=True, report=lambda line: None
+    )
+    assert result.states == {"out_of_memory": 1}
+
+
+def test_a_model_that_cannot_be_made_is_refused_before_the_first_run(
+    shardset: Path, tmp_path: Path
+) -> None:
+    model = {
+        "name": "hf_causal_lm",
+        "pretrained_model_name_or_path": "mamba",
+        "pretrained": False,
+        "config_overrides": {"hidden_size": 16, "num_hidden_layers": 1},
+    }
+    with pytest.raises(UserError, match="model: MambaForCausalLM does not support"):
+        plan(write(tmp_path, shardset, run={"model": model}), workers=1, measure=False)
