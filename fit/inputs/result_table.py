@@ -106,7 +106,10 @@ def _unnamed_results(losses: Table, where: str, but: Mapping[str, str]) -> list[
         and not any(column.lower().startswith(prefix) for prefix in DOMAIN_PREFIXES)
     ]
     if not candidates:
-        raise UserError(f"{where}: no numeric column but {sorted(losses)}")
+        raise UserError(
+            f"{where}: no column of results that holds numbers; the columns are "
+            f"{', '.join(sorted(losses)[:8])}; name the results with --results"
+        )
     for column in candidates:
         values = numbers(losses[column])
         largest = float(np.nanmax(values, initial=0.0))

@@ -69,6 +69,7 @@ def ddo_tokens(rng: np.random.Generator, domains: int, seeds: int) -> tuple[dict
 
 REFUSALS = (
     r"\d+ runs have a mixture with losses; 3 are the least",
+    r"no column of results that holds numbers",
     r"perplexity of a loss of",
     r"no law can be fitted to these runs",
     r"a share is missing or negative",
@@ -165,7 +166,8 @@ def test_any_ddo_design_is_answered(
     answered = check(mixtures, losses, law, asked)
     # What ddo measures is changes in parts of the base run's loss.
     of_changes = law != "ddo" or min(min(column) for column in losses.values()) > 0
-    assert answered or groups or not of_changes
+    # With a single domain there is nothing to change against the others.
+    assert answered or groups or not of_changes or domains == 1
 
 
 def test_a_base_run_without_a_positive_loss() -> None:
