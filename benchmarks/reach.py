@@ -48,7 +48,7 @@ class Task:
 
     name: str
     fitted: Runs
-    judged: Runs
+    unseen: Runs
     weights: Floats | None = None
     """(validation,) of the losses in the mean that is ranked besides the plain one."""
 
@@ -71,7 +71,7 @@ def larger_models() -> Iterator[Task]:
     slim = read(["slimpajama_sizes_train"])
     largest = _size(slim, -1)
     yield Task(
-        name="SlimPajama 680M", fitted=slim.where(~largest), judged=_ends(slim.where(largest))
+        name="SlimPajama 680M", fitted=slim.where(~largest), unseen=_ends(slim.where(largest))
     )
     names = [f"mixinglaws_redpajama_{size}" for size in ("70M", "160M", "305M")]
     red = read(names, tokens_per_step=TOKENS_A_STEP)
@@ -81,7 +81,7 @@ def larger_models() -> Iterator[Task]:
     labelled = Task(
         name="RedPajama 305M",
         fitted=red.where(~largest & (red.scale <= 30000 * TOKENS_A_STEP)),
-        judged=red.where(largest & last),
+        unseen=red.where(largest & last),
         weights=np.array([of_name[name] for name in red.validation]),
     )
     yield labelled
@@ -89,7 +89,7 @@ def larger_models() -> Iterator[Task]:
         labelled,
         name="RedPajama 305M, sizes without embeddings",
         fitted=_without_embeddings(labelled.fitted),
-        judged=_without_embeddings(labelled.judged),
+        unseen=_without_embeddings(labelled.unseen),
     )
 
 
@@ -104,14 +104,14 @@ def repeated_text() -> Task:
     runs = read(["repetition_train"])
     assert runs.parameters is not None
     large = runs.parameters >= 1e9
-    return Task(name="repeated C4", fitted=runs.where(~large), judged=runs.where(large))
+    return Task(name="repeated C4", fitted=runs.where(~large), unseen=runs.where(large))
 
 
 def unseen_mixtures() -> Iterator[tuple[str, list[Task]]]:
     """Left-out mixtures at one size and budget, in parts."""
     train = read(["regmix_train_1m_mixture"], ["regmix_train_1m_loss"])
     test = read(["regmix_test_1m_mixture"], ["regmix_test_1m_loss"])
-    yield "RegMix 1M, 512 for 256", [Task(name="", fitted=train, judged=test)]
+    yield "RegMix 1M, 512 for 256", [Task(name="", fitted=train, unseen=test)]
     red = read(["mixinglaws_redpajama_70M"], tokens_per_step=TOKENS_A_STEP)
     red = red.where(red.scale == 30000 * TOKENS_A_STEP)
     yield "RedPajama 70M, each of 42", _parts(red, len(red))
@@ -122,7 +122,7 @@ def unseen_mixtures() -> Iterator[tuple[str, list[Task]]]:
 def _parts(runs: Runs, count: int) -> list[Task]:
     part = np.random.default_rng(0).permutation(len(runs)) % count
     return [
-        Task(name="", fitted=runs.where(part != k), judged=runs.where(part == k))
+        Task(name="", fitted=runs.where(part != k), unseen=runs.where(part == k))
         for k in range(count)
     ]
 
@@ -190,9 +190,9 @@ def _logs(points: Points, reference: Points) -> tuple[Floats, Floats]:
     return size, np.log(points.totals / reference.totals.max())
 
 
-def judged(task: Task, predict: Predict) -> tuple[Floats, Floats]:
+def unseen(task: Task, predict: Predict) -> tuple[Floats, Floats]:
     """(runs, validation) predicted and measured losses."""
-    return predict(task.fitted, task.judged.points), task.judged.losses
+    return predict(task.fitted, task.unseen.points), task.unseen.losses
 
 
 def rank(predicted: Floats, measured: Floats, weights: Floats | None = None) -> float:
@@ -206,12 +206,12 @@ def rank(predicted: Floats, measured: Floats, weights: Floats | None = None) -> 
 def report(laws: Sequence[str]) -> Iterator[str]:
     """Lines of the tables as they are done."""
     rivals: dict[str, Predict] = {"tokens and size": tokens_and_size, "additive": additive}
-    yield "| fitted to smaller models, judged on | law | error | rank | weighted | seconds |"
+    yield "| fitted to smaller models, compared at | law | error | rank | weighted | seconds |"
     yield "|---|---|---|---|---|---|"
     for task in larger_models():
         for name, predict in ({name: by_law(name) for name in laws} | rivals).items():
             started = time.process_time()
-            predicted, measured = judged(task, predict)
+            predicted, measured = unseen(task, predict)
             error = float((np.abs(predicted - measured) / measured).mean())
             weighted = (
                 "" if task.weights is None else f"{rank(predicted, measured, task.weights):.3f}"
@@ -225,17 +225,17 @@ def report(laws: Sequence[str]) -> Iterator[str]:
     yield "| repeated text, from runs below 1B parameters | mean absolute error | median |"
     yield "|---|---|---|"
     for name, predict in {n: by_law(n) for n in laws}.items():
-        missed = np.abs(np.subtract(*judged(task, predict)))
+        missed = np.abs(np.subtract(*unseen(task, predict)))
         yield f"| {name} | {missed.mean():.4f} | {np.median(missed):.4f} |"
     blind = replace(task.fitted, unique_tokens=None)
-    missed = np.abs(by_law("joint")(blind, task.judged.points) - task.judged.losses)
+    missed = np.abs(by_law("joint")(blind, task.unseen.points) - task.unseen.losses)
     yield f"| joint, repeats taken for new text | {missed.mean():.4f} | {np.median(missed):.4f} |"
     yield ""
     yield "| left-out mixtures | law | mean absolute error | rank |"
     yield "|---|---|---|---|"
     for table, parts in unseen_mixtures():
         for name in (*laws, "loglinear"):
-            pairs = [judged(part, by_law(name)) for part in parts]
+            pairs = [unseen(part, by_law(name)) for part in parts]
             predicted, measured = (np.concatenate(values) for values in zip(*pairs, strict=True))
             error = float(np.abs(predicted - measured).mean())
             yield f"| {table} | {name} | {error:.4f} | {rank(predicted, measured):.3f} |"
