@@ -19,6 +19,7 @@ from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.mixture_order import groups_of_mixtures
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.scales import cluster_scales
 from mixscale.fit.laws.base import Draws
 from mixscale.fit.uncertainty.noise import student_scales
 
@@ -44,11 +45,46 @@ _COMMON, _APART, _APART_SHARED = 0.25, 0.15, 0.1
 the change it predicts: what all mixtures share, and what they do not, which mixtures that were
 measured at two scales tell better. Chosen on SlimPajama 122M and RedPajama 70M;
 `benchmarks/coverage.py` shows them on the others."""
+_COMMON_SIZE = 0.12
+"""What all mixtures share of the way to a larger model: the draws hold what the prior of the size's
+exponent leaves open. Laws missed 0 to 17 % of the way on SlimPajama and RedPajama."""
 _ONE_SCALE = 2.0
 """How much more that is where one scale was measured."""
 _APART_COUNTS = 4
 """Mixtures at two scales that `_APART` counts for."""
 _REACH_DEGREES = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """What a law gets wrong of the way from the largest measured runs to larger ones."""
+
+    largest: float
+    """Tokens or parameters of the largest measured runs; infinite where they are not known."""
+    common: float
+    """Deviation of what all mixtures share, as part of the change that the law predicts."""
+    apart: float
+    """Of what they do not share, for a way of one stride."""
+    apart_shared: float
+    """The same without the noise of single runs."""
+    stride: float | None
+    """Mean change of the objective from one measured scale or size to the next; None where there
+    is one."""
+
+    def drift(self, way: Floats, apart: float) -> Floats:
+        """(points,) deviation of what mixtures do not share of a way.
+
+        It is the part `apart` of a way of one stride, and grows beyond that as a random walk does:
+        in proportion to the way, intervals held every difference after a way of 0.3 nats.
+        """
+        if not self.stride:
+            return apart * way
+        return apart * np.sqrt(way * np.minimum(way, self.stride))
+
+    def factor(self, measured: Floats) -> Floats:
+        """(points,) factors that bring tokens or parameters back to the largest measured."""
+        beyond = measured > self.largest * 1.001
+        return np.where(beyond, self.largest / np.where(beyond, measured, 1.0), 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,24 +107,10 @@ class ModelError:
     a law is wrong alike of like mixtures. The rest is the noise of single runs, or cannot be told
     from it."""
     shared_length: float
-    largest: float
-    """Tokens of the largest measured scale."""
-    common: float
-    apart: float
-    apart_shared: float
-    """The same without the noise of single runs."""
-    stride: float | None
-    """Mean change of the objective from one measured scale to the next; None where there is one."""
-
-    def drift(self, way: Floats, apart: float) -> Floats:
-        """(points,) deviation of what mixtures do not share of a way to a larger scale.
-
-        It is the part `apart` of a way of one stride, and grows beyond that as a random walk does:
-        in proportion to the way, intervals held every difference after a way of 0.3 nats.
-        """
-        if not self.stride:
-            return apart * way
-        return apart * np.sqrt(way * np.minimum(way, self.stride))
+    tokens: Reach
+    """To larger token budgets."""
+    model: Reach
+    """To larger models."""
 
     def growth(self, points: Points) -> Floats:
         """(points,) the error's deviation there."""
@@ -135,19 +157,39 @@ class DrawsWithError:
         lengths = np.array([error.shared_length, float(_lengths(error)[2])])
         like, far = np.exp(-0.5 * apart / lengths**2).tolist()
         variance = self.scales**2 * error.shared * _apart_variance(*grown, like)
-        ways = self._way(first), self._way(second)
-        first_drift, second_drift = (float(error.drift(way, error.apart_shared)[0]) for way in ways)
-        means = means + error.common * self.reach * (ways[0] - ways[1])[0]
+        ways = self._ways(first), self._ways(second)
+        first_drift, second_drift = (float(self._drift(way, shared=True)[0]) for way in ways)
+        commons = [float(self._common(way)[0]) for way in ways]
+        means = means + self.reach * (commons[0] - commons[1])
         return means, np.sqrt(variance + _apart_variance(first_drift, second_drift, far))
 
-    def _way(self, points: Points) -> Floats:
-        """(points,) change of the objective from the largest measured scale; 0 within it."""
-        beyond = points.totals > self.error.largest * 1.001
-        if not beyond.any():
-            return np.zeros(len(points))
-        factor = np.where(beyond, self.error.largest / points.totals, 1.0)
-        there = replace(points, tokens=points.tokens * factor[:, None])
-        return np.abs(self.predict(points) - self.predict(there))
+    def _ways(self, points: Points) -> Floats:
+        """(2, points) change of the objective from the largest measured budget, and model."""
+        fewer = self.error.tokens.factor(points.totals)
+        at_budget = replace(points, tokens=points.tokens * fewer[:, None])
+        ways = np.zeros((2, len(points)))
+        if (fewer < 1).any():
+            ways[0] = np.abs(self.predict(points) - self.predict(at_budget))
+        if points.parameters is None:
+            return ways
+        smaller = self.error.model.factor(points.parameters)
+        if (smaller < 1).any():
+            at_size = replace(at_budget, parameters=points.parameters * smaller)
+            ways[1] = np.abs(self.predict(at_budget) - self.predict(at_size))
+        return ways
+
+    def _common(self, ways: Floats) -> Floats:
+        """(points,) deviation of what all mixtures share of the ways."""
+        return ways[0] * self.error.tokens.common + ways[1] * self.error.model.common
+
+    def _drift(self, ways: Floats, *, shared: bool) -> Floats:
+        """(points,) deviation of what they do not share."""
+        reaches = (self.error.tokens, self.error.model)
+        drifts = [
+            reach.drift(way, reach.apart_shared if shared else reach.apart)
+            for reach, way in zip(reaches, ways, strict=True)
+        ]
+        return np.hypot(*drifts)
 
     def _errors(self, points: Points) -> Floats:
         """(draws,) errors."""
@@ -155,8 +197,8 @@ class DrawsWithError:
         smooth, rough, far = self._processes(coordinates(points))
         mixed = np.sqrt(1 - error.rough) * smooth + np.sqrt(error.rough) * rough
         errors = error.growth(points) * self.scales * mixed
-        way = self._way(points)
-        return errors + way * error.common * self.reach + error.drift(way, error.apart) * far
+        ways = self._ways(points)
+        return errors + self._common(ways) * self.reach + self._drift(ways, shared=False) * far
 
     def _processes(self, x: Floats) -> Floats:
         """(3, draws) values of the three processes at one point, or each draw's at its own."""
@@ -279,7 +321,8 @@ def calibrate(
     standard = missed[largest] / deviation[largest]
     length, rough = _correlation(standard, between / median)
     shared, shared_length = _shared(standard, between / median)
-    several = len(runs.scales) > 1
+    own = (1 - shared) * deviation**2
+    evidence = _Evidence(runs=runs, missed=missed, predicted=predicted, own=own)
     return ModelError(
         runs=x[kept],
         typical=typical,
@@ -290,27 +333,67 @@ def calibrate(
         shared=shared,
         shared_length=shared_length * median,
         degrees=max(len(set(runs.where(used).mixtures)) - 1.0, 3.0),
-        largest=float(runs.scales[-1]) if runs.scales[-1] > 1 else np.inf,
-        common=_COMMON * (1.0 if several else _ONE_SCALE),
-        apart=_apart(runs, missed, predicted, np.zeros(len(runs)), _APART),
-        apart_shared=_apart(runs, missed, predicted, (1 - shared) * deviation**2, _APART_SHARED),
-        stride=_stride(runs, predicted) if several else None,
+        tokens=_reach(evidence, _by_budget(runs), _COMMON),
+        model=_reach(evidence, _by_size(runs), _COMMON_SIZE),
     )
 
 
-def _apart(runs: Runs, missed: Floats, predicted: Floats, noise: Floats, usual: float) -> float:
+@dataclass(frozen=True, kw_only=True)
+class _Evidence:
+    """Left-out runs, as `calibrate` has them."""
+
+    runs: Runs
+    missed: Floats
+    predicted: Floats
+    own: Floats
+    """(runs,) variance that is the runs' own noise."""
+
+
+def _by_budget(runs: Runs) -> Floats:
+    """(runs,) token budgets of the largest models; nan for the others, and where not known."""
+    budgets = np.where(runs.scale > 1, runs.scale, np.nan)
+    if len(runs.sizes) > 1 and runs.parameters is not None:
+        budgets[cluster_scales(runs.parameters) < runs.sizes[-1]] = np.nan
+    return budgets
+
+
+def _by_size(runs: Runs) -> Floats:
+    """(runs,) sizes of the models at the ends of runs; nan for the others, and where not known."""
+    if runs.parameters is None:
+        return np.full(len(runs), np.nan)
+    return np.where(runs.weight == 1.0, cluster_scales(runs.parameters), np.nan)
+
+
+def _reach(evidence: _Evidence, scale: Floats, common: float) -> Reach:
+    """What left-out runs tell of the way from one scale to the next, budgets or sizes."""
+    scales = np.unique(scale[np.isfinite(scale)])
+    several = len(scales) > 1
+    wider = 1.0 if several else _ONE_SCALE
+    none = np.zeros(len(scale))
+    return Reach(
+        largest=float(scales[-1]) if len(scales) else np.inf,
+        common=common * wider,
+        apart=_apart(evidence, scale, none, _APART) if several else _APART * wider,
+        apart_shared=(
+            _apart(evidence, scale, evidence.own, _APART_SHARED)
+            if several
+            else _APART_SHARED * wider
+        ),
+        stride=_stride(evidence.predicted, scale) if several else None,
+    )
+
+
+def _apart(evidence: _Evidence, scale: Floats, noise: Floats, usual: float) -> float:
     """How far the error of one mixture moves from another's, as part of the predicted change.
 
-    Seen where one mixture was measured at the two largest scales, less the (runs,) variance that is
-    the runs' own noise.
+    Seen where one mixture was measured at the two largest of (runs,) scales, less the (runs,)
+    variance that is the runs' own noise.
     """
-    if len(runs.scales) < 2:
-        return usual * _ONE_SCALE
     moved, way, own = [], [], []
-    before, last = runs.scales[-2:]
-    mixtures = runs.mixtures
-    larger = {mixtures[i]: i for i in np.flatnonzero(runs.scale == last)}
-    for i in np.flatnonzero(runs.scale == before):
+    before, last = np.unique(scale[np.isfinite(scale)])[-2:]
+    mixtures, missed, predicted = evidence.runs.mixtures, evidence.missed, evidence.predicted
+    larger = {mixtures[i]: i for i in np.flatnonzero(scale == last)}
+    for i in np.flatnonzero(scale == before):
         k = larger.get(mixtures[i])
         if k is not None and np.isfinite(missed[[i, k]]).all():
             moved.append(missed[k] - missed[i])
@@ -329,8 +412,9 @@ def _centred(values: Floats, scale: Floats) -> Floats:
     return values - values @ (same / same.sum(0))
 
 
-def _stride(runs: Runs, predicted: Floats) -> float:
-    last = [predicted[runs.scale == scale].mean() for scale in runs.scales[-2:]]
+def _stride(predicted: Floats, scale: Floats) -> float:
+    scales = np.unique(scale[np.isfinite(scale)])[-2:]
+    last = [predicted[scale == one].mean() for one in scales]
     return abs(float(last[0] - last[1]))
 
 
