@@ -62,8 +62,14 @@ def read_target(value: Any) -> Any:
     """
     if isinstance(value, str) and "@" in value:
         tokens, _, parameters = value.partition("@")
-        return {"tokens": tokens.strip(), "parameters": parameters.strip()}
-    return {"tokens": value} if isinstance(value, str | int | float) else value
+        return {
+            "tokens": parse_tokens(tokens.strip()),
+            "parameters": parse_parameters(parameters.strip()),
+        }
+    # Read here, that a message names the target and not a key which nobody wrote.
+    if isinstance(value, str):
+        value = parse_tokens(value)
+    return {"tokens": value} if isinstance(value, int | float) else value
 
 
 TargetOf = Annotated[Target, BeforeValidator(read_target)]

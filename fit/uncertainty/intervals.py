@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr
 
 from mixscale.fit.arrays import Floats
 
@@ -20,6 +19,8 @@ def normal_mixture_interval(means: Floats, deviations: Floats) -> Floats:
     Chance has less part in them than in bounds from one value for each draw: the deviations are
     not drawn.
     """
+    from scipy.special import ndtr
+
     if not (deviations > 0).all():
         return interval(means)
     bounds = []
@@ -35,6 +36,8 @@ def normal_mixture_interval(means: Floats, deviations: Floats) -> Floats:
 
 def chance_of_sign(means: Floats, deviations: Floats) -> tuple[float, float]:
     """Chance that a draw lies below zero, with its standard error for this number of draws."""
+    from scipy.special import ndtr
+
     certain = (means < 0).astype(np.float64)
     below = np.where(
         deviations > 0, ndtr(-means / np.where(deviations > 0, deviations, 1)), certain

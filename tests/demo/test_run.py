@@ -55,7 +55,7 @@ def test_the_settings_belong_together(tmp_path: Path) -> None:
     samples = run.train_loader.dataset.epoch_size or 0
     assert samples * run.max_seq_len == int(run.max_duration.removesuffix("tok"))
     assert abs(samples * run.max_seq_len - _LARGE_RUN_TOKENS) < 1000
-    assert _LARGE_RUN_TOKENS in experiment.targets
+    assert _LARGE_RUN_TOKENS in [target.tokens for target in experiment.targets]
     largest_proxy = max(experiment.design.scales) * (1 + 2 / len(DOMAINS))
     assert largest_proxy < _LARGE_RUN_TOKENS
     # The large run has the proxies' model: only size and mixture differ.

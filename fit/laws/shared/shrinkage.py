@@ -37,11 +37,20 @@ class Model(Protocol):
     All of it is in the `Units` that the model chooses for each row of values.
     """
 
-    low: Floats
-    """(parameters,) bounds."""
-    high: Floats
-    penalty: Floats
-    """(terms, parameters) the prior: each `penalty @ (theta - centre)` is a standard normal."""
+    @property
+    def low(self) -> Floats:
+        """(parameters,) lower bounds."""
+        ...
+
+    @property
+    def high(self) -> Floats:
+        """(parameters,) upper bounds."""
+        ...
+
+    @property
+    def penalty(self) -> Floats:
+        """(terms, parameters) prior: each `penalty @ (theta - centre)` is a standard normal."""
+        ...
 
     def centre(self, units: Units) -> Floats:
         """(rows or 1, parameters) middle of the prior."""

@@ -54,8 +54,10 @@ class Data:
 class DataTerm(Protocol):
     """The part of the data, above zero; the shape of a law."""
 
-    convex_repeating: bool
-    """Whether the term is convex in the shares at a given token budget where domains repeat."""
+    @property
+    def convex_repeating(self) -> bool:
+        """Whether the term is convex in the shares at a given budget where domains repeat."""
+        ...
 
     def prior(self, domains: int) -> Prior:
         """The prior for a number of domains."""
