@@ -243,7 +243,7 @@ def report(laws: Sequence[str]) -> Iterator[str]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--laws", default="joint,separable")
     for line in report(parser.parse_args().laws.split(",")):
         print(line, flush=True)

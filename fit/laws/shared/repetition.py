@@ -53,9 +53,9 @@ def effective(tokens: Floats, unique: Floats, log_r: Floats) -> tuple[Floats, Fl
         by tokens.
     """
     r = np.exp(log_r)[:, None, None]
-    finite = np.where(np.isfinite(unique), unique, 1.0)
+    finite: Floats = np.where(np.isfinite(unique), unique, 1.0)
     again = np.where(np.isfinite(unique), np.maximum(tokens / finite - 1, 0.0), 0.0)
     left = np.exp(-again / r)
-    worth = np.minimum(tokens, unique) + finite * r * (1 - left)
+    worth: Floats = np.minimum(tokens, unique) + finite * r * (1 - left)
     by_log_r = finite * r * (1 - left - again / r * left)
     return worth, by_log_r, np.broadcast_to(left, worth.shape)
