@@ -60,13 +60,21 @@ def fork_server() -> ForkServerContext:
     # run would load it anew; Python offers no public way to replace it.
     server: Any = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue]
     if server._preload_modules != _PRELOAD:
-        server._stop()
+        _end(server)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
     # Python 3.10 looks into the current folder all the same; executors/preload.py then drops it.
     with same_import_path():
         forkserver.ensure_running()
     return context
+
+
+def _end(server: Any) -> None:
+    """End a fork server, which would live on while any forked process holds its pipe."""
+    if server._forkserver_pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server._forkserver_pid, signal.SIGTERM)
+    server._stop()
 
 
 def start(

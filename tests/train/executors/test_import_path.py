@@ -114,6 +114,31 @@ if __name__ == "__main__":
     assert done.stdout.split() == ["True", "[]", str(CHECKOUT), "None"], done.stderr
 
 
+def test_an_older_fork_server_ends_though_a_forked_process_holds_its_pipe(folder: Path) -> None:
+    # As a build's does, when a data loader's workers outlive it.
+    script = folder / "script.py"
+    script.write_text(
+        """
+import multiprocessing, os, signal, time
+from multiprocessing import forkserver
+
+if __name__ == "__main__":
+    multiprocessing.get_context("forkserver").set_forkserver_preload([])
+    forkserver.ensure_running()
+    child = os.fork()
+    if not child:
+        time.sleep(600)
+        os._exit(0)
+    from mixscale.train.executors.process import fork_server
+    fork_server()
+    os.kill(child, signal.SIGKILL)
+    print("started")
+"""
+    )
+    done = run([sys.executable, str(script)], folder)
+    assert done.stdout.split() == ["started"], done.stderr
+
+
 def test_two_devices(folder: Path, run_values: dict[str, Any]) -> None:
     YAML().dump(run_values, folder / "run.yaml")
     launcher = str(Path(sys.executable).with_name("composer"))
