@@ -71,7 +71,9 @@ def larger_models() -> Iterator[Task]:
     slim = read(["slimpajama_sizes_train"])
     largest = _size(slim, -1)
     yield Task(
-        name="SlimPajama 680M", fitted=slim.where(~largest), unseen=_ends(slim.where(largest))
+        name="SlimPajama 680M",
+        fitted=slim.where(~largest),
+        unseen=slim.where(largest & slim.is_end),
     )
     names = [f"mixinglaws_redpajama_{size}" for size in ("70M", "160M", "305M")]
     red = read(names, tokens_per_step=TOKENS_A_STEP)
@@ -130,10 +132,6 @@ def _parts(runs: Runs, count: int) -> list[Task]:
 def _size(runs: Runs, which: int) -> Bools:
     assert runs.parameters is not None
     return runs.parameters == np.unique(runs.parameters)[which]
-
-
-def _ends(runs: Runs) -> Runs:
-    return runs.where(runs.weight == 1.0)
 
 
 def by_law(name: str) -> Predict:

@@ -119,9 +119,19 @@ class Runs:
     @property
     def of_largest_size(self) -> Runs:
         """The runs of the largest model."""
+        return self.where(self.is_largest_size)
+
+    @property
+    def is_largest_size(self) -> Bools:
+        """(runs,) of the largest model; all where sizes are not known or alike."""
         if self.parameters is None or len(self.sizes) < 2:
-            return self
-        return self.where(cluster_scales(self.parameters) == self.sizes[-1])
+            return np.ones(len(self), dtype=bool)
+        return cluster_scales(self.parameters) == self.sizes[-1]
+
+    @property
+    def is_end(self) -> Bools:
+        """(runs,) that are no earlier checkpoint of another row's run."""
+        return self.weight == 1.0
 
     def planned(
         self,

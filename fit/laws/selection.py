@@ -14,7 +14,6 @@ from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.mixture_order import groups_of_mixtures
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
-from mixscale.fit.inputs.scales import cluster_scales
 from mixscale.fit.inputs.sizes import visible_runs
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import REFERENCE, law_named, law_names, reference_law
@@ -190,7 +189,7 @@ def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) ->
         )
     missed = np.abs(predicted - objective.value(runs.losses))
     # Laws that see sizes are compared with others by the runs that both are fitted to.
-    known = ~np.isnan(missed) & _of_largest_size(runs) & _is_end(runs)
+    known = ~np.isnan(missed) & runs.is_largest_size & runs.is_end
     if not known.any():
         return LawScore(
             law=name,
@@ -205,7 +204,7 @@ def _score(name: str, runs: Runs, objective: ObjectiveFunction, noise: Noise) ->
         largest = runs.at(float(runs.scales[-1]))
         beyond = _mean_by_mixture(further, np.array(largest.mixtures))
     if larger is not None:
-        above = _mean_by_mixture(larger, np.array(_ends(runs.of_largest_size).mixtures))
+        above = _mean_by_mixture(larger, np.array(_largest_ends(runs).mixtures))
     return LawScore(
         law=name,
         held_out=mean,
@@ -295,8 +294,8 @@ def _next_size(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise)
     """(ends of runs of the largest models,) errors of what the smaller models teach."""
     if len(runs.sizes) < 2 or not law.sees_parameters:
         return None
-    largest = _ends(runs.of_largest_size)
-    fitted = law.fit(runs.where(~_of_largest_size(runs)), objective, noise)
+    largest = _largest_ends(runs)
+    fitted = law.fit(runs.where(~runs.is_largest_size), objective, noise)
     predicted = fitted.predict_objective(largest.points)
     return _missed_apart_from_the_mean(predicted, objective.value(largest.losses))
 
@@ -306,28 +305,16 @@ def _missed_apart_from_the_mean(predicted: Floats, measured: Floats) -> Floats:
     return np.abs((predicted - predicted.mean()) - (measured - measured.mean()))
 
 
-def _of_largest_size(runs: Runs) -> Bools:
-    """(runs,) of the largest models; all where sizes are not known or alike."""
-    if len(runs.sizes) < 2 or runs.parameters is None:
-        return np.ones(len(runs), dtype=bool)
-    return cluster_scales(runs.parameters) == runs.sizes[-1]
-
-
-def _ends(runs: Runs) -> Runs:
-    """The last checkpoints."""
-    return runs.where(_is_end(runs))
-
-
-def _is_end(runs: Runs) -> Bools:
-    """(runs,) that are no earlier checkpoint of another."""
-    return runs.weight == 1.0
+def _largest_ends(runs: Runs) -> Runs:
+    """The last checkpoints of the largest models."""
+    return runs.where(runs.is_largest_size & runs.is_end)
 
 
 def _held_out_at_ends(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Floats:
     """As `held_out_objective`, without the scales at which no run ends: fits that are not asked."""
     asked = np.ones(len(runs), dtype=bool)
     if not law.spans_scales:
-        asked = np.isin(runs.scale, _ends(runs).scale)
+        asked = np.isin(runs.scale, runs.scale[runs.is_end])
     predicted = np.full(len(runs), np.nan)
     predicted[asked] = held_out_objective(law, runs.where(asked), objective, noise)
     return predicted

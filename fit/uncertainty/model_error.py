@@ -351,17 +351,14 @@ class _Evidence:
 
 def _by_budget(runs: Runs) -> Floats:
     """(runs,) token budgets of the largest models; nan for the others, and where not known."""
-    budgets = np.where(runs.scale > 1, runs.scale, np.nan)
-    if len(runs.sizes) > 1 and runs.parameters is not None:
-        budgets[cluster_scales(runs.parameters) < runs.sizes[-1]] = np.nan
-    return budgets
+    return np.where((runs.scale > 1) & runs.is_largest_size, runs.scale, np.nan)
 
 
 def _by_size(runs: Runs) -> Floats:
     """(runs,) sizes of the models at the ends of runs; nan for the others, and where not known."""
     if runs.parameters is None:
         return np.full(len(runs), np.nan)
-    return np.where(runs.weight == 1.0, cluster_scales(runs.parameters), np.nan)
+    return np.where(runs.is_end, cluster_scales(runs.parameters), np.nan)
 
 
 def _reach(evidence: _Evidence, scale: Floats, common: float) -> Reach:

@@ -242,11 +242,12 @@ class _Model:
         return theta
 
     def values(self, theta: Floats) -> Floats:
-        of_term = self.family.term.values(theta[:, self.first :], self._data(theta))
+        of_term = self.family.term.values(theta[:, self.first :], self._data(self._repeated(theta)))
         return theta[:, :1] + self._of_size(theta) + of_term
 
     def jacobian(self, theta: Floats) -> tuple[Floats, Floats]:
-        data, phi = self._data(theta), theta[:, self.first :]
+        repeated, phi = self._repeated(theta), theta[:, self.first :]
+        data = self._data(repeated)
         values, by_phi = self.family.term.jacobian(phi, data)
         slopes = np.empty((*values.shape, theta.shape[1]))
         slopes[:, :, 0] = 1.0
@@ -254,8 +255,8 @@ class _Model:
             slopes[:, :, 1:3] = model_size.size_slopes(theta[:, 1:3], self.log_size)
         if self.family.repeats:
             slopes[:, :, self.first - 1] = 0.0
-        if self.unique is not None:
-            worth, by_log_r, _ = self._repeated(theta)
+        if repeated is not None:
+            worth, by_log_r, _ = repeated
             by_log_x, _ = self.family.term.by_data(phi, data)
             slopes[:, :, self.first - 1] = (by_log_x * by_log_r / worth).sum(-1)
         slopes[:, :, self.first :] = by_phi
@@ -263,11 +264,12 @@ class _Model:
 
     def slopes_by_tokens(self, theta: Floats) -> Floats:
         """(rows, points, domains) derivatives by tokens, in units."""
-        data = self._data(theta)
+        repeated = self._repeated(theta)
+        data = self._data(repeated)
         by_log_x, by_log_total = self.family.term.by_data(theta[:, self.first :], data)
         per_token = 1 / self.x
-        if self.unique is not None:
-            worth, _, by_tokens = self._repeated(theta)
+        if repeated is not None:
+            worth, _, by_tokens = repeated
             per_token = by_tokens / worth
         return by_log_x * per_token + (by_log_total / self.total)[:, :, None]
 
@@ -276,13 +278,15 @@ class _Model:
             return 0.0
         return model_size.size_values(theta[:, 1:3], self.log_size)
 
-    def _data(self, theta: Floats) -> Data:
-        if self.unique is None:
+    def _data(self, repeated: tuple[Floats, Floats, Floats] | None) -> Data:
+        if repeated is None:
             return self.plain
-        return Data(log_x=np.log(self._repeated(theta)[0]), log_total=self.plain.log_total)
+        return Data(log_x=np.log(repeated[0]), log_total=self.plain.log_total)
 
-    def _repeated(self, theta: Floats) -> tuple[Floats, Floats, Floats]:
-        assert self.unique is not None
+    def _repeated(self, theta: Floats) -> tuple[Floats, Floats, Floats] | None:
+        """What repeated tokens are worth with its derivatives; None where nothing repeats."""
+        if self.unique is None:
+            return None
         found = repetition.effective(self.x, self.unique, theta[:, self.first - 1])
         return np.maximum(found[0], _SMALLEST), found[1], found[2]
 
