@@ -13,7 +13,7 @@ import numpy as np
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
-from mixscale.fit.laws.shared.shrinkage import Units, fit_shrunken, middle_and_spread
+from mixscale.fit.laws.shared.shrinkage import Units, WithFloor, fit_shrunken
 from mixscale.fit.laws.shared.smooth import smooth_law
 
 # Width of the prior on how much the exponents of two domains differ.
@@ -64,7 +64,7 @@ class Exponential:
         return {"c": float(theta[0]), "t": theta[1:].tolist()}
 
 
-class _Model:
+class _Model(WithFloor):
     """Predictions at the runs."""
 
     def __init__(self, x: Floats, domains: int) -> None:
@@ -75,20 +75,11 @@ class _Model:
         self.penalty = np.zeros((domains, columns + 1))
         self.penalty[:, 1 : domains + 1] = (np.eye(domains) - 1 / domains) / _WIDTH
 
-    def units(self, y: Floats, weight: Floats) -> Units:
-        return middle_and_spread(y, weight)
-
-    def into(self, units: Units, theta: Floats) -> Floats:
-        return self._moved(theta, (theta[:, 0] - units.shift) / units.size, -np.log(units.size))
-
-    def out_of(self, units: Units, theta: Floats) -> Floats:
-        return self._moved(theta, theta[:, 0] * units.size + units.shift, np.log(units.size))
-
-    def _moved(self, theta: Floats, floor: Floats, log_size: Floats) -> Floats:
+    def moved(self, theta: Floats, floor: Floats, log_factor: Floats) -> Floats:
         """Another floor, with a power that is larger by a factor: the shares sum to 1."""
         moved = theta.copy()
         moved[:, 0] = floor
-        moved[:, 1 : self.domains + 1] += log_size[:, None]
+        moved[:, 1 : self.domains + 1] += log_factor[:, None]
         return moved
 
     def tightness(self, theta: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -150,6 +151,26 @@ def middle_and_spread(y: Floats, weight: Floats) -> Units:
     return Units(
         shift=middle, size=np.where(spread > _NO_SPREAD * size, spread, size + (size == 0))
     )
+
+
+class WithFloor(ABC):
+    """The units of a model whose first parameter is a floor under all values."""
+
+    @abstractmethod
+    def moved(self, theta: Floats, floor: Floats, log_factor: Floats) -> Floats:
+        """(rows, parameters) with (rows,) floors, and what is above them larger by factors."""
+
+    def units(self, y: Floats, weight: Floats) -> Units:
+        """The middle and the spread of the values."""
+        return middle_and_spread(y, weight)
+
+    def into(self, units: Units, theta: Floats) -> Floats:
+        """(rows, parameters) in units of the parameters of plain values."""
+        return self.moved(theta, (theta[:, 0] - units.shift) / units.size, -np.log(units.size))
+
+    def out_of(self, units: Units, theta: Floats) -> Floats:
+        """(rows, parameters) of plain values of the parameters in units."""
+        return self.moved(theta, theta[:, 0] * units.size + units.shift, np.log(units.size))
 
 
 def typical_size(y: Floats, weight: Floats) -> Units:

@@ -21,7 +21,7 @@ from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.shared import model_size, repetition
 from mixscale.fit.laws.shared.model_size import ModelSize
-from mixscale.fit.laws.shared.shrinkage import Units, fit_shrunken, middle_and_spread
+from mixscale.fit.laws.shared.shrinkage import Units, WithFloor, fit_shrunken
 from mixscale.fit.laws.shared.smooth import SmoothLaw, smooth_law
 
 _FLOOR_BELOW = 5.0  # spreads of the losses below the least one: where the floor is looked for first
@@ -153,7 +153,7 @@ class SumOfTerms:
         return named | self.term.describe(theta[self.before_term :])
 
 
-class _Model:
+class _Model(WithFloor):
     """Predictions at some runs."""
 
     def __init__(self, family: SumOfTerms, points: Points) -> None:
@@ -207,16 +207,7 @@ class _Model:
             centre[:, self.first - 1] = repetition.CENTRE
         return centre
 
-    def units(self, y: Floats, weight: Floats) -> Units:
-        return middle_and_spread(y, weight)
-
-    def into(self, units: Units, theta: Floats) -> Floats:
-        return self._moved(theta, (theta[:, 0] - units.shift) / units.size, -np.log(units.size))
-
-    def out_of(self, units: Units, theta: Floats) -> Floats:
-        return self._moved(theta, theta[:, 0] * units.size + units.shift, np.log(units.size))
-
-    def _moved(self, theta: Floats, floor: Floats, log_factor: Floats) -> Floats:
+    def moved(self, theta: Floats, floor: Floats, log_factor: Floats) -> Floats:
         """Another floor, with terms that are larger by a factor."""
         moved = theta.copy()
         moved[:, 0] = floor
