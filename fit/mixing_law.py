@@ -9,11 +9,13 @@ from mixscale.contracts.experiment import Objective
 from mixscale.contracts.fit_record import LawScore
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.objective import ObjectiveFunction, objective_function
+from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.sizes import comparable_runs, size_remarks, visible_runs
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.laws.selection import choose_law
+from mixscale.fit.mixture_effects import MixtureEffects, mixture_effects
 from mixscale.fit.scaling.deciding_scales import deciding_scales
 from mixscale.fit.uncertainty.noise import Noise
 from mixscale.fit.uncertainty.residuals import comparison_noise
@@ -47,6 +49,16 @@ class MixingLaw:
         if self.law.spans_scales:
             return self.law.fit(self.runs, self.objective, self.noise)
         return self.law.fit(self.runs.at(scale), self.objective, self.noise.at(scale))
+
+    @cached_property
+    def effects(self) -> MixtureEffects:
+        """What measured mixtures differ from the law by in larger runs too."""
+        return mixture_effects(self.law, self.fitted, self.runs, self.objective, self.noise)
+
+    def predict_losses(self, points: Points) -> Floats:
+        """(points, validation) losses in nats: the law, and the effects of measured mixtures."""
+        lawful = self.fitted.predict_losses(points)
+        return lawful + self.effects.at(points, lawful.shape[1])
 
 
 def choose(

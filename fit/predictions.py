@@ -77,7 +77,8 @@ def prediction_rows(
     """A row for each planned run, in the table's order: its names, the objective, every result.
 
     Each has its 90 % interval beside it, under its name with `_low` and `_high`, where the law's
-    draws give one.
+    draws give one. A mixture that was measured keeps part of what it differed from the law by, see
+    `mixscale.fit.mixture_effects`.
 
     Args:
         wanted: The planned runs as their table has them.
@@ -88,8 +89,13 @@ def prediction_rows(
             given; without, it is a loss in nats under `loss_<validation domain>`.
     """
     fitted = law.fitted
-    losses, objective = fitted.predict_losses(points), fitted.predict_objective(points)
+    lawful, losses = fitted.predict_losses(points), law.predict_losses(points)
+    # Draws are of the law, so its effects of measured mixtures move them as they move the law.
+    moved = law.objective.value(losses) - law.objective.value(lawful)
+    objective = fitted.predict_objective(points) + moved
     spans = _spans(law, points, draws)
+    if spans is not None:
+        spans = spans.moved(moved, losses - lawful)
     rows = []
     for i in range(len(points)):
         row: dict[str, Any] = {key: column[i] for key, column in wanted.keys.items()}
@@ -138,6 +144,13 @@ class _Spans:
     """(2, points)."""
     losses: Floats | None
     """(2, points, validation); None for laws whose draws tell the objective alone."""
+
+    def moved(self, objective: Floats, losses: Floats) -> _Spans:
+        """The intervals, (points,) and (points, validation) higher."""
+        return _Spans(
+            objective=self.objective + objective,
+            losses=None if self.losses is None else self.losses + losses,
+        )
 
 
 def _spans(law: MixingLaw, points: Points, count: int) -> _Spans | None:
