@@ -7,6 +7,7 @@ import json
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
@@ -64,13 +65,14 @@ def _tokens_from_text(text: str) -> int:
     # One comma alone may be a decimal point.
     if re.fullmatch(r"\s*[0-9]{1,3}(,[0-9]{3}){2,}\s*", text):
         text = text.replace(",", "")
-    match = re.fullmatch(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e\+?[0-9]+)?)\s*([kmbt]?)\s*", text.lower())
+    match = re.fullmatch(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e\+?[0-9]{1,2})?)\s*([kmbt]?)\s*", text.lower())
     if match is None:
         raise UserError(f"{text!r} is not a number of tokens; {_TOKENS_HINT}")
-    tokens = float(match[1].replace("_", "")) * _TOKEN_SUFFIXES[match[2]]
-    if abs(tokens - round(tokens)) > 1e-6:
+    # As a float 16.4 times a billion is no whole number.
+    tokens = Decimal(match[1].replace("_", "")) * _TOKEN_SUFFIXES[match[2]]
+    if tokens != tokens.to_integral_value():
         raise UserError(f"{text!r} is not a whole number of tokens")
-    return round(tokens)
+    return int(tokens)
 
 
 def format_tokens(tokens: float) -> str:

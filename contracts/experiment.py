@@ -113,6 +113,11 @@ class ExplicitDesign(Config):
 Design = Annotated[DdoDesign | SwarmDesign | ExplicitDesign, Field(discriminator="type")]
 
 
+DEFAULT_RISK = 0.05
+"""Largest chance of a loss with which a change of the mixture is advised."""
+Risk = Annotated[float, Field(gt=0, le=0.5)]
+
+
 class Evaluation(Config):
     """What every run is measured on."""
 
@@ -253,6 +258,8 @@ class Experiment(Config):
     evaluation: Evaluation = Evaluation()
     objective: Objective = Objective()
     constraints: Annotated[Constraints, AfterValidator(possible)] = Constraints()
+    risk: Risk = DEFAULT_RISK
+    """Largest chance of a loss with which a change of the mixture is advised, up to 0.5."""
     targets: tuple[TargetOf, ...] = Field(min_length=1)
     """Runs to project the mixture to: token budgets, with the size of the model or without."""
     max_proxy_epochs: float = Field(default=4.0, gt=0)

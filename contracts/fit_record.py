@@ -58,6 +58,10 @@ class Recommendation(Config):
     """Predicted gain of the step that was weighed, taken or not."""
     interval: Interval | None = None
     """90 %."""
+    harm: float | None = None
+    """Chance that the step is a loss."""
+    risk: float | None = None
+    """The largest such chance with which a change is advised; 0.05 in earlier versions."""
     second_law: str | None = None
     """Another law, fitted to the same runs, that was asked too."""
     second_gain: float | None = None

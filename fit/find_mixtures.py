@@ -264,7 +264,13 @@ def _draw_shares(fits: Sequence[ScaleFit]) -> Floats | None:
 def _measured_answer(fit: ScaleFit, plan: Plan) -> FoundMixture:
     second = None if plan.second is None else replace(plan.second, draws=None, run=fit.run)
     advice = advise(
-        fit.predictor, fit.shares, fit.draw_shares, plan.others[CURRENT], fit.feasible, second
+        fit.predictor,
+        fit.shares,
+        fit.draw_shares,
+        plan.others[CURRENT],
+        fit.feasible,
+        second,
+        risk=plan.question.risk,
     )
     advice = _unless_too_few(advice, plan)
     return _answer(
@@ -299,6 +305,7 @@ def _projected_answer(
         feasible,
         plan.second if predictor is None else _at_the_measured_scale(last, run),
         evidence,
+        question.risk,
     )
     answer = _answer(
         "projected", predictor, last, found.shares, drawn, feasible, plan,

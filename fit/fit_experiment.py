@@ -75,6 +75,7 @@ def fit_gathered(
         budgets=sorted_targets(experiment.targets),
         available=available,
         current=_current(experiment),
+        risk=experiment.risk,
         draws=bootstrap,
         seed=seed,
     )

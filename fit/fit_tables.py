@@ -166,6 +166,7 @@ def fit_table_runs(
         budgets=sorted_targets(settings.targets),
         available=settings.available_tokens or common_supply(runs),
         current=settings.current,
+        risk=settings.risk,
         draws=bootstrap,
         seed=seed,
     )
@@ -245,9 +246,9 @@ def content_sha256(runs: Runs, *settings: Any) -> str:
 
 def _plain(settings: TableSettings) -> dict[str, Any]:
     """Settings for the hash; what is new among them counts only when it is used."""
-    columns = {"domains", "results", "key", "size", "tokens_per_step", "keep_early"}
-    plain = settings.model_dump(mode="json", exclude=columns)
-    return plain | settings.model_dump(mode="json", include=columns, exclude_defaults=True)
+    later = {"domains", "results", "key", "size", "tokens_per_step", "keep_early", "risk"}
+    plain = settings.model_dump(mode="json", exclude=later)
+    return plain | settings.model_dump(mode="json", include=later, exclude_defaults=True)
 
 
 def _write_rows(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:

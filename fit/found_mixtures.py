@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mixscale.contracts.experiment import Constraints
+from mixscale.contracts.experiment import DEFAULT_RISK, Constraints
 from mixscale.contracts.target import Target, sorted_targets
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.constraints.feasible import Feasible
@@ -35,6 +35,8 @@ class Question:
     available: Mapping[str, int] = field(default_factory=dict)
     current: Floats | None = None
     """(domains,) the mixture in use now."""
+    risk: float = DEFAULT_RISK
+    """Largest chance of a loss with which a change is advised."""
     draws: int = 1000
     """Resamples behind the intervals that are shown; 0 for no intervals at all."""
     seed: int | None = None

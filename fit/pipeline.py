@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mixscale.contracts.experiment import BaseMixture, Constraints, Objective
+from mixscale.contracts.experiment import DEFAULT_RISK, BaseMixture, Constraints, Objective
 from mixscale.contracts.fit_record import FitRecord
 from mixscale.contracts.target import Target
 from mixscale.fit.arrays import Floats
@@ -36,6 +36,8 @@ class Request:
     """Training tokens that exist of each domain."""
     current: BaseMixture = "uniform"
     """The mixture in use, which gains are over."""
+    risk: float = DEFAULT_RISK
+    """Largest chance of a loss with which a change is advised."""
     draws: int = 1000
     """Resamples behind the intervals; 0 for none."""
     seed: int | None = None
@@ -82,6 +84,7 @@ def fit_runs(
         budgets=request.budgets,
         available=request.available,
         current=current,
+        risk=request.risk,
         draws=request.draws,
         seed=request.seed,
         advice_seed=advice_seed,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixscale.contracts.experiment import DEFAULT_RISK
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.optimize.nearest import scale_into_bounds
@@ -14,6 +15,8 @@ from mixscale.fit.uncertainty.gain import GainOver, Predictor, gain_over, optimi
 
 _SECOND_OPINION = 0.5
 """Fraction of the least likely gain that a second law has to predict."""
+_BORDER = 2.0
+"""Standard errors of the chance of a loss within which it is not told from the risk."""
 _SAME_SHARE = 1e-6
 """Shares that differ by less are the same but for rounding."""
 _SAME_TO_SOLVER = 1e-4
@@ -46,8 +49,12 @@ class Advice:
     """Token budget that the gain is predicted at."""
     predicted_by: str
     """The law that predicts it."""
+    risk: float = DEFAULT_RISK
+    """Largest chance of a loss that is taken."""
+    harm: float | None = None
+    """Chance that the step is a loss; None when the noise is unknown."""
     border: bool = False
-    """Whether the gain is kept from being called sure only by the resamples' own chance."""
+    """Whether the chance of a loss is told from the risk only by the resamples' own chance."""
     only_one: bool = False
     """Whether the constraints allow a single mixture."""
     too_few: bool = False
@@ -71,6 +78,7 @@ def advise(
     feasible: Feasible,
     second: Predictor | None = None,
     measured: Evidence | None = None,
+    risk: float = DEFAULT_RISK,
 ) -> Advice:
     """Weigh the gain that the runs promise against the noise that it was chosen by.
 
@@ -80,11 +88,11 @@ def advise(
     Stein's rule with the objective's own curvature as its measure. The step goes towards the mean
     of the redrawn optima, which loses less than the optimum where the curvature is uncertain.
 
-    The advice is to change if the gain of that step, less its part of the optimism, is above zero
-    in 95 % of the redrawn experiments, and that part is told from 95 % by more than the chance of
-    the resamples: else the same question, redrawn, would get another answer. Where no domain
-    answers, or a second law predicts for that step less than half of the least gain that the
-    interval allows, it is to keep: draws know the noise, not that the law is wrong.
+    The advice is to change if that step is expected to gain, less its part of the optimism, and is
+    a loss with a chance below `risk`, told from it by more than the chance of the resamples: else
+    the same question, redrawn, would get another answer. Where no domain answers, or a second law
+    predicts a loss for that step, or less than half of the least gain that the interval allows, it
+    is to keep: draws know the noise, not that the law is wrong.
 
     Args:
         predictor: The law that reaches the run that is advised on.
@@ -96,6 +104,7 @@ def advise(
         second: Another law, fitted to the same runs.
         measured: How far to go where `predictor` is not the law that chose the mixture: as far as
             that one says.
+        risk: Largest chance of a loss that is taken.
     """
     start = scale_into_bounds(current, feasible)
     plain = gain_over(predictor, optimum, "current", start)
@@ -118,9 +127,10 @@ def advise(
     gain = gain_over(predictor, shares, "current", start, step_size * chosen_by_noise)
     other = _second(second, shares, start) if step_size or drawn_optima is None else None
     least = 0.0 if gain.interval is None else float(gain.interval[0])
-    sure = gain.gain > 0 and (gain.interval is None or least > 0)
+    worth = step_size > 0 and gain.gain > 0 and _supports(other, max(least, 0.0))
+    border = gain.harm is not None and abs(gain.harm - risk) < _BORDER * gain.harm_error
     return Advice(
-        change=step_size > 0 and sure and not gain.border and _supports(other, least),
+        change=worth and not border and (gain.harm is None or gain.harm < risk),
         step_size=step_size,
         gain=gain.gain,
         interval=gain.interval,
@@ -133,7 +143,9 @@ def advise(
         decided_at=predictor.run.token_budget,
         predicted_by=predictor.name,
         only_one=bool(feasible.low.sum() > 1 - _SAME_SHARE),
-        border=step_size > 0 and gain.gain > 0 and gain.border and _supports(other, least),
+        risk=risk,
+        harm=gain.harm,
+        border=worth and border,
     )
 
 

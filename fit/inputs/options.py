@@ -12,10 +12,12 @@ from pydantic import Field, field_validator
 from mixscale.contracts.config import Config, load_config, parse_tokens, validate
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import (
+    DEFAULT_RISK,
     BaseMixture,
     Constraints,
     Objective,
     PositiveTokens,
+    Risk,
     sums_to_one,
 )
 from mixscale.contracts.target import TargetOf
@@ -34,6 +36,8 @@ class TableSettings(Config):
     """Runs to project the mixture to: `20M`, `300B@7B`, `{tokens: 300B, parameters: 7B}`."""
     current: BaseMixture = "uniform"
     """The mixture in use, which gains are over."""
+    risk: Risk = DEFAULT_RISK
+    """Largest chance of a loss with which a change of the mixture is advised."""
     available_tokens: dict[str, PositiveTokens] = Field(default_factory=dict)
     """Training tokens that exist of each domain."""
     run_tokens: PositiveTokens | None = None
@@ -81,6 +85,7 @@ class Options:
     max_kl: float | None = None
     available: Sequence[str] = ()
     current: str | None = None
+    risk: float | None = None
     targets: str | None = None
     tokens: int | None = None
     domains: Sequence[str] = ()
@@ -161,6 +166,8 @@ def _question(options: Options, objective: dict[str, Any]) -> dict[str, Any]:
         values["available_tokens"] = _pairs(options.available, "--available", parse_tokens)
     if options.current is not None:
         values["current"] = _mixture(options.current, "--current")
+    if options.risk is not None:
+        values["risk"] = options.risk
     if options.targets is not None:
         values["targets"] = _targets(options.targets)
     if options.tokens is not None:

@@ -130,6 +130,8 @@ def recommend(
         step_size=advice.step_size if advice.change else 0.0,
         gain=advice.gain,
         interval=_pair(advice.interval),
+        harm=advice.harm,
+        risk=advice.risk,
         second_law=advice.second_law,
         second_gain=None if advice.second is None else advice.second.gain,
         optimism=advice.optimism,

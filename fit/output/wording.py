@@ -361,19 +361,28 @@ def _reason(answer: FoundMixture, largest: ScaleFit) -> str:
     low, high = advice.interval
     span = f"gain {advice.gain:.4g}, 90 % interval {low:.4g} to {high:.4g}"
     step = f"A step of {advice.step_size:.0%} from {than} towards the best one"
-    noisy = ", which is within the noise" if low <= 0 < advice.gain else ""
+    return f"{step} is predicted to give {amount} ({span}){_risk(advice)}{doubt}."
+
+
+def _risk(advice: Advice) -> str:
+    """How the chance of a loss compares with the risk that is taken."""
+    if advice.harm is None or advice.gain <= 0:
+        return ""
+    chance, taken = f"{advice.harm:.2g}", f"{advice.risk:g}"
     if advice.border:
-        noisy = (
-            ": a border case, which other resamples may call a sure gain or not, so the mixture "
-            "is kept"
+        return (
+            f": the chance of a loss is {chance}, which other resamples may put on either side of "
+            f"the {taken} that is taken, so the mixture is kept"
         )
-    return f"{step} is predicted to give {amount} ({span}){noisy}{doubt}."
+    if advice.harm >= advice.risk:
+        return f", with a chance of a loss of {chance}, above the {taken} that is taken"
+    return f", with a chance of a loss of {chance}"
 
 
 def _doubt(answer: FoundMixture, largest: ScaleFit) -> str:
     """What the second law says, where that is what speaks against a change."""
     advice, second = answer.advice, answer.advice.second
-    sure = advice.gain > 0 and (advice.interval is None or advice.interval[0] > 0)
+    sure = advice.gain > 0 and (advice.harm is None or advice.harm < advice.risk)
     if second is None or not (sure and advice.step_size):
         return ""
     sign = "a gain of only" if second.gain > 0 else "a loss of"

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixscale.contracts.config import format_tokens
+from mixscale.contracts.experiment import DEFAULT_RISK
 from mixscale.contracts.fit_record import Action, FitRecord, Interval, Mixture, Recommendation
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.recommend import is_allowed, step
 from mixscale.fit.uncertainty.gain import Predictor
+
+QUANTILE_95 = 1.645
+"""Of the standard normal distribution."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,7 @@ def decide(
     A record holds no redrawn experiments, so how far to go, what the choice by noisy runs adds and
     how wide the gain's interval is are taken from the decisions on both sides of the budget, in
     proportion to its log; beyond all, from the nearest. A change stays one only if the law that
-    reaches the budget predicts a gain there whose interval is above zero.
+    reaches the budget predicts a gain there, and its interval a chance of a loss below the risk.
 
     Args:
         record: The fit.
@@ -61,7 +65,9 @@ def decide(
     gain, interval = nearest.gain, nearest.interval
     if predictor is not None:
         gain, interval = _gain(predictor, shares, start, step_size, sides, part)
-    sure = agreed and (gain is None or gain > 0) and (interval is None or interval[0] > 0)
+    risk = DEFAULT_RISK if nearest.risk is None else nearest.risk
+    harm = _chance_of_loss(gain, interval)
+    sure = agreed and (gain is None or gain > 0) and (harm is None or harm < risk)
     if not sure:
         shares = start
     said = Recommendation(
@@ -75,6 +81,8 @@ def decide(
         step_size=step_size if sure else 0.0,
         gain=gain,
         interval=interval,
+        harm=harm,
+        risk=risk,
         optimism=_between([said.optimism or 0.0 for said in sides], part),
     )
     kept = (0.0, None if interval is None else (0.0, 0.0))
@@ -125,6 +133,16 @@ def _gain(
     ]
     low, high = (_between([span[end] for span in spans], part) for end in (0, 1))
     return gain, (gain + min(low, 0.0), gain + max(high, 0.0))
+
+
+def _chance_of_loss(gain: float | None, interval: Interval | None) -> float | None:
+    """That of a normal distribution whose 5 % quantile the interval gives."""
+    from scipy.special import ndtr
+
+    if gain is None or interval is None:
+        return None
+    deviation = (gain - interval[0]) / QUANTILE_95
+    return float(ndtr(-gain / deviation)) if deviation > 0 else float(gain <= 0)
 
 
 def _action(sure: bool, allowed: bool) -> Action:

@@ -9,11 +9,8 @@ import numpy as np
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.laws.base import Draws, FittedLaw
-from mixscale.fit.uncertainty.intervals import TAIL, chance_of_sign, normal_mixture_interval
+from mixscale.fit.uncertainty.intervals import chance_of_sign, normal_mixture_interval
 from mixscale.fit.uncertainty.model_error import DrawsWithError
-
-_BORDER = 2.0
-"""Standard errors of the chance of a loss within which it is not told from `TAIL`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +58,10 @@ class GainOver:
     gain: float
     interval: Floats | None
     """(2,)."""
-    border: bool = False
-    """Whether zero lies so close to the lower end that other resamples may put it on its other
-    side."""
+    harm: float | None = None
+    """Chance that it is a loss; None where the noise is unknown."""
+    harm_error: float = 0.0
+    """Standard error of that chance, for this number of resamples."""
 
 
 def gain_over(
@@ -77,14 +75,15 @@ def gain_over(
         return GainOver(over=over, shares=other, gain=gain, interval=None)
     means, deviations = drawn[0] - optimism, drawn[1]
     low, high = normal_mixture_interval(means, deviations)
-    chance, error = chance_of_sign(means, deviations)
+    harm, error = chance_of_sign(means, deviations)
     return GainOver(
         over=over,
         shares=other,
         gain=gain,
         # Far from the runs draws may lie to one side of the law that they are draws of.
         interval=np.array([min(low, gain), max(high, gain)]),
-        border=bool(abs(chance - TAIL) < _BORDER * error),
+        harm=harm,
+        harm_error=error,
     )
 
 

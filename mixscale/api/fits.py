@@ -14,7 +14,7 @@ from mixscale.api.frames import Frame, read_frame
 from mixscale.api.rows import Rows
 from mixscale.contracts.config import validate
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.experiment import Constraints, Objective
+from mixscale.contracts.experiment import DEFAULT_RISK, Constraints, Objective
 from mixscale.contracts.fit_record import FitRecord, Mixture, Recommendation, read_fit, write_fit
 
 if TYPE_CHECKING:
@@ -245,6 +245,7 @@ def fit_tables(
     run_tokens: TokenBudget | None = None,
     available_tokens: Mapping[str, TokenBudget] | None = None,
     current: str | Mapping[str, float] = "uniform",
+    risk: float = DEFAULT_RISK,
     domains: Sequence[str] = (),
     results: Sequence[str] = (),
     key: str | None = None,
@@ -272,6 +273,7 @@ def fit_tables(
         run_tokens: Tokens of every run, where the tables do not tell.
         available_tokens: Training tokens that exist of each domain.
         current: The mixture in use: `uniform`, `natural` (by `available_tokens`), or shares.
+        risk: Largest chance of a loss, up to 0.5, with which a change of the mixture is advised.
         domains: Columns of `mixtures` with shares, where their names do not tell; patterns such as
             `mix_*` are allowed.
         results: Columns of `losses` with losses, likewise.
@@ -296,6 +298,7 @@ def fit_tables(
         "constraints": {} if constraints is None else constraints,
         "targets": [_target(target) for target in targets],
         "current": current if isinstance(current, str) else dict(current),
+        "risk": risk,
         "available_tokens": {
             domain: read_budget(tokens, f"available_tokens.{domain}")
             for domain, tokens in (available_tokens or {}).items()

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 @click.option("--prior", metavar="MIXTURE", help="What --max-kl measures from.")
 @click.option("--max-kl", type=float, help="Largest divergence from the prior, nats.")
 @click.option("--current", metavar="MIXTURE", help="The mixture in use, which gains are over.")
+@click.option("--risk", type=float, help="Chance of a loss up to which a change is advised.")
 @json_option
 def fit(
     experiment: Path | None,
@@ -82,7 +83,7 @@ def fit(
 ) -> None:
     """Fit a mixing law to the runs of EXPERIMENT, or to tables.
 
-    Options from --domains to --current ask about tables; for an experiment, experiment.yaml says
+    Options from --domains to --risk ask about tables; for an experiment, experiment.yaml says
     it. A MIXTURE is uniform, natural (by --available) or D=SHARE,D=SHARE. D is a training domain, V
     a validation domain. Tables of one kind (other sizes, more runs) may be given together: repeat
     the option. A table may have a row for each checkpoint, and for each validation domain

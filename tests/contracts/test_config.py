@@ -63,6 +63,18 @@ def test_what_is_written_for_people_reads_back(number: int, suffix: str) -> None
     assert parse_tokens(f"{number}{suffix}") == tokens
 
 
+@given(st.integers(1, 999_999), st.sampled_from("kMBT"))
+def test_decimals_of_a_suffix_are_exact(thousandths: int, suffix: str) -> None:
+    text = f"{thousandths // 1000}.{thousandths % 1000:03d}{suffix}"
+    assert parse_tokens(text) == thousandths * 1000 ** "kMBT".index(suffix)
+
+
+@pytest.mark.parametrize("text", ["1.0001k", "0.5", "1e400", "1e99999999999", "2.5e0"])
+def test_text_that_is_no_whole_number_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="is not a"):
+        parse_tokens(text)
+
+
 @pytest.mark.parametrize(
     ("value", "tokens"),
     [
