@@ -65,7 +65,9 @@ def _tokens_from_text(text: str) -> int:
     # One comma alone may be a decimal point.
     if re.fullmatch(r"\s*[0-9]{1,3}(,[0-9]{3}){2,}\s*", text):
         text = text.replace(",", "")
-    match = re.fullmatch(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e\+?[0-9]{1,2})?)\s*([kmbt]?)\s*", text.lower())
+    match = re.fullmatch(
+        r"\s*([0-9][0-9_]*\.?[0-9]*(?:e\+?[0-9]{1,2})?)\s*([kmbt]?)\s*", text.lower()
+    )
     if match is None:
         raise UserError(f"{text!r} is not a number of tokens; {_TOKENS_HINT}")
     # As a float 16.4 times a billion is no whole number.

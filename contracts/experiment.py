@@ -113,7 +113,7 @@ class ExplicitDesign(Config):
 Design = Annotated[DdoDesign | SwarmDesign | ExplicitDesign, Field(discriminator="type")]
 
 
-DEFAULT_RISK = 0.05
+DEFAULT_RISK = 0.2
 """Largest chance of a loss with which a change of the mixture is advised."""
 Risk = Annotated[float, Field(gt=0, le=0.5)]
 

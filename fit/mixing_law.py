@@ -57,8 +57,7 @@ class MixingLaw:
 
     def predict_losses(self, points: Points) -> Floats:
         """(points, validation) losses in nats: the law, and the effects of measured mixtures."""
-        lawful = self.fitted.predict_losses(points)
-        return lawful + self.effects.at(points, lawful.shape[1])
+        return self.fitted.predict_losses(points) + self.effects.at(points)
 
 
 def choose(

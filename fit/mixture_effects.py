@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixscale.contracts.errors import UserError
-from mixscale.fit.arrays import Floats
+from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
@@ -31,8 +31,10 @@ LEAST_MIXTURES = 5
 class MixtureEffects:
     """What the largest runs of each measured mixture differ from a law by, as far as it lasts."""
 
-    by_mixture: dict[str, Floats]
-    """(validation,) nats that are added to the law's predictions of larger runs."""
+    shares: Floats
+    """(mixtures, domains) that have an effect."""
+    effects: Floats
+    """(mixtures, validation) nats that are added to the law's predictions of larger runs."""
     part: float
     """Of what the law misses at the largest size, or budget, that is expected of a larger run."""
     parameters: float
@@ -40,21 +42,29 @@ class MixtureEffects:
     tokens: float
     """Of the shortest run that they hold for."""
 
-    def at(self, points: Points, validation: int) -> Floats:
+    def at(self, points: Points) -> Floats:
         """(points, validation) effects in nats; 0 for other mixtures, and smaller runs."""
-        effects = np.zeros((len(points), validation))
-        if not self.by_mixture:
-            return effects
         reached = points.totals >= self.tokens * (1 - SAME_SCALE)
         if points.parameters is not None:
             reached &= points.parameters >= self.parameters * (1 - SAME_SCALE)
-        for i, name in enumerate(mixture_names(points.shares)):
-            if reached[i] and name in self.by_mixture:
-                effects[i] = self.by_mixture[name]
+        names = mixture_names(np.concatenate([self.shares, points.shares]))
+        known = {name: i for i, name in enumerate(names[: len(self.shares)])}
+        effects = np.zeros((len(points), self.effects.shape[1]))
+        for i, name in enumerate(names[len(self.shares) :]):
+            if reached[i] and name in known:
+                effects[i] = self.effects[known[name]]
         return effects
 
 
-NO_EFFECTS = MixtureEffects(by_mixture={}, part=0.0, parameters=0.0, tokens=0.0)
+def _no_effects(runs: Runs) -> MixtureEffects:
+    domains, validation = runs.tokens.shape[1], runs.losses.shape[1]
+    return MixtureEffects(
+        shares=np.empty((0, domains)),
+        effects=np.empty((0, validation)),
+        part=0.0,
+        parameters=0.0,
+        tokens=0.0,
+    )
 
 
 def mixture_effects(
@@ -71,21 +81,21 @@ def mixture_effects(
     """
     stage = _stages(runs, law)
     if stage is None:
-        return NO_EFFECTS
+        return _no_effects(runs)
     before, last = np.unique(stage)[-2:]
     try:
         smaller = runs.where(stage < last)
         of_smaller = law.fit(smaller, objective, noise)
     except UserError:
-        return NO_EFFECTS
-    part = _lasting_part(
-        _missed(of_smaller, runs.where((stage == before) & runs.is_end)),
-        _missed(of_smaller, runs.where((stage == last) & runs.is_end)),
-    )
-    largest = runs.where((stage == last) & runs.is_end)
-    missed = _missed(fitted, largest)
+        return _no_effects(runs)
+    earlier, latest = ((stage == one) & runs.is_end for one in (before, last))
+    part = _lasting_part(_missed(of_smaller, runs, earlier), _missed(of_smaller, runs, latest))
+    if not part:
+        return _no_effects(runs)
+    missed, largest, mixtures = _missed(fitted, runs, latest), runs.where(latest), runs.mixtures
     return MixtureEffects(
-        by_mixture={name: part * values for name, values in missed.items()} if part > 0 else {},
+        shares=runs.shares[[mixtures.index(name) for name in missed]],
+        effects=part * np.stack(list(missed.values())),
         part=part,
         parameters=0.0 if largest.parameters is None else float(largest.parameters.min()),
         tokens=float(largest.tokens.sum(-1).min()),
@@ -102,11 +112,12 @@ def _stages(runs: Runs, law: Law) -> Floats | None:
     return runs.scale if len(np.unique(runs.scale[runs.is_end])) > 1 else None
 
 
-def _missed(fitted: FittedLaw, runs: Runs) -> dict[str, Floats]:
-    """(validation,) mean by mixture of the measured less the predicted losses."""
+def _missed(fitted: FittedLaw, runs: Runs, among: Bools) -> dict[str, Floats]:
+    """(validation,) mean by mixture of the measured less the predicted losses of some runs."""
     missed = runs.losses - fitted.predict_losses(runs.points)
     mixtures = np.array(runs.mixtures)
-    return {name: missed[mixtures == name].mean(0) for name in dict.fromkeys(mixtures.tolist())}
+    names = dict.fromkeys(mixtures[among].tolist())
+    return {name: missed[among & (mixtures == name)].mean(0) for name in names}
 
 
 def _lasting_part(before: dict[str, Floats], after: dict[str, Floats]) -> float:

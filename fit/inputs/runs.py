@@ -49,6 +49,8 @@ class Runs:
     training_runs: tuple[str, ...] = ()
     """Equal for rows that are checkpoints of one training run, which share its noise. Empty where
     every row is a run of its own."""
+    screened: bool = False
+    """Whether runs that no law can have come by were looked for, and left out."""
 
     def __len__(self) -> int:
         """The number of runs."""

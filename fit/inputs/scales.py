@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mixscale.fit.arrays import Floats
+from mixscale.fit.arrays import Floats, Ints
 
 SAME_SCALE = 0.05
 """Runs whose token counts differ by less than this part are one scale: whole batches, documents
 that end early or a restart move the count by as much, and it tells nothing about scale."""
-_SHARE_DIGITS = 4
+_DIGITS = 9
+_SAME_SHARE = 5e-5
+"""Shares that differ by less are one: tables give them with four digits or more."""
 
 
 def cluster_scales(tokens: Floats) -> Floats:
@@ -34,9 +36,30 @@ def cluster_scales(tokens: Floats) -> Floats:
 
 
 def mixture_names(shares: Floats) -> tuple[str, ...]:
-    """Equal for rows of (runs, domains) shares that are one mixture but for rounding."""
-    rounded = np.round(shares, _SHARE_DIGITS) + 0.0
-    return tuple("/".join(f"{share:g}" for share in row) for row in rounded)
+    """Equal for rows of (runs, domains) shares that are one mixture but for rounding.
+
+    Shares are compared with each other: rounded alone, 0.14865 and the 0.148649999 that it becomes
+    as tokens over their sum would be two.
+    """
+    exact, of_row = np.unique(np.round(shares, _DIGITS) + 0.0, axis=0, return_inverse=True)
+    names = ["/".join(f"{share:.4g}" for share in row) for row in exact[_representatives(exact)]]
+    return tuple(names[i] for i in of_row.ravel())
+
+
+def _representatives(mixtures: Floats) -> Ints:
+    """(mixtures,) index of the first of those that each is one with."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import KDTree
+
+    count = len(mixtures)
+    pairs = KDTree(mixtures).query_pairs(_SAME_SHARE, p=np.inf, output_type="ndarray")
+    if not len(pairs):
+        return np.arange(count)
+    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    _, group = connected_components(links, directed=False)
+    _, first = np.unique(group, return_index=True)
+    return first[group]
 
 
 def training_runs(

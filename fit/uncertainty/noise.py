@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -165,6 +166,12 @@ def _repeats(runs: Runs, objective: ObjectiveFunction, least: int) -> Noise | No
     left after the effects of labels and of scale-and-seed are taken out, as in a two-way analysis
     of variance, is the noise of a comparison.
     """
+    # A run whose label stands once has an effect of its own, and tells nothing of the noise.
+    repeated = Counter(runs.labels)
+    again = np.array([repeated[label] > 1 for label in runs.labels], dtype=bool)
+    if not again.any():
+        return None
+    runs = runs.where(again)
     labels = np.array([runs.labels.index(label) for label in runs.labels])
     effects = np.column_stack([indicators(labels), indicators(groups_of_seeds(runs))])
     values = np.column_stack([objective.value(runs.losses), runs.losses])

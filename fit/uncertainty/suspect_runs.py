@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,9 +39,9 @@ def without_suspects(runs: Runs) -> SortedRuns:
         if changed != MIXTURE and not any(alike):
             suspect[row] = False
     if not suspect.any():
-        return SortedRuns(kept=runs, suspects=())
+        return SortedRuns(kept=replace(runs, screened=True), suspects=())
     names = tuple(_name(runs, int(row)) for row in np.flatnonzero(suspect))
-    return SortedRuns(kept=runs.where(~suspect), suspects=names)
+    return SortedRuns(kept=replace(runs.where(~suspect), screened=True), suspects=names)
 
 
 def _suspects(runs: Runs) -> Bools:

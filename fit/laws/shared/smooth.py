@@ -272,7 +272,7 @@ def smooth_law(name: str, family: Callable[[Runs], Family], **settings: Any) -> 
         runs: Runs, objective: ObjectiveFunction, masks: Sequence[Bools]
     ) -> Iterator[SmoothLaw]:
         # All at once: a left-out run has weight zero.
-        suspect = find_suspects(family_of_suspects(runs), runs.points, runs.losses)
+        suspect = _suspects(runs)
         weight = np.stack([~mask & ~suspect for mask in masks]) * runs.weight
         losses = np.broadcast_to(runs.losses, (len(masks), *runs.losses.shape))
         chosen = family(runs)
@@ -286,7 +286,7 @@ def smooth_law(name: str, family: Callable[[Runs], Family], **settings: Any) -> 
 
 def fit_smooth(family: Family, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> SmoothLaw:
     """Fit a family to every validation loss, without the runs that it cannot have come by."""
-    suspect = find_suspects(family_of_suspects(runs), runs.points, runs.losses)
+    suspect = _suspects(runs)
     theta = family.fit(runs.points, runs.losses[None], runs.weight * ~suspect[None])[0]
     return SmoothLaw(
         domains=runs.domains,
@@ -297,6 +297,13 @@ def fit_smooth(family: Family, runs: Runs, objective: ObjectiveFunction, noise: 
         noise=noise,
         suspect=suspect,
     )
+
+
+def _suspects(runs: Runs) -> Bools:
+    """(runs,) to leave out of a fit; runs that were screened before all count."""
+    if runs.screened:
+        return np.zeros(len(runs), dtype=bool)
+    return find_suspects(family_of_suspects(runs), runs.points, runs.losses)
 
 
 def family_of_suspects(runs: Runs) -> Residuals:
