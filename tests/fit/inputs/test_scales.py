@@ -9,7 +9,7 @@ import numpy as np
 from mixscale.contracts.fit_record import read_fit
 from mixscale.fit.fit_tables import fit_tables
 from mixscale.fit.inputs.mixture_table import mixtures_of
-from mixscale.fit.inputs.scales import cluster_scales, training_runs
+from mixscale.fit.inputs.scales import cluster_scales, mixture_names, training_runs
 from mixscale.fit.inputs.tables import join, read_table
 from tests.fit.simulated import losses_of, mixtures, write_tables
 
@@ -78,6 +78,18 @@ def test_the_last_checkpoint_of_a_run_counts_once(tmp_path: Path) -> None:
     np.testing.assert_allclose(runs.tokens.sum(1), 2e10, rtol=1e-9)
     assert len(reading.left_out) == 8
     assert all("earlier checkpoint" in reason for reason in reading.left_out.values())
+
+
+def test_shares_that_round_apart_are_one_mixture() -> None:
+    # As shares, and as what tokens over their sum make of them: 0.14865 rounds up or down.
+    shares = np.array([[0.14865, 0.22285, 0.6285], [0.5, 0.25, 0.25]])
+    tokens = np.concatenate([shares * total for total in np.linspace(2e9, 2e10, 23)])
+    tokens[0] += np.array([40_000.0, -40_000.0, 0.0])
+    names = mixture_names(tokens / tokens.sum(1, keepdims=True))
+    assert len(set(names)) == 2
+    assert names[::2] == (names[0],) * 23
+    apart = shares[:1] + np.array([[0.0, 0, 0], [1e-4, -1e-4, 0]])
+    assert len(set(mixture_names(apart))) == 2
 
 
 def test_seeds_are_runs_of_their_own() -> None:
