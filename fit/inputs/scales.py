@@ -42,7 +42,9 @@ def mixture_names(shares: Floats) -> tuple[str, ...]:
     as tokens over their sum would be two.
     """
     exact, of_row = np.unique(np.round(shares, _DIGITS) + 0.0, axis=0, return_inverse=True)
-    names = ["/".join(f"{share:.{_DIGITS}g}" for share in row) for row in exact[_representatives(exact)]]
+    names = [
+        "/".join(f"{share:.{_DIGITS}g}" for share in row) for row in exact[_representatives(exact)]
+    ]
     return tuple(names[i] for i in of_row.ravel())
 
 

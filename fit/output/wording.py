@@ -364,11 +364,15 @@ def _reason(answer: FoundMixture, largest: ScaleFit) -> str:
     return f"{step} is predicted to give {amount} ({span}){_risk(advice)}{doubt}."
 
 
+_LEAST_CHANCE = 0.001  # a smaller one says more of the formula than of the mixture
+
+
 def _risk(advice: Advice) -> str:
     """How the chance of a loss compares with the risk that is taken."""
     if advice.harm is None or advice.gain <= 0:
         return ""
-    chance, taken = f"{advice.harm:.2g}", f"{advice.risk:g}"
+    taken = f"{advice.risk:g}"
+    chance = f"{advice.harm:.2g}" if advice.harm >= _LEAST_CHANCE else f"below {_LEAST_CHANCE:g}"
     if advice.border:
         return (
             f": the chance of a loss is {chance}, which other resamples may put on either side of "

@@ -182,6 +182,7 @@ def test_a_forbidden_mixture_in_use_is_replaced_by_the_nearest_allowed(tmp_path:
         losses_of(shares, tokens, noise=0.3),
         current=current,
         constraints=Constraints(ceiling=0.4),
+        risk=0.001,
     )
     (mixture,) = record.mixtures
     assert mixture.gains[0].over == "nearest allowed"
@@ -191,6 +192,22 @@ def test_a_forbidden_mixture_in_use_is_replaced_by_the_nearest_allowed(tmp_path:
     assert record.recommended.reason.startswith("The constraints forbid the current mixture.")
     assert recommended(mixture)[0] == pytest.approx(0.4)
     assert any("gains are over the allowed mixture nearest" in text for text in record.warnings)
+
+
+def test_the_risk_that_is_taken_decides(tmp_path: Path) -> None:
+    shares, tokens = mixtures(40), np.full(40, 1e9)
+    losses = losses_of(shares, tokens, noise=0.3)
+    found = {
+        risk: fitted(tmp_path / f"{risk}", shares, tokens, losses, risk=risk).recommended
+        for risk in (0.001, 0.5)
+    }
+    harm = found[0.5].harm
+    assert harm is not None
+    assert 0.001 < harm < 0.5
+    assert [said.action for said in found.values()] == ["keep what you have", "change"]
+    assert [said.risk for said in found.values()] == [0.001, 0.5]
+    assert all(said.harm == harm for said in found.values())
+    assert "above the 0.001 that is taken" in found[0.001].reason
 
 
 @pytest.mark.parametrize(("share", "law"), [(0.1, "joint"), (0.0, "joint"), (0.1, "loglinear")])
