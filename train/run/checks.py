@@ -93,5 +93,5 @@ def _check_without_gpu(config: RunConfig) -> None:
 
 _FOR_A_PROCESSOR = (
     "To train on the processor with the file as it is, in fp32 and not sharded: "
-    "`mixscale train --cpu`"
+    "`mixscale train --cpu`; in an experiment, leave these keys out"
 )
