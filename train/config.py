@@ -32,6 +32,8 @@ from mixscale.contracts.config import (
 from mixscale.contracts.errors import UserError
 
 PAIRED = "paired"
+LOSS_METRIC = "TokenLoss"
+"""The one metric of validation domains."""
 ONLY_LABEL = "validation"
 """Label of an evaluation loader that is alone and has none."""
 CAUSAL, MASKED = "hf_causal_lm", "hf_masked_lm"
@@ -403,6 +405,12 @@ class RunConfig(Section):
         if isinstance(values, dict) and "algorithms" in values and values["algorithms"] is None:
             return {**values, "algorithms": {}}
         return values
+
+    @field_validator("save_folder", "load_path", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        # Composer takes a folder as it is, but not as an address.
+        return value.removeprefix("file://") if isinstance(value, str) else value
 
     @field_validator("max_duration", mode="before")
     @classmethod

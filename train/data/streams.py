@@ -22,7 +22,7 @@ TRAIN_LOADER = "train_loader"
 BATCH_KEYS = ("device_eval_batch_size", "global_train_batch_size")
 _TRIES = 20
 _STREAM_NUMBER = re.compile(r"[Ss]tream (?:with index )?(\d+)\b")
-_CREDENTIALS = (
+CREDENTIALS = (
     "; the address may be wrong, or the credentials of the store missing in the environment"
 )
 
@@ -166,7 +166,7 @@ def _named_errors(config: DatasetConfig, place: str = "") -> Iterator[None]:
         names = list(config.streams)
         kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
         message = _STREAM_NUMBER.sub(lambda found: f"stream {names[int(found[1])]!r}", str(error))
-        hint = _CREDENTIALS if any("://" in remote for remote in remotes) else ""
+        hint = CREDENTIALS if any("://" in remote for remote in remotes) else ""
         where = f"{place}; " if place else ""
         raise UserError(f"{where}streams {names}{places}: {kind}{message}{hint}") from error
 

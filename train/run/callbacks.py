@@ -15,8 +15,8 @@ from composer.utils import dist
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import CurvePoint
+from mixscale.train.config import LOSS_METRIC
 from mixscale.train.data.dataset import SAMPLE_ID, DomainDataset
-from mixscale.train.data.loaders import LOSS_METRIC
 from mixscale.train.evaluate.loss import TokenLoss
 from mixscale.train.run.resume import Identity, check_same_run
 
@@ -237,11 +237,14 @@ class CheckpointOwner(Callback):
         identity: Of this run.
         resumes: Whether a checkpoint must be this run's own: with `autoresume`, not for `load_path`
             alone.
+        place: The last checkpoint, for messages.
     """
 
-    def __init__(self, identity: Identity, resumes: bool) -> None:
+    def __init__(self, identity: Identity, resumes: bool, place: str = "the checkpoint") -> None:
         self.identity = identity
         self.resumes = resumes
+        self.place = place
+        self._has_compared = False
 
     @staticmethod
     def identity_in(callbacks: Any) -> Identity | None:
@@ -262,4 +265,14 @@ class CheckpointOwner(Callback):
             UserError: `autoresume` found a checkpoint of another run.
         """
         if self.resumes:
-            check_same_run(json.loads(state["identity"]), self.identity, "the checkpoint")
+            check_same_run(json.loads(state["identity"]), self.identity, self.place)
+            self._has_compared = True
+
+    def check_has_compared(self, state: State) -> None:
+        """Refuse to go on from a checkpoint that does not tell whose it is.
+
+        Raises:
+            UserError: Another program wrote the one that `autoresume` found.
+        """
+        if self.resumes and state.timestamp.batch.value and not self._has_compared:
+            check_same_run(None, self.identity, self.place)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-
 _DEVICES = ("nvidia[0-9]*", "dxg", "kfd")
 """Files in /dev of GPUs: NVIDIA's, those of WSL, AMD's."""
 

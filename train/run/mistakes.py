@@ -32,6 +32,7 @@ _KEYS_BY_PLACE = {
     "composer/utils/file_helpers": ("load_path", "save_folder"),
     "torch/distributed/fsdp": ("fsdp_config",),
     "composer/distributed": ("fsdp_config",),
+    "torch/optim": ("optimizer",),
     "torch/_inductor": ("compile_config",),
     "torch/_dynamo": ("compile_config",),
     "transformers/models": ("model",),

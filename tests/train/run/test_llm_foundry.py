@@ -280,9 +280,9 @@ def test_what_is_meant_for_devices_here_is_not_tried_on_the_processor(
     monkeypatch.setenv(variable, value)
     with pytest.raises(UserError) as raised:
         train_file(write(tmp_path, GPT2, data, shardset), report=lambda line: None)
-    named = [line.split(":")[0] for line in str(raised.value).splitlines()]
-    assert named[:-1] == (["precision", "fsdp_config"] if variable == "WORLD_SIZE" else ["precision"])
-    assert "`mixscale train --cpu`" in str(raised.value)
+    *named, last = (line.split(":")[0] for line in str(raised.value).splitlines())
+    assert named == ["precision", "fsdp_config"][: 2 if variable == "WORLD_SIZE" else 1]
+    assert last.startswith("To train on the processor")
     assert not (tmp_path / "runs").exists()
 
 
@@ -291,7 +291,9 @@ def test_half_precision_alone_is_a_wish_for_this_machine(
     tmp_path: Path, data: Path, shardset: Path, precision: str
 ) -> None:
     text = GPT2[: GPT2.index("fsdp_config:")] + REST.replace("amp_bf16", precision)
-    with pytest.raises(UserError, match=rf"(?s)^precision: {precision} needs a GPU.*--cpu") as raised:
+    with pytest.raises(
+        UserError, match=rf"(?s)^precision: {precision} needs a GPU.*--cpu"
+    ) as raised:
         train_file(write(tmp_path, text, data, shardset), report=lambda line: None)
     assert "fsdp" not in str(raised.value)
 
@@ -300,7 +302,9 @@ def test_a_model_for_gpus_that_this_machine_cannot_hold(
     tmp_path: Path, data: Path, shardset: Path
 ) -> None:
     text = GPT2.replace("n_embd: 16", "n_embd: 65536").replace("n_layer: 1", "n_layer: 4")
-    with pytest.raises(UserError, match=r"no GPU is visible, .*TiB.* --cpu` starts it all the same"):
+    with pytest.raises(
+        UserError, match=r"no GPU is visible, .*TiB.* --cpu` starts it all the same"
+    ):
         train_file(write(tmp_path, text, data, shardset), report=lambda line: None)
 
 
