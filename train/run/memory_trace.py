@@ -188,8 +188,8 @@ class Tracker(TorchDispatchMode):
     """Counts the bytes of all tensors that are there.
 
     Args:
-        experts: Of a layer of a mixture of experts. Tensors without content do not tell which tokens
-            an expert gets; all are taken to get equally many, which is what they are trained for.
+        experts: Of a layer of a mixture of experts. Tensors without content do not tell which
+            tokens an expert gets; each is taken to get equally many, as it is trained to.
     """
 
     def __init__(self, experts: int | None = None) -> None:

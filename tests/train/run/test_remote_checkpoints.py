@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,6 @@ from mixscale.train.run.from_file import train_file
 from tests.train.object_store import ObjectStore
 
 LINK, FIRST, LAST = "latest-rank0.pt.symlink", "ep0-ba5-rank0.pt", "ep0-ba10-rank0.pt"
-
-
-@pytest.fixture
-def store() -> Iterator[ObjectStore]:
-    server = ObjectStore()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 def train(
