@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -72,6 +73,22 @@ class Section(Config):
             return values
         return {key: value for key, value in values.items() if value is not None}
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic takes it for 1.
+        if isinstance(value, bool):
+            kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+            if {int, float} & kinds and bool not in kinds:
+                raise ValueError("expected a number")
+        return value
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """List the plain types of an annotation."""
+    parts = get_args(annotation)
+    return {annotation}.union(*(_kinds(part) for part in parts)) if parts else {annotation}
+
 
 class Named(BaseModel):
     """A thing chosen by `name`; the other keys are its arguments."""
@@ -79,6 +96,13 @@ class Named(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_arguments(cls, values: object) -> object:
+        if isinstance(values, str):
+            raise ValueError(f"write it with its arguments: {{name: {values}}}")
+        return values
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,6 +195,21 @@ def _check_stream(name: str, stream: StreamConfig) -> None:
         raise UserError(
             f"stream {name!r}: {index} is missing. Relative paths count from the current folder "
             f"({Path.cwd()}); run from the folder they are meant for, or build the shard set first"
+        )
+    _check_index(name, index)
+
+
+def _check_index(name: str, index: Path) -> None:
+    """Refuse what is no index of shards; Streaming would say which key it misses, not where."""
+    try:
+        values = json.loads(index.read_bytes())
+        is_index = isinstance(values["shards"], list) and bool(values["version"])
+    except (ValueError, KeyError, TypeError):
+        is_index = False
+    if not is_index:
+        raise UserError(
+            f"stream {name!r}: {index} is damaged or no index of shards; restore the file, or "
+            "write the shards again"
         )
 
 

@@ -71,7 +71,9 @@ class TokenCounter(Callback):
             UserError: It is of a run over other domains.
         """
         theirs, ours = state.get("domains"), self._domain_sizes()
-        if len(state["samples"]) != len(ours) or (theirs is not None and theirs != ours):
+        # The counts are in the order of the streams.
+        differ = theirs is not None and list(theirs.items()) != list(ours.items())
+        if len(state["samples"]) != len(ours) or differ:
             raise UserError(
                 "load_path: the checkpoint was made on other training data (samples by domain: "
                 f"{theirs or 'unknown'}; now {ours}), so that its place in the data means "

@@ -32,7 +32,6 @@ _KEYS_BY_PLACE = {
     "composer/utils/file_helpers": ("load_path", "save_folder"),
     "torch/distributed/fsdp": ("fsdp_config",),
     "composer/distributed": ("fsdp_config",),
-    "torch/optim": ("optimizer",),
     "torch/_inductor": ("compile_config",),
     "torch/_dynamo": ("compile_config",),
     "transformers/models": ("model",),
@@ -107,6 +106,9 @@ def _component(frames: list[FrameType], config: RunConfig) -> str | None:
     ]
     for frame in reversed(frames):
         owner = frame.f_locals.get("self")
+        if "/composer/trainer/" in Path(frame.f_code.co_filename).as_posix():
+            # An optimizer's step calls the trainer, which calls the model: that is deeper.
+            kinds = [kind for kind in kinds if kind[0] != "optimizer"]
         for kind, registry, names in kinds:
             for name in names:
                 made = registry.get(name)

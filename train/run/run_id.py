@@ -10,7 +10,13 @@ from typing import Any
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import FILE_NAME, ShardSet, read_shardset
-from mixscale.train.config import RunConfig, StreamConfig, to_plain
+from mixscale.train.config import (
+    PAIRED,
+    DatasetConfig,
+    RunConfig,
+    StreamConfig,
+    to_plain,
+)
 from mixscale.train.run.remote_index import remote_index
 
 _NOT_THE_EXPERIMENT = {
@@ -57,6 +63,9 @@ def what_counts(config: RunConfig) -> dict[str, Any]:
     root = _common_root(config)
     loaders = (config.train_loader, *config.eval_loader)
     for number, loader in enumerate((counts["train_loader"], *counts.get("eval_loader", ()))):
+        names = list(loaders[number].dataset.streams)
+        if names != sorted(names) and not _is_order_by_name(loaders[number].dataset):
+            loader["order_of_streams"] = names
         for name, stream in loader["dataset"]["streams"].items():
             for place in ("local", "remote"):
                 stream.pop(place, None)
@@ -75,6 +84,12 @@ def what_counts(config: RunConfig) -> dict[str, Any]:
     if config.first_checkpoint:
         counts["load_path"] = _content(config.first_checkpoint)
     return counts
+
+
+def _is_order_by_name(dataset: DatasetConfig) -> bool:
+    """Whether the order of samples is the same however the streams are listed."""
+    paired = dataset.shuffle and dataset.shuffle_algo == PAIRED
+    return paired and dataset.batching_method == "random"
 
 
 def _content(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -188,6 +189,34 @@ def test_no_space_for_a_checkpoint(values: dict[str, Any], tmp_path: Path) -> No
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 20000
 
 
+def test_an_error_of_the_model_is_not_the_optimizers(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    """The optimizer's step calls the model, which has too few experts for a token."""
+    values["model"] |= {
+        "pretrained_model_name_or_path": "mixtral",
+        "config_overrides": {
+            "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "num_key_value_heads": 2, "num_local_experts": 2,
+            "num_experts_per_tok": 5,
+        },
+    }  # fmt: skip
+    with pytest.raises(UserError, match=r"^model: .*selected index k out of range"):
+        run(values, tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"version": 2}', '{"shards": 3, "version": 2}'])
+def test_an_index_that_is_none(
+    values: dict[str, Any], shardset: Path, tmp_path: Path, text: str
+) -> None:
+    shutil.copytree(shardset / "code", tmp_path / "code")
+    index = tmp_path / "code" / "train" / "index.json"
+    index.write_text(text)
+    values["train_loader"]["dataset"]["streams"]["code"]["local"] = str(tmp_path / "code")
+    with pytest.raises(UserError, match=r"stream 'code': .*train/index\.json is damaged"):
+        run(values, tmp_path / "run")
+
+
 def test_a_bug_stays_a_bug(values: dict[str, Any], tmp_path: Path) -> None:
     """What our own code raises is no mistake of the user's."""
 
@@ -238,6 +267,11 @@ def test_a_bug_stays_a_bug(values: dict[str, Any], tmp_path: Path) -> None:
          r"threshold_stopper\.dataloader_label: .*Did you mean 'code'"),
         ("model.pretrained_model_name_or_path", "vit", "'vit' is no language model"),
         ("model.config_overrides.n_layer", 0, "0 layers; give 1 or more"),
+        ("model.config_overrides.n_layers", 1, r"'n_layers'. Did you mean 'n_layer'\?$"),
+        ("global_train_batch_size", True, "global_train_batch_size: expected a number"),
+        ("seed", False, "seed: expected a number"),
+        ("train_loader.dataset.streams.code.proportion", True, r"code\.proportion: expected a num"),
+        ("optimizer", "adamw", r"optimizer: write it with its arguments: \{name: adamw\}"),
     ],
 )  # fmt: skip
 def test_values_that_no_run_can_have(

@@ -91,6 +91,25 @@ def test_evaluation_streams_from_elsewhere_count_by_their_content(
     assert len({before, elsewhere, id_of(run_values)}) == 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({}, False),  # a domain's place in the run depends on its name alone
+        ({"shuffle": False}, True),
+        ({"shuffle_algo": "py1e"}, True),
+        ({"batching_method": "stratified"}, True),
+    ],
+)
+def test_the_order_of_streams_counts_where_samples_follow_it(
+    run_values: dict[str, Any], changes: dict[str, Any], counts: bool
+) -> None:
+    dataset = run_values["train_loader"]["dataset"]
+    dataset |= changes
+    before = id_of(run_values)
+    dataset["streams"] = dict(reversed(dataset["streams"].items()))
+    assert (id_of(run_values) != before) is counts
+
+
 def test_it_does_not_depend_on_where_the_shard_set_lies(
     run_values: dict[str, Any], shardset: Path, tmp_path: Path
 ) -> None:
