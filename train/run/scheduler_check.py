@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import torch
 from composer.core import State, Time, Timestamp
@@ -58,5 +59,5 @@ def check_scheduler(config: RunConfig) -> None:
 
 def _after(whole: Time[int], done: int) -> Timestamp:
     """Say that so much of a run is done, in the unit of its duration."""
-    none = Timestamp()
-    return none.copy(**{whole.unit.name.lower(): done})
+    counts: dict[str, Any] = {whole.unit.name.lower(): done}
+    return Timestamp(**counts)
