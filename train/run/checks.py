@@ -74,7 +74,8 @@ def _check_save_folder(config: RunConfig) -> None:
         )
     if fields and config.run_name is None:
         raise UserError(
-            f"save_folder: {config.save_folder!r} holds the run's name, but there is no `run_name`"
+            f"save_folder: {config.save_folder!r} holds the run's name, but there is no "
+            "`run_name`, nor RUN_NAME in the environment"
         )
 
 

@@ -48,9 +48,10 @@ def train_file(
             into the memory of a machine without any.
     """
     config = load_run_config(run_yaml)
-    if config.run_name is None and os.environ.get("RUN_NAME"):
-        # As LLM Foundry does.
-        config = config.model_copy(update={"run_name": os.environ["RUN_NAME"]})
+    # As LLM Foundry and Composer do.
+    named = os.environ.get("RUN_NAME") or os.environ.get("COMPOSER_RUN_NAME")
+    if config.run_name is None and named:
+        config = config.model_copy(update={"run_name": named})
     if cpu:
         # Before torch is loaded, which would see them.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -186,6 +186,7 @@ def write(folder: Path, text: str, data: Path, shardset: Path) -> Path:
 def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("RUN_NAME", raising=False)
+    monkeypatch.delenv("COMPOSER_RUN_NAME", raising=False)
 
 
 @pytest.mark.parametrize(("text", "labels"), [(GPT2, ["validation"]), (LLAMA, [])])
@@ -314,10 +315,11 @@ def test_hidden_gpus_are_none(monkeypatch: pytest.MonkeyPatch, hidden: str) -> N
     assert visible_gpus() == 0
 
 
+@pytest.mark.parametrize("variable", ["RUN_NAME", "COMPOSER_RUN_NAME"])
 def test_a_blank_run_name_comes_from_the_environment(
-    tmp_path: Path, data: Path, shardset: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: Path, shardset: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    monkeypatch.setenv("RUN_NAME", "from-environment")
+    monkeypatch.setenv(variable, "from-environment")
     path = write(
         tmp_path,
         LLAMA.replace("save_folder: null", f"save_folder: {tmp_path}/{{run_name}}/checkpoints"),
