@@ -88,7 +88,7 @@ def test_a_sweep_that_loses_a_node_ends_with_the_same_records(
 
 def run_on(node: object, folder: Path) -> tuple[str, int]:
     """Wait for a run that trains on a node, and hold its process."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         for process in worker_processes(node):
             try:
