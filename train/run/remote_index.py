@@ -28,6 +28,6 @@ def remote_index(address: str, timeout_seconds: float) -> bytes:
         except Exception as error:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise UserError(
-                f"streams: remote: {address}: {type(error).__name__}: {reason}; the address may be wrong, "
-                "or the credentials of the store missing in the environment"
+                f"streams: remote: {address}: {type(error).__name__}: {reason}; the address "
+                "may be wrong, or the credentials of the store missing in the environment"
             ) from error
