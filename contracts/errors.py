@@ -19,4 +19,10 @@ def unknown_name(where: str, found: str, allowed: Iterable[str]) -> UserError:
     names = sorted(allowed)
     near = difflib.get_close_matches(found, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    if near and len(names) > _MOST_NAMES:
+        return UserError(f"{where}: unknown value {found!r}.{hint}")
     return UserError(f"{where}: unknown value {found!r}; expected one of {names}.{hint}")
+
+
+_MOST_NAMES = 40
+"""More of them hide the one that was meant."""

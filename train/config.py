@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -32,6 +33,8 @@ from mixscale.contracts.config import (
 from mixscale.contracts.errors import UserError
 
 PAIRED = "paired"
+LOSS_METRIC = "TokenLoss"
+"""The one metric of validation domains."""
 ONLY_LABEL = "validation"
 """Label of an evaluation loader that is alone and has none."""
 CAUSAL, MASKED = "hf_causal_lm", "hf_masked_lm"
@@ -70,6 +73,22 @@ class Section(Config):
             return values
         return {key: value for key, value in values.items() if value is not None}
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic takes it for 1.
+        if isinstance(value, bool):
+            kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+            if {int, float} & kinds and bool not in kinds:
+                raise ValueError("expected a number")
+        return value
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """List the plain types of an annotation."""
+    parts = get_args(annotation)
+    return {annotation}.union(*(_kinds(part) for part in parts)) if parts else {annotation}
+
 
 class Named(BaseModel):
     """A thing chosen by `name`; the other keys are its arguments."""
@@ -77,6 +96,13 @@ class Named(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_arguments(cls, values: object) -> object:
+        if isinstance(values, str):
+            raise ValueError(f"write it with its arguments: {{name: {values}}}")
+        return values
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -403,6 +429,12 @@ class RunConfig(Section):
         if isinstance(values, dict) and "algorithms" in values and values["algorithms"] is None:
             return {**values, "algorithms": {}}
         return values
+
+    @field_validator("save_folder", "load_path", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        # Composer takes a folder as it is, but not as an address.
+        return value.removeprefix("file://") if isinstance(value, str) else value
 
     @field_validator("max_duration", mode="before")
     @classmethod

@@ -130,7 +130,8 @@ def sweep(
 def train(run: Path, out: Path | None, cpu: bool, as_json: bool) -> None:
     """Train one model as RUN (run.yaml, in LLM Foundry's layout) describes.
 
-    A run that has its record is not run again: remove its result.json for that.
+    A run that has its record is not run again: remove its result.json for that. Where no GPU is
+    visible, a file with fsdp_config is tried on the processor, in fp32 and not sharded.
 
     On several GPUs: composer -n 8 -m mixscale.train run.yaml
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from mixscale.contracts.shardset import ShardSet, SplitSummary, TokenizerSummary, write_shardset
+from tests.train.object_store import ObjectStore
 
 VOCABULARY, LENGTH = 64, 32
 SAMPLES = {"code": 200, "prose": 120, "tables": 40}
@@ -130,3 +133,13 @@ def masked_model(run_values: dict[str, Any]) -> dict[str, Any]:
         },
         "tokenizer": run_values["tokenizer"] | {"kwargs": {"mask_token": "<mask>"}},
     }  # fmt: skip
+
+
+@pytest.fixture
+def store() -> Iterator[ObjectStore]:
+    """An object store on this machine, empty at first."""
+    server = ObjectStore()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from mixscale.contracts.errors import UserError
-from mixscale.train.config import MASKED, ONLY_LABEL, LoaderConfig, RunConfig
+from mixscale.train.config import LOSS_METRIC, MASKED, ONLY_LABEL, LoaderConfig, RunConfig
 from mixscale.train.data.batches import (
     Batch,
     CausalBatches,
@@ -20,8 +20,6 @@ from mixscale.train.data.batches import (
 from mixscale.train.data.dataset import DomainDataset
 from mixscale.train.data.streams import TRAIN_LOADER, build_dataset, check_batches
 from mixscale.train.data.token_samples import read_any_layout
-
-LOSS_METRIC = "TokenLoss"
 
 
 def train_loader(config: RunConfig, tokenizer: PreTrainedTokenizerFast) -> DataSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ TRAIN_LOADER = "train_loader"
 BATCH_KEYS = ("device_eval_batch_size", "global_train_batch_size")
 _TRIES = 20
 _STREAM_NUMBER = re.compile(r"[Ss]tream (?:with index )?(\d+)\b")
-_CREDENTIALS = (
+CREDENTIALS = (
     "; the address may be wrong, or the credentials of the store missing in the environment"
 )
 
@@ -166,7 +167,7 @@ def _named_errors(config: DatasetConfig, place: str = "") -> Iterator[None]:
         names = list(config.streams)
         kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
         message = _STREAM_NUMBER.sub(lambda found: f"stream {names[int(found[1])]!r}", str(error))
-        hint = _CREDENTIALS if any("://" in remote for remote in remotes) else ""
+        hint = CREDENTIALS if any("://" in remote for remote in remotes) else ""
         where = f"{place}; " if place else ""
         raise UserError(f"{where}streams {names}{places}: {kind}{message}{hint}") from error
 
@@ -194,6 +195,21 @@ def _check_stream(name: str, stream: StreamConfig) -> None:
         raise UserError(
             f"stream {name!r}: {index} is missing. Relative paths count from the current folder "
             f"({Path.cwd()}); run from the folder they are meant for, or build the shard set first"
+        )
+    _check_index(name, index)
+
+
+def _check_index(name: str, index: Path) -> None:
+    """Refuse what is no index of shards; Streaming would say which key it misses, not where."""
+    try:
+        values = json.loads(index.read_bytes())
+        is_index = isinstance(values["shards"], list) and bool(values["version"])
+    except (ValueError, KeyError, TypeError):
+        is_index = False
+    if not is_index:
+        raise UserError(
+            f"stream {name!r}: {index} is damaged or no index of shards; restore the file, or "
+            "write the shards again"
         )
 
 

@@ -15,8 +15,8 @@ from composer.utils import dist
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import CurvePoint
+from mixscale.train.config import LOSS_METRIC
 from mixscale.train.data.dataset import SAMPLE_ID, DomainDataset
-from mixscale.train.data.loaders import LOSS_METRIC
 from mixscale.train.evaluate.loss import TokenLoss
 from mixscale.train.run.resume import Identity, check_same_run
 
@@ -71,7 +71,9 @@ class TokenCounter(Callback):
             UserError: It is of a run over other domains.
         """
         theirs, ours = state.get("domains"), self._domain_sizes()
-        if len(state["samples"]) != len(ours) or (theirs is not None and theirs != ours):
+        # The counts are in the order of the streams.
+        differ = theirs is not None and list(theirs.items()) != list(ours.items())
+        if len(state["samples"]) != len(ours) or differ:
             raise UserError(
                 "load_path: the checkpoint was made on other training data (samples by domain: "
                 f"{theirs or 'unknown'}; now {ours}), so that its place in the data means "
@@ -237,11 +239,14 @@ class CheckpointOwner(Callback):
         identity: Of this run.
         resumes: Whether a checkpoint must be this run's own: with `autoresume`, not for `load_path`
             alone.
+        place: The last checkpoint, for messages.
     """
 
-    def __init__(self, identity: Identity, resumes: bool) -> None:
+    def __init__(self, identity: Identity, resumes: bool, place: str = "the checkpoint") -> None:
         self.identity = identity
         self.resumes = resumes
+        self.place = place
+        self._has_compared = False
 
     @staticmethod
     def identity_in(callbacks: Any) -> Identity | None:
@@ -262,4 +267,14 @@ class CheckpointOwner(Callback):
             UserError: `autoresume` found a checkpoint of another run.
         """
         if self.resumes:
-            check_same_run(json.loads(state["identity"]), self.identity, "the checkpoint")
+            check_same_run(json.loads(state["identity"]), self.identity, self.place)
+            self._has_compared = True
+
+    def check_has_compared(self, state: State) -> None:
+        """Refuse to go on from a checkpoint that does not tell whose it is.
+
+        Raises:
+            UserError: Another program wrote the one that `autoresume` found.
+        """
+        if self.resumes and state.timestamp.batch.value and not self._has_compared:
+            check_same_run(None, self.identity, self.place)

@@ -12,9 +12,13 @@ import torch
 from mixscale.contracts.errors import UserError
 from mixscale.train.config import RunConfig
 from mixscale.train.run.callbacks import CheckpointOwner
+from mixscale.train.run.remote_checkpoints import (
+    LATEST,
+    check_remote_checkpoints,
+    taken_folder,
+)
 from mixscale.train.run.resume import Identity, check_same_run
 
-LATEST = "latest-rank0.pt"
 _CHECKPOINT = re.compile(r"ep\d+-ba(\d+)-rank\d+\.pt")
 
 
@@ -62,6 +66,7 @@ def check_checkpoints(config: RunConfig, identity: Identity) -> None:
     Raises:
         UserError: A checkpoint is missing, damaged or another run's; the folder is in use.
     """
+    check_remote_checkpoints(config)
     folder = checkpoint_folder(config)
     latest = None if folder is None else folder / LATEST
     if config.autoresume and latest is not None and latest.is_file():
@@ -78,11 +83,6 @@ def check_checkpoints(config: RunConfig, identity: Identity) -> None:
 
 def _check_load_path(load_path: str) -> None:
     path = Path(load_path)
-    if not path.exists():
-        raise UserError(
-            f"load_path: {load_path} is missing; relative paths count from the current folder "
-            f"({Path.cwd()})"
-        )
     if path.is_file():
         _read(path, "load_path", "give a checkpoint that Composer has saved")
     elif not (path / ".metadata").is_file():
@@ -95,12 +95,7 @@ def _check_load_path(load_path: str) -> None:
 def _check_unused(folder: Path) -> None:
     taken = sorted(path.name for path in folder.glob("ep*.pt") if _batch(path.name) >= 0)
     if taken:
-        raise UserError(
-            f"save_folder: {folder} has the checkpoints of an earlier run ({taken[-1]}); choose "
-            "another folder (`{run_name}` in it stands for the run's name), write over them with "
-            "`save_overwrite: true`, or go on from the last with `autoresume: true` and a "
-            "`run_name`"
-        )
+        raise UserError(taken_folder(folder, taken[-1]))
 
 
 def _read(path: Path, key: str, way_out: str) -> dict[str, Any]:

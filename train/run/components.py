@@ -91,7 +91,8 @@ def build(
         return make(*leading, **named.arguments)
     # A component raises what it likes about its arguments; Composer's have plain `Exception`s, too.
     except Exception as error:
-        raise UserError(f"{kind} {named.name!r}: {error}") from error
+        given = f"{named.arguments}: " if named.arguments else ""
+        raise UserError(f"{kind} {named.name!r}: {given}{error}") from error
 
 
 def check(

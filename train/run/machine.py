@@ -31,6 +31,23 @@ def for_processor(config: RunConfig) -> RunConfig:
     )
 
 
+def is_trial_without_gpu(config: RunConfig, gpus: int | None, devices: int) -> bool:
+    """Whether a file for several GPUs is tried on a machine that has none.
+
+    `fsdp_config` tells: a whole file was written for other hardware, as all of LLM Foundry's are,
+    its own for a processor (`mpt-small-cpu.yaml`) among them, and LLM Foundry leaves the key out
+    there. Half precision alone is a wish for this machine, which it cannot grant.
+
+    Args:
+        config: The run.
+        gpus: GPUs that it can have; None when that is not known.
+        devices: Devices that Composer's launcher has started it on; several were meant as such.
+    """
+    if not config.fsdp_config or gpus != 0 or devices > 1:
+        return False
+    return not _is_sharded_on_trial()
+
+
 def changes_for_processor(config: RunConfig) -> list[str]:
     """Say what `for_processor` changes, key by key."""
     changed = for_processor(config)
@@ -55,8 +72,14 @@ def is_sharded(config: RunConfig, devices: int) -> bool:
     if not wanted:
         return False
     saves = any(wanted.get(key) for key in _WORTH_SHARDING_FOR)
-    on_trial = os.environ.get("FSDP_VERSION") == "2"
-    return devices > 1 or saves or on_trial or config.device_train_microbatch_size == "auto"
+    if devices > 1 or saves or config.device_train_microbatch_size == "auto":
+        return True
+    return _is_sharded_on_trial()
+
+
+def _is_sharded_on_trial() -> bool:
+    """Whether FSDP is to be tried without GPUs, or on a single one."""
+    return os.environ.get("FSDP_VERSION") == "2"
 
 
 def devices_of_run() -> int:

@@ -13,7 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from mixscale.contracts.errors import UserError
 from mixscale.train.config import RunConfig
@@ -35,6 +35,12 @@ _HEAP_FACTOR = 2.0
 """Memory in use to small blocks in it: 1.8 to 2.6 in runs of 0.2 to 86 million parameters."""
 _CONTENT: Any = torch.ops.aten._local_scalar_dense.default  # pyright: ignore[reportAttributeAccessIssue]
 """What PyTorch calls to ask a tensor for its content."""
+_CHOSEN: Any = torch.ops.aten.nonzero.default  # pyright: ignore[reportAttributeAccessIssue]
+"""What PyTorch calls to find the tokens that an expert gets."""
+_SPLIT: Any = torch.ops.aten.split_with_sizes.default  # pyright: ignore[reportAttributeAccessIssue]
+"""What PyTorch calls to cut sorted tokens into those of each expert."""
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+"""Names that transformers has for the number of experts in a layer."""
 _COPYING_ALGORITHMS = {"ema", "swa"}
 """They keep a second copy of the weights."""
 
@@ -120,7 +126,7 @@ class _Trace:
 
     def run(self) -> None:
         """Make the model and its optimizer, train, evaluate."""
-        with FakeTensorMode(), Tracker() as tracker:
+        with FakeTensorMode(), Tracker(_experts(self._made)) as tracker:
             # Without Composer's wrapper: it copies its metrics, which fake tensors do not survive.
             model = transformers_model(self._config.model, self._made, pretrained=False)
             model.train()
@@ -179,10 +185,16 @@ class _Trace:
 
 
 class Tracker(TorchDispatchMode):
-    """Counts the bytes of all tensors that are there."""
+    """Counts the bytes of all tensors that are there.
 
-    def __init__(self) -> None:
+    Args:
+        experts: Of a layer of a mixture of experts. Tensors without content do not tell which
+            tokens an expert gets; each is taken to get equally many, as it is trained to.
+    """
+
+    def __init__(self, experts: int | None = None) -> None:
         super().__init__()
+        self._experts = experts
         self.now = 0
         self.small = 0
         """Of these, in small blocks."""
@@ -200,6 +212,8 @@ class Tracker(TorchDispatchMode):
         if func is _CONTENT:
             # Asked for the content, say what suits a mask of samples without padding, a first step.
             return True if args[0].dtype == torch.bool else 1
+        if self._experts is not None:
+            func, args = self._shared_out(func, args, self._experts)
         result = func(*args, **(kwargs or {}))
         for value in tree_iter(result):
             if isinstance(value, torch.Tensor):
@@ -207,6 +221,19 @@ class Tracker(TorchDispatchMode):
         if self.now > self.peak.all:
             self.reset()
         return result
+
+    def _shared_out(self, func: Any, args: Any, experts: int) -> tuple[Any, Any]:
+        """Answer what depends on the content: each expert has its share of the tokens."""
+        if func is _CHOSEN:
+            asked = args[0]
+            # Which experts have tokens at all, or which tokens one of them has.
+            chosen = experts if asked.numel() == experts else -(-asked.numel() // experts)
+            return _numbers, (chosen, asked.ndim)
+        if func is _SPLIT and sum(args[1]) != args[0].shape[_dimension(args)]:
+            whole, parts = args[0].shape[_dimension(args)], len(args[1])
+            sizes = [whole // parts + (number < whole % parts) for number in range(parts)]
+            return func, (args[0], sizes, *args[2:])
+        return func, args
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()
@@ -223,6 +250,20 @@ class Tracker(TorchDispatchMode):
         self.now += size
         if abs(size) < _SMALL_BYTES:
             self.small += size
+
+
+def _numbers(rows: int, columns: int) -> torch.Tensor:
+    return torch.zeros((rows, columns), dtype=torch.int64)
+
+
+def _dimension(arguments: Any) -> int:
+    return arguments[2] if len(arguments) > 2 else 0
+
+
+def _experts(made: PretrainedConfig) -> int | None:
+    """Count the experts of a layer; None for a model without."""
+    counts = (getattr(made, name, None) for name in _EXPERTS)
+    return next((count for count in counts if isinstance(count, int) and count > 1), None)
 
 
 def resident_bytes() -> int:

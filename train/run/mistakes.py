@@ -106,6 +106,9 @@ def _component(frames: list[FrameType], config: RunConfig) -> str | None:
     ]
     for frame in reversed(frames):
         owner = frame.f_locals.get("self")
+        if "/composer/trainer/" in Path(frame.f_code.co_filename).as_posix():
+            # An optimizer's step calls the trainer, which calls the model: that is deeper.
+            kinds = [kind for kind in kinds if kind[0] != "optimizer"]
         for kind, registry, names in kinds:
             for name in names:
                 made = registry.get(name)

@@ -170,13 +170,13 @@ def transformers_model(
                 config.pretrained_model_name_or_path,
                 with_token=config.use_auth_token,
                 config=made,
-                attn_implementation=_attention(config),
+                attn_implementation=_attention(config, made),
                 trust_remote_code=config.trust_remote_code,
             )
         else:
             model = family.from_config(
                 made,
-                attn_implementation=_attention(config),
+                attn_implementation=_attention(config, made),
                 trust_remote_code=config.trust_remote_code,
             )
     except (OSError, ValueError, ImportError) as error:
@@ -186,10 +186,20 @@ def transformers_model(
     return model
 
 
-def _attention(config: ModelConfig) -> str:
-    """Choose the implementation; where LLM Foundry's switch cannot be had, PyTorch's is as good."""
-    wanted = config.use_flash_attention_2 and is_flash_attn_2_available()
-    return "flash_attention_2" if wanted else config.attn_implementation
+def _attention(config: ModelConfig, made: PretrainedConfig) -> str:
+    """Choose the implementation; where LLM Foundry's switch cannot be had, PyTorch's is as good.
+
+    Models that have no `sdpa`, or no attention at all, compute the same without it.
+    """
+    if config.use_flash_attention_2 and is_flash_attn_2_available():
+        return "flash_attention_2"
+    family = AutoModelForMaskedLM if config.name == MASKED else AutoModelForCausalLM
+    classes = family._model_mapping.get(type(made), None)
+    classes = classes if isinstance(classes, tuple | list) else (classes,)
+    has_sdpa = all(getattr(known, "_supports_sdpa", True) for known in classes)
+    if config.attn_implementation == "sdpa" and not has_sdpa:
+        return "eager"
+    return config.attn_implementation
 
 
 def _is_model_type(config: ModelConfig) -> bool:

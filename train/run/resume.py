@@ -41,7 +41,11 @@ def identity_of(config: RunConfig) -> Identity:
     if config.eval_subset_num_batches == -1:
         # Every sample is evaluated, however they are grouped.
         counts.pop("device_eval_batch_size", None)
-    identity = _flat("", counts) | {"content of the training data": content_of(config)}
+    identity = _flat("", counts) | {
+        "content of the training data": content_of(config),
+        # A checkpoint counts samples by the number of the stream.
+        "order of the training streams": list(config.train_loader.dataset.streams),
+    }
     return json.loads(json.dumps(identity))
 
 

@@ -8,8 +8,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mixscale.contracts.errors import UserError
 from mixscale.contracts.shardset import FILE_NAME, ShardSet, read_shardset
-from mixscale.train.config import RunConfig, StreamConfig, to_plain
+from mixscale.train.config import (
+    PAIRED,
+    DatasetConfig,
+    RunConfig,
+    StreamConfig,
+    to_plain,
+)
+from mixscale.train.run.remote_index import remote_index
 
 _NOT_THE_EXPERIMENT = {
     "run_name", "variables", "loggers", "callbacks", "progress_bar", "log_to_console",
@@ -55,12 +63,16 @@ def what_counts(config: RunConfig) -> dict[str, Any]:
     root = _common_root(config)
     loaders = (config.train_loader, *config.eval_loader)
     for number, loader in enumerate((counts["train_loader"], *counts.get("eval_loader", ()))):
+        names = list(loaders[number].dataset.streams)
+        if names != sorted(names) and not _is_order_by_name(loaders[number].dataset):
+            loader["order_of_streams"] = names
         for name, stream in loader["dataset"]["streams"].items():
             for place in ("local", "remote"):
                 stream.pop(place, None)
             asked = loaders[number].dataset.streams[name]
             # `content` stands for the places of training streams outside of a shard set.
-            folder = _folder(name, asked, root) if number or root is not None else None
+            timeout = loaders[number].dataset.download_timeout
+            folder = _folder(name, asked, root, timeout) if number or root is not None else None
             if folder is not None:
                 stream["folder"] = folder
     # The files of a shard set's own are in `content`; tokens added to them make the model larger.
@@ -72,6 +84,12 @@ def what_counts(config: RunConfig) -> dict[str, Any]:
     if config.first_checkpoint:
         counts["load_path"] = _content(config.first_checkpoint)
     return counts
+
+
+def _is_order_by_name(dataset: DatasetConfig) -> bool:
+    """Whether the order of samples is the same however the streams are listed."""
+    paired = dataset.shuffle and dataset.shuffle_algo == PAIRED
+    return paired and dataset.batching_method == "random"
 
 
 def _content(name: str) -> str:
@@ -92,7 +110,10 @@ def content_of(config: RunConfig) -> str:
         return shardset.content_sha256
     streams = config.train_loader.dataset.streams
     places = {
-        name: [stream.model_dump(mode="json"), _content_of_split(_place(stream), stream.split)]
+        name: [
+            stream.model_dump(mode="json"),
+            _content_of_split(stream, config.train_loader.dataset.download_timeout),
+        ]
         for name, stream in streams.items()
     }
     return hashlib.sha256(json.dumps(places, sort_keys=True).encode()).hexdigest()
@@ -112,27 +133,42 @@ def _place(stream: StreamConfig) -> Path | None:
     return None if "://" in place else Path(place).resolve()
 
 
-def _folder(name: str, stream: StreamConfig, root: Path | None) -> str | None:
+def _folder(
+    name: str, stream: StreamConfig, root: Path | None, timeout_seconds: float
+) -> str | None:
     """Describe which data a stream reads; None for the domain of its name in the shard set."""
     place = _place(stream)
     if place is None:
-        return stream.remote
+        return f"{stream.remote} {_content_of_split(stream, timeout_seconds)}"
     if root is not None and place.parent == root:
         return None if place.name == name else place.name
     if (place.parent / FILE_NAME).is_file():
         return f"{read_shardset(place.parent).content_sha256}/{place.name}"
-    return f"{stream.remote or stream.local} {_content_of_split(place, stream.split)}".rstrip()
+    content = _content_of_split(stream, timeout_seconds)
+    return f"{stream.remote or stream.local} {content}".rstrip()
 
 
-def _content_of_split(place: Path | None, split: str | None) -> str:
+def _content_of_split(stream: StreamConfig, timeout_seconds: float) -> str:
     """Hash the index of some shards, and how the first and the last begin.
 
     All of them may be terabytes. Shards of samples of one size have the same index whatever is in
-    them; packed ones differ in size, and lie here unpacked after the first run.
+    them; packed ones differ in size, and lie here unpacked after the first run. Of shards in an
+    object store the index alone is read.
+
+    Raises:
+        UserError: The index cannot be had from the object store, or what is kept here of a stream
+            is of other data than its `remote` has now.
     """
-    index = None if place is None else place / (split or "") / "index.json"
-    if index is None or not index.is_file():
+    place = _place(stream)
+    if place is None:
+        parts = [str(stream.remote).rstrip("/"), stream.split, "index.json"]
+        whole = remote_index("/".join(part for part in parts if part), timeout_seconds)
+        _check_cache(stream, whole)
+        return hashlib.sha256(whole).hexdigest()
+    index = place / (stream.split or "") / "index.json"
+    if not index.is_file():
         return ""
+    _check_cache(stream, index.read_bytes())
     digest = hashlib.sha256(index.read_bytes())
     try:
         shards = json.loads(index.read_bytes())["shards"]
@@ -144,6 +180,19 @@ def _content_of_split(place: Path | None, split: str | None) -> str:
             with (index.parent / name).open("rb") as shard:
                 digest.update(shard.read(_BEGINNING_BYTES))
     return digest.hexdigest()
+
+
+def _check_cache(stream: StreamConfig, index: bytes) -> None:
+    """Refuse a cache of other data: Streaming would read on from it."""
+    if stream.remote is None or stream.local is None:
+        return
+    cached = Path(stream.local, stream.split or "", "index.json")
+    if cached.is_file() and cached.read_bytes() != index:
+        raise UserError(
+            f"streams: {cached.parent} keeps shards of {stream.remote} that are not those that it "
+            "has now (their index.json differ), and Streaming would read the kept ones; remove the "
+            "folder, or choose another `local`"
+        )
 
 
 def _content_of_files(place: Path) -> str:

@@ -36,7 +36,14 @@ from mixscale.train.run.components import (
 from mixscale.train.run.device import choose_device, choose_precision, set_allocator
 from mixscale.train.run.machine import is_sharded
 from mixscale.train.run.model import build_model, load_tokenizer
+from mixscale.train.run.remote_checkpoints import (
+    LATEST,
+    remote_folder,
+    resumes_remotely,
+    without_old_download,
+)
 from mixscale.train.run.resume import identity_of
+from mixscale.train.run.scheduler_check import check_scheduler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +86,7 @@ def prepare_run(
         remove_unfinished(config)
     check_checkpoints(config, identity)
     check_compile(config.compile_config)
+    check_scheduler(config)
     tokenizer = load_tokenizer(config.tokenizer)
     # The data comes before the seed is set, so that the weights do not depend on the data.
     loader = train_loader(config, tokenizer)
@@ -89,37 +97,47 @@ def prepare_run(
     evaluation_datasets = [dataset_of(evaluator.dataloader) for evaluator in evaluation_loaders]
     counter = TokenCounter(dataset, config.max_seq_len)
     evaluation, watch = EvaluationLog(), StopWatch()
-    # `load_path` may be any run's, but only until this one has a checkpoint of its own.
-    owner = CheckpointOwner(identity, resumes=config.autoresume and not config.load_path)
+    # `load_path` may be any run's, but only until this one has a checkpoint of its own; those on
+    # this machine were looked at before.
+    remote = remote_folder(config)
+    owner = CheckpointOwner(
+        identity,
+        resumes=config.autoresume and (not config.load_path or resumes_remotely(config)),
+        place="the checkpoint" if remote is None else f"{remote}/{LATEST}",
+    )
     measuring: list[Callback] = [owner, counter, evaluation, watch, DivergenceGuard()]
     if listener is not None:
         measuring.append(ProgressReport(listener, listener_interval))
-    trainer = Trainer(
-        model=model,
-        train_dataloader=loader,
-        eval_dataloader=evaluation_loaders,
-        optimizers=build_optimizer(config.optimizer, model.parameters()),
-        schedulers=build("scheduler", SCHEDULERS, config.scheduler),
-        algorithms=build_all("algorithms", ALGORITHMS, config.algorithms),
-        callbacks=[*measuring, *build_all("callbacks", CALLBACKS, config.callbacks)],
-        loggers=build_all("loggers", LOGGERS, config.loggers),
-        max_duration=config.max_duration,
-        device=device,
-        precision=choose_precision(config, device),
-        # Batches of texts and of masked language models differ in how many tokens they predict.
-        accumulate_train_batch_on_tokens=config.model.name == MASKED or dataset.holds_text,
-        parallelism_config={"fsdp": sharding} if sharding else None,
-        **config.model_dump(
-            include={
-                "seed", "run_name", "eval_interval", "eval_subset_num_batches",
-                "device_train_microbatch_size", "compile_config", "save_folder", "save_interval",
-                "save_num_checkpoints_to_keep", "save_overwrite", "load_path", "load_weights_only",
-                "load_strict_model_weights", "autoresume",
-                "progress_bar", "log_to_console", "console_log_interval", "python_log_level",
-                "dist_timeout",
-            }
-        ),
-    )  # fmt: skip
+    with without_old_download(config):
+        trainer = Trainer(
+            model=model,
+            train_dataloader=loader,
+            eval_dataloader=evaluation_loaders,
+            optimizers=build_optimizer(config.optimizer, model.parameters()),
+            schedulers=build("scheduler", SCHEDULERS, config.scheduler),
+            algorithms=build_all("algorithms", ALGORITHMS, config.algorithms),
+            callbacks=[*measuring, *build_all("callbacks", CALLBACKS, config.callbacks)],
+            loggers=build_all("loggers", LOGGERS, config.loggers),
+            max_duration=config.max_duration,
+            device=device,
+            precision=choose_precision(config, device),
+            # Batches of texts and of masked language models differ in how many tokens they predict.
+            accumulate_train_batch_on_tokens=config.model.name == MASKED or dataset.holds_text,
+            # What was uploaded after the checkpoint that is resumed is this run's own.
+            save_overwrite=config.save_overwrite or (remote is not None and config.autoresume),
+            parallelism_config={"fsdp": sharding} if sharding else None,
+            **config.model_dump(
+                include={
+                    "seed", "run_name", "eval_interval", "eval_subset_num_batches",
+                    "device_train_microbatch_size", "compile_config", "save_folder",
+                    "save_interval", "save_num_checkpoints_to_keep", "load_path",
+                    "load_weights_only", "load_strict_model_weights", "autoresume",
+                    "progress_bar", "log_to_console", "console_log_interval", "python_log_level",
+                    "dist_timeout",
+                }
+            ),
+        )  # fmt: skip
+    owner.check_has_compared(trainer.state)
     _check_left_to_do(config, trainer)
     return PreparedRun(
         model=model,

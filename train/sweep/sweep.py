@@ -28,7 +28,7 @@ from mixscale.train.executors.progress import JobProgress
 from mixscale.train.executors.registry import find_executor
 from mixscale.train.run.checks import check_run
 from mixscale.train.run.gpus import visible_gpus
-from mixscale.train.run.memory import check_fits
+from mixscale.train.run.memory import check_fits, format_bytes, parts
 from mixscale.train.run.run_id import find_shardset
 from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
@@ -104,6 +104,13 @@ def sweep(
         at_a_time = runs_on_a_device(workers, max(len(missing), 1), gpus_per_run)
         for need in found.memory:
             check_fits(need, at_a_time)
+    if executor == "ray":
+        for need in found.memory:
+            report(
+                f"memory: a run needs about {format_bytes(need.run)} on a processor in fp32 "
+                f"({parts(need)}); it is not held against the machines of the cluster, so take "
+                "--workers and --gpus-per-run to suit them"
+            )
     write_sweep(
         out,
         SweepRecord(

@@ -30,8 +30,8 @@ def device(rank, port, everyone, failures):
         LOCAL_WORLD_SIZE=str(DEVICES), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )
     try:
-        dist.initialize_dist("cpu", timeout=120)
-        everyone.wait(timeout=120)
+        dist.initialize_dist("cpu", timeout=600)
+        everyone.wait(timeout=600)
         kept = [build_dataset(CONFIG, 1) for _ in range(DATASETS)]
         dist.barrier()
         numbers = [dataset._shm_prefix_int for dataset in kept]
@@ -42,7 +42,7 @@ def device(rank, port, everyone, failures):
 
 
 def come_and_go(everyone, ended):
-    everyone.wait(timeout=120)
+    everyone.wait(timeout=600)
     while not ended.is_set():
         child = os.fork()
         if not child:
@@ -53,10 +53,16 @@ def come_and_go(everyone, ended):
     os._exit(0)
 
 
+held = []
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    # Kept from everyone but those who share it, as PyTorch's server does.
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", 0))
+    held.append(listener)
+    return listener.getsockname()[1]
 
 
 context = multiprocessing.get_context("fork")

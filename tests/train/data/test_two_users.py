@@ -40,7 +40,7 @@ def start(number, everyone, plain_ones, failures):
     if USERS[number % 2]:
         become(USERS[number % 2])
     try:
-        everyone.wait(timeout=120)
+        everyone.wait(timeout=600)
         kept = []
         for _ in range(DATASETS):
             kept.append(build_dataset(CONFIG, 1))
@@ -49,9 +49,9 @@ def start(number, everyone, plain_ones, failures):
                 kept.append(StreamingDataset(local=folder, split="train", batch_size=1))
         assert len({dataset._shm_prefix_int for dataset in kept}) == len(kept)
         assert all(len(dataset[0]["tokens"]) == 32 for dataset in kept)
-        everyone.wait(timeout=120)
+        everyone.wait(timeout=600)
         remove_stale()
-        everyone.wait(timeout=120)
+        everyone.wait(timeout=600)
         fresh = build_dataset(CONFIG, 1)
         assert fresh._shm_prefix_int not in {dataset._shm_prefix_int for dataset in kept}
     except BaseException:

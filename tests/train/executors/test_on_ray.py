@@ -81,12 +81,14 @@ def test_a_sweep_that_loses_a_node_ends_with_the_same_records(
     killer.join()
     assert result.is_complete
     assert any(f"again: {lost[0]}: its " in line for line in lines), lines
+    (memory,) = (line for line in lines if line.startswith("memory: a run needs about "))
+    assert "not held against the machines of the cluster" in memory
     assert outcomes(tmp_path / "ray") == outcomes(tmp_path / "local")
 
 
 def run_on(node: object, folder: Path) -> tuple[str, int]:
     """Wait for a run that trains on a node, and hold its process."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         for process in worker_processes(node):
             try:

@@ -60,7 +60,8 @@ def changed(values: dict[str, Any], path: str, value: object) -> dict[str, Any]:
         ("seed", 2, "seed is 1"),
         ("max_duration", "2600tok", "max_duration is '2560tok'"),
         ("model.config_overrides.n_embd", 32, "n_embd is 16"),
-        ("callbacks", {"threshold_stopper": {"monitor": "loss", "threshold": 1.0}},
+        ("callbacks", {"threshold_stopper": {"monitor": "TokenLoss", "threshold": 1.0,
+                                             "dataloader_label": "code"}},
          "callbacks.threshold_stopper.monitor is absent in the checkpoint"),
         ("train_loader.dataset.streams",
          None, r"streams\.tables\.proportion is 0\.25 in the checkpoint, absent in the config"),
@@ -79,6 +80,20 @@ def test_another_config_is_refused_with_the_difference(
     assert "choose another `save_folder` or `run_name`" in str(refusal.value)
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "save").iterdir()}
     assert not (tmp_path / "second" / "result.json").exists()
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test_streams_in_another_order(values: dict[str, Any], tmp_path: Path, by_path: bool) -> None:
+    """A checkpoint counts the samples of each stream by its number."""
+    dataset = values["train_loader"]["dataset"]
+    dataset["streams"] = dict(reversed(dataset["streams"].items()))
+    said = "order of the training streams is"
+    if by_path:
+        values |= {"autoresume": False, "save_folder": None,
+                   "load_path": str(tmp_path / "save" / "ep0-ba5-rank0.pt")}  # fmt: skip
+        said = "load_path: the checkpoint was made on other training data"
+    with pytest.raises(UserError, match=said):
+        run(values, tmp_path / "second")
 
 
 def test_what_splits_the_same_computation_may_change(

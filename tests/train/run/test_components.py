@@ -123,7 +123,10 @@ def test_a_callback_of_ones_own(own: str, run_values: dict[str, Any], tmp_path: 
     ("changes", "message"),
     [
         ({"optimizer": {"name": "adamm"}}, "optimizer.name: unknown value 'adamm'.*mean 'adam"),
-        ({"optimizer": {"name": "lion", "lr": 0}}, "optimizer 'lion': lr is 0; it must be above 0"),
+        (
+            {"optimizer": {"name": "lion", "lr": 0}},
+            "optimizer 'lion': .*lr is 0; it must be above",
+        ),
         ({"optimizer": {"name": "lion", "rate": 1}}, r"optimizer 'lion': .*'rate'.*'lr', 'betas'"),
         ({"optimizer": {"name": "decoupled_adamw", "lr": -1.0}}, "optimizer 'decoupled_adamw'"),
         ({"scheduler": {"name": "cosin"}}, "scheduler.name: unknown value 'cosin'"),

@@ -11,6 +11,7 @@ from streaming import MDSWriter
 from mixscale.contracts.errors import UserError
 from mixscale.train.config import load_run_config
 from mixscale.train.run.from_file import train_file
+from mixscale.train.run.gpus import visible_gpus
 from mixscale.train.run.machine import is_sharded, without_effect
 
 LENGTH, VOCABULARY = 32, 64
@@ -185,15 +186,16 @@ def write(folder: Path, text: str, data: Path, shardset: Path) -> Path:
 def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("RUN_NAME", raising=False)
+    monkeypatch.delenv("COMPOSER_RUN_NAME", raising=False)
 
 
 @pytest.mark.parametrize(("text", "labels"), [(GPT2, ["validation"]), (LLAMA, [])])
-def test_they_train_on_the_processor_as_they_are(
+def test_they_train_without_a_gpu_as_they_are(
     tmp_path: Path, data: Path, shardset: Path, text: str, labels: list[str]
 ) -> None:
     lines: list[str] = []
     path = write(tmp_path, text, data, shardset)
-    record, folder = train_file(path, tmp_path / "out", report=lines.append, cpu=True)
+    record, folder = train_file(path, tmp_path / "out", report=lines.append)
     assert (record.status, record.error) == ("finished", None)
     assert record.seen_tokens == 12 * 8 * LENGTH
     assert list(record.domains) == ["c4"]
@@ -202,11 +204,15 @@ def test_they_train_on_the_processor_as_they_are(
     assert [point.tokens for point in record.learning_curve] == [
         batches * 8 * LENGTH for batches in (8, 12) if labels
     ]
-    assert lines[0] == "--cpu: precision: amp_bf16 becomes fp32, fsdp_config is left out"
+    assert lines[0] == (
+        "no GPU is visible: training on the processor, which is slow: precision: amp_bf16 becomes "
+        "fp32, fsdp_config is left out"
+    )
     resolved = load_run_config(folder / "run.yaml")
     assert (resolved.precision, resolved.fsdp_config, resolved.seed) == ("fp32", None, 17)
     # Trained again, and as its own resolved file, it is the same run.
     again, _ = train_file(path, tmp_path / "out", report=lines.append, cpu=True)
+    assert "--cpu: precision: amp_bf16 becomes fp32, fsdp_config is left out" in lines
     assert "has its record already" in lines[-1]
     resolved_record, _ = train_file(folder / "run.yaml", tmp_path / "out2", report=lines.append)
     assert again.run_id.rpartition("-")[2] == resolved_record.run_id.rpartition("-")[2]
@@ -263,22 +269,57 @@ def test_over_one_device_nothing_is_sharded(
     assert is_sharded(config, devices) is expected
 
 
-def test_without_being_asked_they_are_refused_in_one_message(
-    tmp_path: Path, data: Path, shardset: Path
+@pytest.mark.parametrize(("variable", "value"), [("WORLD_SIZE", "2"), ("FSDP_VERSION", "2")])
+def test_what_is_meant_for_devices_here_is_not_tried_on_the_processor(
+    tmp_path: Path,
+    data: Path,
+    shardset: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
 ) -> None:
+    monkeypatch.setenv(variable, value)
     with pytest.raises(UserError) as raised:
         train_file(write(tmp_path, GPT2, data, shardset), report=lambda line: None)
-    assert [line.split(":")[0] for line in str(raised.value).splitlines()] == [
-        "precision", "fsdp_config", "To train on the processor with the file as it is, in fp32 "
-        "and not sharded",
-    ]  # fmt: skip
+    *named, last = (line.split(":")[0] for line in str(raised.value).splitlines())
+    assert named == ["precision", "fsdp_config"][: 2 if variable == "WORLD_SIZE" else 1]
+    assert last.startswith("To train on the processor")
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_blank_run_name_comes_from_the_environment(
-    tmp_path: Path, data: Path, shardset: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", ["amp_bf16", "amp_fp16"])
+def test_half_precision_alone_is_a_wish_for_this_machine(
+    tmp_path: Path, data: Path, shardset: Path, precision: str
 ) -> None:
-    monkeypatch.setenv("RUN_NAME", "from-environment")
+    text = GPT2[: GPT2.index("fsdp_config:")] + REST.replace("amp_bf16", precision)
+    with pytest.raises(
+        UserError, match=rf"(?s)^precision: {precision} needs a GPU.*--cpu"
+    ) as raised:
+        train_file(write(tmp_path, text, data, shardset), report=lambda line: None)
+    assert "fsdp" not in str(raised.value)
+
+
+def test_a_model_for_gpus_that_this_machine_cannot_hold(
+    tmp_path: Path, data: Path, shardset: Path
+) -> None:
+    text = GPT2.replace("n_embd: 16", "n_embd: 65536").replace("n_layer: 1", "n_layer: 4")
+    with pytest.raises(
+        UserError, match=r"no GPU is visible, .*TiB.* --cpu` starts it all the same"
+    ):
+        train_file(write(tmp_path, text, data, shardset), report=lambda line: None)
+
+
+@pytest.mark.parametrize("hidden", ["", "-1", "-1,0"])
+def test_hidden_gpus_are_none(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert visible_gpus() == 0
+
+
+@pytest.mark.parametrize("variable", ["RUN_NAME", "COMPOSER_RUN_NAME"])
+def test_a_blank_run_name_comes_from_the_environment(
+    tmp_path: Path, data: Path, shardset: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "from-environment")
     path = write(
         tmp_path,
         LLAMA.replace("save_folder: null", f"save_folder: {tmp_path}/{{run_name}}/checkpoints"),

@@ -105,6 +105,40 @@ def test_the_peak_is_that_of_pytorchs_own_tracker() -> None:
     assert ours.peak.all == pytest.approx(expected, rel=0.01)
 
 
+MIXTURES_OF_EXPERTS = {
+    "mixtral": {"num_local_experts": 4},
+    "qwen2_moe": {
+        "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 32,
+    },
+    "olmoe": {"num_experts": 4, "num_experts_per_tok": 2},
+    "granitemoe": {"num_local_experts": 4, "num_experts_per_tok": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MIXTURES_OF_EXPERTS)
+def test_experts_share_the_tokens_of_a_real_step(run_values: dict[str, Any], kind: str) -> None:
+    sizes = MODELS["llama"] | MIXTURES_OF_EXPERTS[kind]
+    config = config_of(run_values, kind, sizes, global_train_batch_size=32)
+    need = need_of(config)
+    tokenizer = load_tokenizer(config.tokenizer)
+    made = model_config(config.model, config.max_seq_len, tokenizer)
+    torch.manual_seed(0)
+    with Tracker() as tracker:
+        model = transformers_model(config.model, made, pretrained=False)
+        optimizer = build_optimizer(config.optimizer, model.parameters())
+        for weight in model.parameters():
+            weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+        tracker.reset()
+        tokens = torch.randint(1, len(tokenizer), (32, config.max_seq_len))
+        mask = torch.ones_like(tokens, dtype=torch.bool)
+        for _ in range(2):
+            output = model(input_ids=tokens, attention_mask=mask, labels=tokens)
+            output["loss"].backward()
+    assert need.training == pytest.approx(tracker.peak.all, rel=0.1)
+
+
 def test_accumulation_and_a_second_copy_of_the_weights_count(run_values: dict[str, Any]) -> None:
     sizes = {"n_embd": 256, "n_layer": 2, "n_head": 2}
     whole = need_of(config_of(run_values, "gpt2", sizes))
@@ -131,9 +165,9 @@ def test_a_large_evaluation_batch_counts(run_values: dict[str, Any]) -> None:
 
 
 def test_a_model_whose_activations_cannot_be_traced(run_values: dict[str, Any]) -> None:
-    """Which expert computes a token depends on the token."""
-    sizes = MODELS["llama"] | {"num_local_experts": 4}
-    need = need_of(config_of(run_values, "mixtral", sizes))
+    """Which expert computes a token depends on the token; how many there are is hidden here."""
+    sizes = {"d_model": 64, "n_heads": 4, "n_layers": 1}
+    need = need_of(config_of(run_values, "dbrx", sizes))
     assert need.training is None
     assert need.weights > 0
     assert need.run == need.state + need.program

@@ -57,6 +57,23 @@ def test_it_trains(
     assert all(loss.loss_nats < 4.5 for loss in record.evaluation.values())
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        model("mpt", d_model=16, n_layers=1, n_heads=2),
+        model("bloom", hidden_size=16, n_layer=1, n_head=2),
+        model("mamba", hidden_size=16, num_hidden_layers=1),
+    ],
+    ids=lambda chosen: chosen["pretrained_model_name_or_path"],
+)
+def test_a_model_without_pytorchs_attention_trains(
+    run_values: dict[str, Any], tmp_path: Path, chosen: dict[str, Any]
+) -> None:
+    torch.set_num_threads(1)
+    config = validate(run_values | {"model": chosen}, RunConfig, "test")
+    assert train(config, tmp_path / "run").status == "finished"
+
+
 def test_values_derived_from_an_override_follow_it(run_values: dict[str, Any]) -> None:
     tokenizer = load_tokenizer(
         validate(run_values, RunConfig, "test").tokenizer,

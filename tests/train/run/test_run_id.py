@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from streaming import MDSWriter, StreamingDataset
 
 from mixscale.contracts.config import validate
+from mixscale.contracts.errors import UserError
 from mixscale.train.config import RunConfig
 from mixscale.train.run.run_id import content_of, run_id
+from tests.train.object_store import ObjectStore
 
 
 def id_of(values: dict[str, Any], **changes: Any) -> str:
@@ -85,6 +91,25 @@ def test_evaluation_streams_from_elsewhere_count_by_their_content(
     assert len({before, elsewhere, id_of(run_values)}) == 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({}, False),  # a domain's place in the run depends on its name alone
+        ({"shuffle": False}, True),
+        ({"shuffle_algo": "py1e"}, True),
+        ({"batching_method": "stratified"}, True),
+    ],
+)
+def test_the_order_of_streams_counts_where_samples_follow_it(
+    run_values: dict[str, Any], changes: dict[str, Any], counts: bool
+) -> None:
+    dataset = run_values["train_loader"]["dataset"]
+    dataset |= changes
+    before = id_of(run_values)
+    dataset["streams"] = dict(reversed(dataset["streams"].items()))
+    assert (id_of(run_values) != before) is counts
+
+
 def test_it_does_not_depend_on_where_the_shard_set_lies(
     run_values: dict[str, Any], shardset: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +151,60 @@ def test_other_samples_at_the_same_place_count(
     assert id_of(foundry) != before
     write_shards(tmp_path / "c4", seed=0, splits=(split,))
     assert id_of(foundry) == before
+
+
+def test_what_is_kept_of_a_remote_folder_must_be_of_its_data(
+    foundry: dict[str, Any], tmp_path: Path
+) -> None:
+    dataset = foundry["train_loader"]["dataset"]
+    dataset |= {"remote": dataset["local"], "local": str(tmp_path / "kept")}
+    before = id_of(foundry)
+    shutil.copytree(tmp_path / "c4" / "train", tmp_path / "kept" / "train")
+    assert id_of(foundry) == before
+    index = tmp_path / "c4" / "train" / "index.json"
+    index.write_text(index.read_text().replace('"samples": 16', '"samples": 15'))
+    with pytest.raises(UserError, match=r"kept/train keeps shards of .*c4 that are not those"):
+        id_of(foundry)
+    shutil.rmtree(tmp_path / "kept")
+    assert id_of(foundry) != before
+
+
+INDEX_IN_STORE = """
+import sys
+from mixscale.train.config import load_run_config
+from mixscale.train.run.run_id import content_of, run_id
+config = load_run_config(sys.argv[1])
+print(run_id(config, content_of(config)))
+"""
+
+
+def test_the_index_in_an_object_store_counts(
+    foundry: dict[str, Any], tmp_path: Path, store: ObjectStore
+) -> None:
+    index = (tmp_path / "c4" / "train" / "index.json").read_bytes()
+    store.objects["bucket/c4/train/index.json"] = index
+    foundry["train_loader"]["dataset"] = {"remote": "s3://bucket/c4/", "split": "train"}
+    foundry["eval_loader"] = {"dataset": {"remote": "s3://bucket/c4", "split": "train"}}
+    path = tmp_path / "run.yaml"
+    with path.open("w") as stream:
+        YAML().dump(foundry, stream)
+
+    def found() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", INDEX_IN_STORE, str(path)],
+            env=os.environ | store.environment | {"S3_ENDPOINT_URL": store.address},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    first = found().stdout
+    assert first.startswith("run-")
+    assert found().stdout == first
+    store.objects["bucket/c4/train/index.json"] = index.replace(b'"samples": 16', b'"samples": 15')
+    assert found().stdout not in ("", first)
+    store.objects.clear()
+    assert "s3://bucket/c4/train/index.json: " in found().stderr
 
 
 def test_unpacking_shards_does_not_count(foundry: dict[str, Any], tmp_path: Path) -> None:

@@ -214,9 +214,9 @@ def test_a_model_that_cannot_be_made_is_refused_before_the_first_run(
 ) -> None:
     model = {
         "name": "hf_causal_lm",
-        "pretrained_model_name_or_path": "mamba",
+        "pretrained_model_name_or_path": "gpt2",
         "pretrained": False,
-        "config_overrides": {"hidden_size": 16, "num_hidden_layers": 1},
+        "config_overrides": {"n_embd": 16, "n_layer": 1, "n_head": 3},
     }
-    with pytest.raises(UserError, match="model: MambaForCausalLM does not support"):
+    with pytest.raises(UserError, match=r"model: .*embed_dim.* must be divisible by num_heads"):
         plan(write(tmp_path, shardset, run={"model": model}), workers=1, measure=False)
