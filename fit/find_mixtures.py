@@ -20,7 +20,7 @@ from mixscale.fit.found_mixtures import (
     name_binding,
 )
 from mixscale.fit.inputs.named_mixtures import shares_of
-from mixscale.fit.inputs.points import PLENTY, PlannedRun
+from mixscale.fit.inputs.points import PlannedRun, unique_of
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.sizes import visible_runs
 from mixscale.fit.laws.base import Draws, FittedLaw, Law
@@ -117,10 +117,7 @@ def planned_run(
         available: Unique tokens by domain; of the others there is plenty.
         parameters: Of the model; those of the largest of the runs when absent.
     """
-    unique = None
-    if available:
-        unique = np.array([available.get(d, PLENTY) for d in runs.domains], float)
-    return runs.planned(float(token_budget), unique, parameters)
+    return runs.planned(float(token_budget), unique_of(available, runs.domains), parameters)
 
 
 def _fit_scales(

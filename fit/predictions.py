@@ -13,7 +13,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import ReadResult
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.mixture_table import Mixtures
-from mixscale.fit.inputs.points import PLENTY, Points
+from mixscale.fit.inputs.points import Points, unique_of
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Draws
 from mixscale.fit.laws.shared.smooth import SmoothDraws
@@ -54,10 +54,8 @@ def matching_points(
 
 def _unique(wanted: Mixtures, runs: Runs, available: Mapping[str, float]) -> Floats | None:
     unique = wanted.facts.unique_tokens(runs.domains)
-    if unique is not None or not available:
-        return unique
-    one = [float(available.get(domain, PLENTY)) for domain in runs.domains]
-    return np.tile(one, (len(wanted.amounts), 1))
+    one = unique_of(available, runs.domains)
+    return unique if unique is not None or one is None else np.tile(one, (len(wanted.amounts), 1))
 
 
 def _parameters(wanted: Mixtures, runs: Runs) -> Floats | None:

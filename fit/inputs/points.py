@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,13 @@ from mixscale.fit.arrays import Bools, Floats, Ints
 PLENTY = 1e18
 """Unique tokens of a domain of which nothing is known beside others of which it is: more than any
 run reads, and finite, so that no law has to treat it apart."""
+
+
+def unique_of(available: Mapping[str, float], domains: Sequence[str]) -> Floats | None:
+    """(domains,) unique tokens of what there is, `PLENTY` of what is not named; None: unknown."""
+    if not available:
+        return None
+    return np.array([float(available.get(domain, PLENTY)) for domain in domains])
 
 
 @dataclass(frozen=True, kw_only=True)

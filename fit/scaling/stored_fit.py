@@ -15,7 +15,7 @@ from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.found_mixtures import name_binding
 from mixscale.fit.inputs.objective import objective_function
-from mixscale.fit.inputs.points import PLENTY, PlannedRun
+from mixscale.fit.inputs.points import PlannedRun, unique_of
 from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.recommend import average_at
@@ -107,13 +107,9 @@ def _check_size(record: FitRecord, parameters: int | None) -> None:
 
 def planned_run(record: FitRecord, token_budget: int, parameters: int | None = None) -> PlannedRun:
     """A run of a token budget on the text that was available to the fit."""
-    available = record.available_tokens
-    unique = None
-    if available:
-        unique = np.array([available.get(domain, PLENTY) for domain in record.domains], float)
     return PlannedRun(
         token_budget=float(token_budget),
-        unique_tokens=unique,
+        unique_tokens=unique_of(record.available_tokens, record.domains),
         parameters=None if parameters is None else float(parameters),
     )
 
