@@ -27,7 +27,24 @@ def _parsed(lines: list[Line] | Malformed) -> list[Any]:
 
 def parse_lines(lines: Sequence[Line]) -> list[Any]:
     """Parse each line into its JSON value, or into `Malformed` or `Empty`."""
-    return [parse_line(line) for line in lines]
+    parsed = []
+    for line in lines:
+        value = parse_line(line)
+        parsed += (isinstance(value, Malformed) and _cut_at_returns(line)) or [value]
+    return parsed
+
+
+def _cut_at_returns(line: Line) -> list[Any]:
+    """Parse the lines of a file that ends them with CR alone; empty where that makes no record.
+
+    JSON has no CR but between values, so a line with one inside that cannot be read as a whole may
+    be several: all of the file, as the first Macs wrote it.
+    """
+    pieces = line.rstrip(b"\r").split(b"\r")
+    if len(pieces) < 2:
+        return []
+    parsed = [parse_line(piece) for piece in pieces]
+    return parsed if any(isinstance(value, dict) for value in parsed) else []
 
 
 def parse_line(line: Line) -> Any:

@@ -78,6 +78,16 @@ def test_line_separators_of_unicode_are_text() -> None:
     assert parse_lines(line_list) == [{"text": text}]
 
 
+def test_lines_that_end_with_a_carriage_return_alone_are_lines() -> None:
+    whole = b'{"text": "a"}\r{"text": "b\r{"text": "c"}\r'
+    first, damaged, last = parse_lines([whole])
+    assert (first, last) == ({"text": "a"}, {"text": "c"})
+    assert isinstance(damaged, Malformed)
+    # Between the parts of one value it is white space, and in a text that is damaged it is damage.
+    assert parse_lines([b'{"text":\r"a"}\r']) == [{"text": "a"}]
+    assert len(parse_lines([b'{"text": "a\rb"}'])) == 1
+
+
 def test_blank_line_is_told_from_damage() -> None:
     blank, damage = parse_lines([b"  \r", b"x"])
     assert blank == Empty("a blank line")
