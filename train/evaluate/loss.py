@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+from typing import Any, NamedTuple
 
 import torch
+from composer.utils import dist
 from torch.nn import functional
 from torchmetrics import Metric
 
@@ -25,6 +27,17 @@ def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(
         logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     ).view(labels.shape)
+
+
+class SampleLoss(NamedTuple):
+    """The loss of one sample."""
+
+    sha256: str
+    """Hash of the tokens that are predicted, and of their places."""
+    nats: float
+    """Mean cross-entropy, nats per predicted token."""
+    tokens: int
+    """Predicted tokens."""
 
 
 class TokenLoss(Metric):
@@ -50,6 +63,12 @@ class TokenLoss(Metric):
             "loss_sum", "tokens", "loss_square", "loss_tokens", "tokens_square", "samples",
         ):  # fmt: skip
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.items: list[SampleLoss] = []
+
+    def reset(self) -> None:
+        """Forget what was added."""
+        super().reset()
+        self.items = []
 
     def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Add a batch.
@@ -67,6 +86,11 @@ class TokenLoss(Metric):
         self.loss_tokens += (sums * predicted).sum()
         self.tokens_square += predicted.square().sum()
         self.samples += len(sums)
+        rows, counts = labels.cpu().numpy(), predicted.tolist()
+        for row, nats, count in zip(rows, sums.tolist(), counts, strict=True):
+            if count:
+                sha256 = hashlib.sha256(row.tobytes()).hexdigest()[:32]
+                self.items.append(SampleLoss(sha256=sha256, nats=nats / count, tokens=int(count)))
 
     def compute(self) -> torch.Tensor:
         """Return the mean loss, nats per token."""
@@ -80,6 +104,11 @@ class TokenLoss(Metric):
         with self.sync_context():
             mean = (self.loss_sum / self.tokens).item()
             return mean, self._standard_error(mean), int(self.tokens.item())
+
+    def all_items(self) -> list[SampleLoss]:
+        """Put the samples of all ranks together. Every rank must call it."""
+        gathered = dist.all_gather_object(self.items)
+        return [item for items in gathered for item in items]
 
     def _standard_error(self, mean: float) -> float | None:
         count, tokens = self.samples.item(), self.tokens.item()

@@ -17,7 +17,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import CurvePoint
 from mixscale.train.config import LOSS_METRIC
 from mixscale.train.data.dataset import SAMPLE_ID, DomainDataset
-from mixscale.train.evaluate.loss import TokenLoss
+from mixscale.train.evaluate.loss import SampleLoss, TokenLoss
 from mixscale.train.run.resume import Identity, check_same_run
 
 
@@ -129,6 +129,8 @@ class EvaluationLog(Callback):
         self.curve: list[CurvePoint] = []
         self.last: dict[str, tuple[float, float | None, int]] = {}
         """By domain: loss in nats, its standard error, predicted tokens."""
+        self.items: dict[str, list[SampleLoss]] = {}
+        """By domain, the loss of each sample."""
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         """Read the metrics of all validation domains once they are complete.
@@ -136,11 +138,12 @@ class EvaluationLog(Callback):
         Raises:
             Diverged: One of the losses is no finite number.
         """
-        self.last = {}
+        self.last, self.items = {}, {}
         for label, metrics in state.eval_metrics.items():
             metric = metrics.get(LOSS_METRIC)
             if isinstance(metric, TokenLoss):
                 self.last[label] = metric.summary()
+                self.items[label] = metric.all_items()
         losses = {domain: values[0] for domain, values in self.last.items()}
         wrong = {domain: loss for domain, loss in losses.items() if not math.isfinite(loss)}
         if wrong:
