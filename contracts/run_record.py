@@ -49,6 +49,10 @@ class DomainLoss(Config):
     """`exp(loss_nats)`; the largest number there is when that is larger."""
     bits_per_byte: float | None
     """`loss_nats` in bits, times the tokens per UTF-8 byte of the domain."""
+    masked_accuracy: float | None = None
+    """Of a masked model: share of the hidden tokens that it finds."""
+    masked_accuracy_error: float | None = None
+    """Standard error of that over the evaluated samples."""
 
 
 class CurvePoint(Config):

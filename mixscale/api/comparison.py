@@ -134,23 +134,28 @@ def _metrics(record: RunRecord) -> dict[str, Evaluation]:
     """List a run's metrics; perplexity says what the loss says, without pairs."""
     found = []
     for domain, loss in record.evaluation.items():
-        of_loss = {"loss": 1.0}
+        found.append(_of_domain(domain, "loss", loss.loss_nats, loss.standard_error))
         if loss.bits_per_byte is not None and loss.loss_nats:
-            of_loss["bpb"] = loss.bits_per_byte / loss.loss_nats
-        found += [
-            Evaluation(
-                task=domain,
-                metric=metric,
-                value=factor * loss.loss_nats,
-                stderr=None if loss.standard_error is None else factor * loss.standard_error,
-                items=0,
-                unit=MEASURES[metric].unit,
-                higher_is_better=False,
-                settings="",
-            )
-            for metric, factor in of_loss.items()
-        ]
+            error = loss.standard_error
+            scaled = None if error is None else error * loss.bits_per_byte / loss.loss_nats
+            found.append(_of_domain(domain, "bpb", loss.bits_per_byte, scaled))
+        if loss.masked_accuracy is not None:
+            error = loss.masked_accuracy_error
+            found.append(_of_domain(domain, "masked_acc", loss.masked_accuracy, error))
     return {one.name: one for one in (*found, *record.evaluations)}
+
+
+def _of_domain(domain: str, metric: str, value: float, error: float | None) -> Evaluation:
+    return Evaluation(
+        task=domain,
+        metric=metric,
+        value=value,
+        stderr=error,
+        items=0,
+        unit=MEASURES[metric].unit,
+        higher_is_better=MEASURES[metric].higher_is_better,
+        settings="",
+    )
 
 
 def _items(run: Path, record: RunRecord) -> Items:

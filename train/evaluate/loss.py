@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -38,6 +39,8 @@ class SampleLoss(NamedTuple):
     """Mean cross-entropy, nats per predicted token."""
     tokens: int
     """Predicted tokens."""
+    right: int | None = None
+    """Of these, how many are the likeliest in the model's eyes; None where that is not asked."""
 
 
 class TokenLoss(Metric):
@@ -57,8 +60,9 @@ class TokenLoss(Metric):
     tokens_square: torch.Tensor
     samples: torch.Tensor
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, counts_right: bool = False, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self.counts_right = counts_right
         for name in (
             "loss_sum", "tokens", "loss_square", "loss_tokens", "tokens_square", "samples",
         ):  # fmt: skip
@@ -86,11 +90,14 @@ class TokenLoss(Metric):
         self.loss_tokens += (sums * predicted).sum()
         self.tokens_square += predicted.square().sum()
         self.samples += len(sums)
+        right = [None] * len(sums)
+        if self.counts_right:
+            right = (logits.argmax(dim=-1) == labels).sum(dim=1).tolist()
         rows, counts = labels.cpu().numpy(), predicted.tolist()
-        for row, nats, count in zip(rows, sums.tolist(), counts, strict=True):
+        for row, nats, count, found in zip(rows, sums.tolist(), counts, right, strict=True):
             if count:
                 sha256 = hashlib.sha256(row.tobytes()).hexdigest()[:32]
-                self.items.append(SampleLoss(sha256=sha256, nats=nats / count, tokens=int(count)))
+                self.items.append(SampleLoss(sha256, nats / count, int(count), found))
 
     def compute(self) -> torch.Tensor:
         """Return the mean loss, nats per token."""
@@ -109,6 +116,23 @@ class TokenLoss(Metric):
         """Put the samples of all ranks together. Every rank must call it."""
         gathered = dist.all_gather_object(self.items)
         return [item for items in gathered for item in items]
+
+    @staticmethod
+    def accuracy(items: Sequence[SampleLoss]) -> tuple[float, float | None] | None:
+        """Return the share of predicted tokens that are right, with its standard error.
+
+        None where right tokens were not counted. The error is that of a ratio estimator over
+        samples, None with fewer than two.
+        """
+        counted = [(item.right, item.tokens) for item in items if item.right is not None]
+        if not counted:
+            return None
+        right, tokens = torch.tensor(counted, dtype=torch.float64).T
+        share = right.sum() / tokens.sum()
+        if len(counted) < 2:
+            return share.item(), None
+        spread = (right - share * tokens).square().sum() * len(counted) / (len(counted) - 1)
+        return share.item(), (spread.sqrt() / tokens.sum()).item()
 
     def _standard_error(self, mean: float) -> float | None:
         count, tokens = self.samples.item(), self.tokens.item()

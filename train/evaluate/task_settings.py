@@ -18,7 +18,7 @@ _NOT_ASKED = {"dataset_path", "dataset_kwargs", "metadata", "tag", "group", "tas
 def settings_of(task: Task, limit: float | None) -> str:
     """Hash a task's config, the items that are asked, the few-shot examples and lm-eval's version.
 
-    Where its files lie does not count, only what is in them.
+    Where its files lie does not count, only what is in them; nor how the items were limited.
 
     Returns:
         12 hexadecimal digits.
@@ -27,7 +27,7 @@ def settings_of(task: Task, limit: float | None) -> str:
     kwargs = config.get("dataset_kwargs") or {}
     asked = {key: value for key, value in config.items() if key not in _NOT_ASKED}
     asked["dataset_kwargs"] = {k: v for k, v in kwargs.items() if k not in _PLACES}
-    digest = hashlib.sha256(_text([asked, limit, version("lm-eval"), task.VERSION]))
+    digest = hashlib.sha256(_text([asked, version("lm-eval"), task.VERSION]))
     for item in itertools.islice(task.eval_docs, get_sample_size(task, limit)):
         digest.update(_text(item))
     if task.get_config("num_fewshot"):

@@ -33,5 +33,11 @@ def write_validation_items(
             for metric, factor in factors.items()
             for number, loss in enumerate(losses)
         ]  # fmt: skip
+        rows += [
+            ItemValue(task=domain, metric="masked_acc", item=number, item_sha256=loss.sha256,
+                      value=loss.right / loss.tokens, weight=loss.tokens)
+            for number, loss in enumerate(losses)
+            if loss.right is not None
+        ]  # fmt: skip
     if rows:
         write_items(Path(folder) / FOLDER / VALIDATION, rows)

@@ -14,7 +14,7 @@ _COLUMNS = {
     "run_id": "run",
     "name": "metric and task, as in loss:arxiv and acc:arc_easy",
     "task": "task of lm-eval, or validation domain",
-    "metric": "loss, ppl and bpb of domains; of tasks acc, bpb and so on, as the task says",
+    "metric": "loss, ppl, bpb and masked_acc of domains; of tasks acc, bpb and so on",
     "value": "its value",
     "stderr": "standard error over items or samples",
     "items": "items asked; null for domains",
@@ -29,6 +29,7 @@ _OF_DOMAINS = {
     "loss": ("loss_nats", "standard_error"),
     "ppl": ("perplexity", "standard_error * perplexity"),
     "bpb": ("bits_per_byte", "standard_error * bits_per_byte / loss_nats"),
+    "masked_acc": ("masked_accuracy", "masked_accuracy_error"),
 }
 """Metrics of a validation domain: value and standard error, from the columns of `run_domains`."""
 
@@ -37,7 +38,8 @@ def _of_domain(metric: str) -> str:
     value, error = _OF_DOMAINS[metric]
     return f"""
 SELECT run_id, {literal(metric)} AS metric, domain AS task, {value} AS value, {error} AS stderr,
-       NULL AS items, {literal(MEASURES[metric].unit)} AS unit, false AS higher_is_better,
+       NULL AS items, {literal(MEASURES[metric].unit)} AS unit,
+       {str(MEASURES[metric].higher_is_better).lower()} AS higher_is_better,
        NULL AS num_fewshot, NULL AS item_limit, seen AS tokens, NULL AS settings
 FROM run_domains JOIN (SELECT run_id, seen_tokens AS seen FROM runs) USING (run_id)
 WHERE {value} IS NOT NULL"""

@@ -35,7 +35,8 @@ def train_one(values: dict[str, Any], root: Path, name: str, lr: float) -> Path:
         **values,
         "run_name": name,
         "optimizer": {"name": "decoupled_adamw", "lr": lr},
-        "eval_interval": "640tok",
+        "max_duration": "3ep",
+        "eval_interval": "1920tok",
         "callbacks": {"hf_checkpointer": {"save_folder": str(folder)}},
     }
     assert train(validate(changed, RunConfig, "test"), folder).status == "finished"
@@ -47,8 +48,8 @@ def two(run_values: dict[str, Any], shardset: Path, tmp_path: Path) -> tuple[Pat
     """A run that learns and one that learns less, in a copy of the shard set."""
     root = tmp_path / "copy"
     shutil.copytree(shardset, root)
-    good = train_one(run_values, root, "good", 0.02)
-    return train_one(run_values, root, "poor", 0.004), good
+    good = train_one(run_values, root, "good", 0.03)
+    return train_one(run_values, root, "poor", 0.003), good
 
 
 def sample_losses(run: Path, shardset: Path, domain: str) -> np.ndarray:
