@@ -24,7 +24,7 @@ from mixscale.train.run.training import train
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD, BAD = ("bright", "lovely", "warm", "clever"), ("dull", "awful", "cold", "clumsy")
-THINGS = ("film", "meal", "book", "song", "room", "garden", "story", "walk")
+THINGS = ("film", "meal", "book", "song", "room", "garden", "play", "walk")
 RECIPE = Recipe(epochs=4, learning_rate=2e-3, batch_size=8)
 
 
