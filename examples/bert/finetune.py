@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from composer import DataSpec, Trainer
@@ -121,7 +122,7 @@ class Encoder:
         self.max_length = max_length
         first = tokenizer.cls_token_id
         # Texts in shards follow an end-of-text token.
-        self.first = tokenizer.eos_token_id if first is None else first
+        self.first: Any = tokenizer.eos_token_id if first is None else first
         padding = tokenizer.pad_token_id
         self.padding = self.first if padding is None else padding
 
@@ -202,7 +203,7 @@ def finetune(
     )
 
 
-def _network(model: str | Path, labels: int) -> torch.nn.Module:
+def _network(model: str | Path, labels: int) -> Any:
     try:
         return AutoModelForSequenceClassification.from_pretrained(model, num_labels=labels)
     except (OSError, ValueError) as error:
@@ -222,7 +223,7 @@ def _loader(
     return DataSpec(loader, get_num_samples_in_batch=lambda batch: len(batch["labels"]))
 
 
-def _metrics(trainer: Trainer) -> dict[str, torch.nn.Module]:
+def _metrics(trainer: Trainer) -> dict[str, Any]:
     """Give the metrics of the evaluation at the end of the last epoch."""
     (metrics,) = trainer.state.eval_metrics.values()
     return dict(metrics)

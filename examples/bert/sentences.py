@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-DOMAINS = ("book", "c4", "common_crawl", "stackexchange", "wikipedia")
+DOMAINS = ("book", "c4", "stackexchange", "wikipedia")
 _FROM_EACH = 400
 _SENTENCE = re.compile(r"[A-Z][^.!?\n]{40,200}[.!?]")
 

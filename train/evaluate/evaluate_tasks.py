@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -203,7 +203,7 @@ def _asked_once(model: LanguageModel, loaded: LoadedTask, limit: float | None) -
         reported = evaluate(
             lm=model,
             task_dict={"tasks": {loaded.name: loaded.task}},
-            limit=limit,
+            limit=cast("int | None", limit),  # a share below 1, too
             bootstrap_iters=_RESAMPLES,
             log_samples=True,
         )

@@ -29,7 +29,11 @@ _GENERATED = 256
 """Tokens that a task generates at most when it does not say, in lm-eval."""
 
 
-class LanguageModel(HFLM):
+_Base: Any = HFLM
+"""lm-eval registers its models by a decorator that hides their type."""
+
+
+class LanguageModel(_Base):
     """lm-eval's own model for transformers, which names what it cannot answer and counts cuts."""
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
@@ -57,7 +61,8 @@ class LanguageModel(HFLM):
         """
         if task.OUTPUT_TYPE != "generate_until":
             return
-        wanted = normalize_gen_kwargs(task.get_config("generation_kwargs") or {}, self.max_gen_toks)
+        given = task.get_config("generation_kwargs") or {}
+        wanted: Any = normalize_gen_kwargs(given, self.max_gen_toks)
         if wanted["max_gen_toks"] >= self.max_length:
             raise UserError(
                 f"task {name}: generation_kwargs: it generates up to {wanted['max_gen_toks']} "

@@ -184,7 +184,9 @@ def check_metrics(name: str, config: Mapping[str, Any]) -> None:
     """
     for entry in config.get("metric_list") or ():
         metric = entry.get("metric") if isinstance(entry, Mapping) else None
-        known = callable(metric) or callable(config.get("process_results")) or metric in _METRICS
+        known = (
+            callable(metric) or callable(config.get("process_results")) or str(metric) in _METRICS
+        )
         if not known and (not entry.get("hf_evaluate") or network_problem()):
             raise UserError(
                 f"task {name} ({_data(config)}): metric_list: lm-eval has no metric {metric!r}"
@@ -207,7 +209,7 @@ def check_items(name: str, task: Task, limit: float | None) -> tuple[int, tuple[
         UserError: A field is missing or null, a text is empty, or there are no items.
     """
     count = get_sample_size(task, limit)
-    items = list(itertools.islice(task.eval_docs, count))
+    items: list[Any] = list(itertools.islice(task.eval_docs, count))
     if not items:
         raise UserError(f"task {name}: it has no items")
     if not isinstance(task, ConfigurableTask):

@@ -34,7 +34,7 @@ _LARGEST_NATS = math.log(sys.float_info.max)
 
 def guard_overflow(task: Task) -> None:
     """Let a perplexity that is too large for a number be the largest there is, not an error."""
-    aggregations = task.aggregation()
+    aggregations = _aggregations(task)
     for name, function in list(aggregations.items()):
         if function in (perplexity, weighted_perplexity):
             aggregations[name] = _largest_number
@@ -86,7 +86,7 @@ def evaluations_of(
             for sample in samples
             if sample["filter"] == kind and metric in sample
         }
-        if task.aggregation().get(metric) is _largest_number:
+        if _aggregations(task).get(metric) is _largest_number:
             error = _perplexity_error(list(of_items.values()))
         found.append(
             Evaluation(
@@ -130,8 +130,9 @@ def _numbers(reported: Mapping[str, Any]) -> list[tuple[str, str, float, float |
         if not math.isfinite(value):
             continue
         error = reported.get(f"{metric}{_STDERR},{kind}")
-        is_number = isinstance(error, int | float | np.number) and math.isfinite(error)
-        found.append((metric, kind, float(value), float(error) if is_number else None))
+        if not isinstance(error, int | float | np.number) or not math.isfinite(error):
+            error = None
+        found.append((metric, kind, float(value), None if error is None else float(error)))
     return found
 
 
@@ -141,13 +142,19 @@ def metric_name(metric: str, kind: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", whole.lower().replace("@", "_at_")).strip("_")
 
 
+def _aggregations(task: Task) -> dict[str, Any]:
+    found: Any = task.aggregation()
+    return found
+
+
 def _unit(metric: str) -> str:
     measure = measure_of(metric)
     return "" if measure is None else measure.unit
 
 
 def _direction(task: Task, metric: str, plain: str) -> bool | None:
-    said = task.higher_is_better().get(metric)
+    directions: Any = task.higher_is_better()
+    said = directions.get(metric)
     if said is not None:
         return bool(said)
     measure = measure_of(plain)
@@ -155,7 +162,7 @@ def _direction(task: Task, metric: str, plain: str) -> bool | None:
 
 
 def _is_mean(task: Task, metric: str) -> bool:
-    return task.aggregation().get(metric, mean) in (mean, nanmean)
+    return _aggregations(task).get(metric, mean) in (mean, nanmean)
 
 
 def _item_values(

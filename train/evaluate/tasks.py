@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
+from datasets import config as datasets_config
 from huggingface_hub import constants
 from lm_eval.api.group import Group
 from lm_eval.api.task import Task
@@ -210,11 +210,11 @@ class _Factory(TaskFactory):
 @contextlib.contextmanager
 def _without_network() -> Iterator[None]:
     """Where the hub cannot be reached, let nothing wait for it: only its cache is asked."""
-    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    before = constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE
     network_problem.cache_clear()
     if network_problem() is not None:
-        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+        constants.HF_HUB_OFFLINE = datasets_config.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+        constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE = before
