@@ -204,12 +204,14 @@ _PERPLEXITY = Measure(unit="perplexity", higher_is_better=False)
 
 MEASURES: Mapping[str, Measure] = {
     **dict.fromkeys(
-        ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "acc_all", "exact_match", "em", "f1",
-         "mcc", "pass_at_1", "pass_at_10", "pass_at_100", "masked_acc"), _FRACTION
+        ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "acc_all", "exact_match", "f1",
+         "pass_at_1", "pass_at_10", "pass_at_100", "masked_acc"), _FRACTION
     ),
     **dict.fromkeys(("bpb", "bits_per_byte"), _BITS),
     **dict.fromkeys(("ppl", "perplexity", "word_perplexity", "byte_perplexity"), _PERPLEXITY),
     **dict.fromkeys(("loss", "masked_loss"), Measure(unit="nats", higher_is_better=False)),
+    # Matthews' correlation coefficient goes down to -1.
+    "mcc": Measure(unit="", higher_is_better=True),
     "brier_score": Measure(unit="", higher_is_better=False),
     **dict.fromkeys(("bleu", "chrf"), Measure(unit="", higher_is_better=True)),
     "ter": Measure(unit="", higher_is_better=False),
@@ -225,5 +227,5 @@ def measure_of(name: str) -> Measure | None:
     metric = name.partition(":")[0]
     if metric in MEASURES:
         return MEASURES[metric]
-    known = [other for other in MEASURES if metric.startswith(f"{other}_")]
+    known = [other for other in MEASURES if metric.startswith(f"{other}_") and other != "ter"]
     return MEASURES[max(known, key=len)] if known else None

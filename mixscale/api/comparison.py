@@ -282,6 +282,8 @@ def _reaches(curve: Sequence[tuple[float, float]], target: float) -> float | Non
 
 def _warnings(one: RunRecord, other: RunRecord, shared: Sequence[str]) -> list[str]:
     found = []
+    if not shared:
+        found.append(f"the runs have no metric in common ({one.status} and {other.status})")
     if one.shardset_sha256 != other.shardset_sha256:
         found.append(
             "the runs are of different shard sets: a loss in nats per token compares only with the "

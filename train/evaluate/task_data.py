@@ -166,9 +166,13 @@ class CheckedTask(ConfigurableTask):
         """Load the data.
 
         Raises:
-            UserError: The first item lacks a field.
+            UserError: The first item lacks a field, or a metric is unknown.
         """
         super().download(dataset_kwargs, **kwargs)
+        if self.config.process_results is None:
+            for metric, function in self._metric_fn_list.items():
+                if function is None:
+                    raise _no_metric(str(self.config.task), self.dump_config(), metric)
         items = self.eval_docs
         if len(items):
             _check_fields(
@@ -177,7 +181,7 @@ class CheckedTask(ConfigurableTask):
 
 
 def check_metrics(name: str, config: Mapping[str, Any]) -> None:
-    """Refuse metrics that lm-eval does not know, which it would look for on the hub.
+    """Refuse metrics that lm-eval lacks where it cannot look for them on the hub.
 
     Raises:
         UserError: There is one.
@@ -187,11 +191,15 @@ def check_metrics(name: str, config: Mapping[str, Any]) -> None:
         known = (
             callable(metric) or callable(config.get("process_results")) or str(metric) in _METRICS
         )
-        if not known and (not entry.get("hf_evaluate") or network_problem()):
-            raise UserError(
-                f"task {name} ({_data(config)}): metric_list: lm-eval has no metric {metric!r}"
-                f"{_near(str(metric), _METRICS)}"
-            )
+        if not known and network_problem():
+            raise _no_metric(name, config, str(metric))
+
+
+def _no_metric(name: str, config: Mapping[str, Any], metric: str) -> UserError:
+    return UserError(
+        f"task {name} ({_data(config)}): metric_list: lm-eval has no metric {metric!r}"
+        f"{_near(metric, _METRICS)}"
+    )
 
 
 def check_items(name: str, task: Task, limit: float | None) -> tuple[int, tuple[str, ...]]:
@@ -216,8 +224,12 @@ def check_items(name: str, task: Task, limit: float | None) -> tuple[int, tuple[
         return len(items), ()
     where = f"task {name} ({_data(task.dump_config())})"
     _check_fields(where, task, items)
-    if task.get_config("num_fewshot"):
-        _check_fields(f"{where}, few-shot examples", task, task.fewshot_docs() or ())
+    shots = task.get_config("num_fewshot")
+    if shots:
+        examples = list(task.fewshot_docs() or ())
+        if len(examples) < shots:
+            raise UserError(f"{where}: num_fewshot is {shots}, and it has {len(examples)} examples")
+        _check_fields(f"{where}, few-shot examples", task, examples)
     return len(items), _check_answers(where, task, items)
 
 

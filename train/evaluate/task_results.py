@@ -94,7 +94,7 @@ def evaluations_of(
                 value=value,
                 stderr=error,
                 items=len(of_items) or len(hashes),
-                unit=_unit(plain),
+                unit=_unit(plain, value),
                 higher_is_better=_direction(task, metric, plain),
                 **common,
             )
@@ -147,9 +147,12 @@ def _aggregations(task: Task) -> dict[str, Any]:
     return found
 
 
-def _unit(metric: str) -> str:
+def _unit(metric: str, value: float) -> str:
+    """Give the unit that a metric's name says; some tasks count their fractions in per cent."""
     measure = measure_of(metric)
-    return "" if measure is None else measure.unit
+    if measure is None or (measure.unit == "fraction" and not 0 <= value <= 1):
+        return ""
+    return measure.unit
 
 
 def _direction(task: Task, metric: str, plain: str) -> bool | None:

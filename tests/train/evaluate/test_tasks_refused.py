@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -148,6 +149,21 @@ def test_an_empty_text_is_refused(refused: Refused, tmp_path: Path) -> None:
         doc_to_text="", doc_to_target="{{text}}",
     )  # fmt: skip
     assert "the text of item 1 is empty" in refused("texts")
+
+
+def test_more_examples_than_there_are(refused: Refused, tmp_path: Path) -> None:
+    write_task(tmp_path / "own", "quiz", "multiple_choice", quiz_items(4), **QUIZ)
+    assert "num_fewshot is 9, and it has 4 examples" in refused("quiz", num_fewshot=9)
+
+
+def test_without_lm_eval_the_line_to_type_is_said(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "lm_eval" else found(name)
+    )
+    assert "needs lm_eval: pip install 'mixscale[eval]'" in refused("quiz")
 
 
 def test_code_is_not_run(refused: Refused, tmp_path: Path) -> None:
