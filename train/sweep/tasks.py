@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Experiment
 from mixscale.runtime.extras import require
+from mixscale.train.config import MASKED
 from mixscale.train.evaluate.task_request import TaskRequest, request_of
 
 
@@ -26,11 +28,18 @@ def tasks_of(experiment: Experiment) -> AskedTasks | None:
     """Find the tasks of an experiment before its first run; None when it has none.
 
     Raises:
-        UserError: A task is unknown or its data is not there, or lm-eval is not installed.
+        UserError: A task is unknown or its data is not there, the model cannot be asked tasks, or
+            lm-eval is not installed.
     """
     request = request_of(experiment)
     if request is None:
         return None
+    model = experiment.run.get("model")
+    if isinstance(model, Mapping) and model.get("name") == MASKED:
+        raise UserError(
+            f"experiment {experiment.name!r}: evaluation.tasks: {MASKED} gives a text no "
+            "probability, which tasks ask for; every run has its masked loss and accuracy without"
+        )
     require("eval", "evaluation.tasks")
     from mixscale.train.evaluate.tasks import load_tasks
 

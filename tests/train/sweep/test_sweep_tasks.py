@@ -168,6 +168,10 @@ def test_what_cannot_be_asked_is_refused_before_the_first_run(
     write(tmp_path, shardset, include_path="own")
     with pytest.raises(UserError, match=r"include_path: for `tasks`, which are not given"):
         sweep(path)
+    write(tmp_path, shardset, tasks=["quiz"], include_path="own")
+    path.write_text(path.read_text().replace("hf_causal_lm", "hf_masked_lm"))
+    with pytest.raises(UserError, match="hf_masked_lm gives a text no probability"):
+        sweep(path)
     assert not (tmp_path / "out" / "runs").exists()
 
 
