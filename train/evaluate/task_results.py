@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from lm_eval.api.group import Group
 from lm_eval.api.metrics import (
+    acc_all,
     aggregate_subtask_metrics,
+    f1_score,
     mean,
     nanmean,
     perplexity,
@@ -94,7 +96,7 @@ def evaluations_of(
                 value=value,
                 stderr=error,
                 items=len(of_items) or len(hashes),
-                unit=_unit(plain, value),
+                unit=_unit(task, metric, plain, of_items.values()),
                 higher_is_better=_direction(task, metric, plain),
                 **common,
             )
@@ -147,11 +149,18 @@ def _aggregations(task: Task) -> dict[str, Any]:
     return found
 
 
-def _unit(metric: str, value: float) -> str:
-    """Give the unit that a metric's name says; some tasks count their fractions in per cent."""
-    measure = measure_of(metric)
-    if measure is None or (measure.unit == "fraction" and not 0 <= value <= 1):
+def _unit(task: Task, metric: str, plain: str, values: Collection[Any]) -> str:
+    """Give the unit that a metric's name says; but some tasks count their fractions in per cent.
+
+    By what single items have, not by the value of the run, so that runs of one task agree.
+    """
+    measure = measure_of(plain)
+    if measure is None:
         return ""
+    if measure.unit == "fraction" and _aggregations(task).get(metric) not in (f1_score, acc_all):
+        numbers = [value for value in values if isinstance(value, int | float | np.number)]
+        are_parts = len(numbers) == len(values) and all(0 <= number <= 1 for number in numbers)
+        return "fraction" if _is_mean(task, metric) and are_parts else ""
     return measure.unit
 
 

@@ -240,3 +240,23 @@ def test_a_group_is_summed_up(trained: Path, tasks: Path) -> None:
         assert sized[f"{metric}:sized"].value == pytest.approx((12 * first + 3 * second) / 15)
         assert even[f"{metric}:even"].value == pytest.approx((first + second) / 2)
         assert sized[f"{metric}:sized"].items == 15
+
+
+def test_a_task_that_counts_in_per_cent_is_no_fraction(trained: Path, tmp_path: Path) -> None:
+    """Its name says accuracy, but a law must not keep it below 1."""
+    folder = tmp_path / "own"
+    path = write_task(folder, "percent", "multiple_choice", quiz_items(4),
+                      doc_to_text="{{question}}", doc_to_choice="choices",
+                      doc_to_target="answer")  # fmt: skip
+    (folder / "utils.py").write_text("def percent(doc, results):\n    return {'acc': 100.0}\n")
+    config = json.loads(path.read_text()) | {"metric_list": [
+        {"metric": "acc", "aggregation": "mean", "higher_is_better": True}]}  # fmt: skip
+    path.write_text("process_results: !function utils.percent\n" + "".join(
+        f"{key}: {json.dumps(value)}\n" for key, value in config.items()))  # fmt: skip
+    numbers = found(
+        evaluate(
+            trained, tasks="percent", include_path=folder, report=lambda line: None
+        ).evaluations
+    )
+    one = numbers["acc:percent"]
+    assert (one.value, one.unit, one.higher_is_better) == (100.0, "", True)
