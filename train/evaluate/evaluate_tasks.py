@@ -36,6 +36,7 @@ from mixscale.train.evaluate.task_results import (
     evaluations_of,
     group_evaluations,
     guard_overflow,
+    left_out,
 )
 from mixscale.train.evaluate.tasks import LoadedTask, LoadedTasks
 from mixscale.train.run.failures import is_out_of_memory
@@ -155,6 +156,8 @@ def _one_task(
             f"warning: task {loaded.name}: {model.cut} of {model.asked} requests are longer than "
             f"the {model.max_length} tokens that the model sees; their beginnings were left out"
         )
+    for metric in left_out(reported["results"][loaded.name]):
+        report(f"warning: task {loaded.name}: {metric} is no finite number and left out")
     if not evaluations:
         raise UserError(f"task {loaded.name}: no metric of it is a finite number")
     result = TaskResult(

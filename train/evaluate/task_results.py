@@ -24,7 +24,7 @@ from lm_eval.api.metrics import (
 from lm_eval.api.task import Task
 
 from mixscale.contracts.evaluation import Evaluation, ItemValue
-from mixscale.contracts.metrics import measure_of
+from mixscale.contracts.metrics import MEASURES, measure_of
 from mixscale.train.evaluate.right_answer import bits_by_item, weighted_mean
 from mixscale.train.evaluate.task_settings import item_sha256
 from mixscale.train.evaluate.tasks import LoadedTask, LoadedTasks
@@ -81,7 +81,7 @@ def evaluations_of(
     hashes = {sample["doc_id"]: item_sha256(sample["doc"], sample["target"]) for sample in samples}
     for metric, kind, value, error in _numbers(reported["results"][name]):
         plain = metric_name(metric, kind)
-        if metric == "bits_per_byte":
+        if metric == "bits_per_byte" and task.OUTPUT_TYPE == "loglikelihood_rolling":
             continue  # `bpb` is the same, with its standard error
         of_items = {
             sample["doc_id"]: sample[metric]
@@ -103,23 +103,52 @@ def evaluations_of(
         )
         if _is_mean(task, metric):
             items += _item_values(name, plain, of_items, hashes)
+    bits, bits_items = _bits(task, name, samples, hashes, common)
+    return [*found, *bits], [*items, *bits_items]
+
+
+def _bits(
+    task: Task,
+    name: str,
+    samples: Sequence[Mapping[str, Any]],
+    hashes: Mapping[int, str],
+    common: Mapping[str, Any],
+) -> tuple[list[Evaluation], list[ItemValue]]:
+    """Give the bits per byte of the right answers, where the task has any."""
     first = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
     bits = bits_by_item(task, first)
-    if bits:
-        values, weights = (np.array(column) for column in zip(*bits.values(), strict=True))
-        value, error = weighted_mean(values, weights)
-        measure = measure_of(BITS)
-        assert measure is not None
-        found.append(
-            Evaluation(metric=BITS, value=value, stderr=error, items=len(bits), unit=measure.unit,
-                       higher_is_better=measure.higher_is_better, **common)
-        )  # fmt: skip
-        items += [
-            ItemValue(task=name, metric=BITS, item=item, item_sha256=hashes[item], value=value,
-                      weight=weight)
-            for item, (value, weight) in bits.items()
-        ]  # fmt: skip
-    return found, items
+    if not bits:
+        return [], []
+    values, weights = (np.array(column) for column in zip(*bits.values(), strict=True))
+    value, error = weighted_mean(values, weights)
+    measure = MEASURES[BITS]
+    whole = Evaluation(
+        metric=BITS,
+        value=value,
+        stderr=error,
+        items=len(bits),
+        unit=measure.unit,
+        higher_is_better=measure.higher_is_better,
+        **common,
+    )
+    items = [
+        ItemValue(task=name, metric=BITS, item=item, item_sha256=hashes[item], value=value,
+                  weight=weight)
+        for item, (value, weight) in bits.items()
+    ]  # fmt: skip
+    return [whole], items
+
+
+def left_out(reported: Mapping[str, Any]) -> list[str]:
+    """Name the metrics of a task that are no finite number, which a record cannot hold."""
+    return [
+        key.partition(",")[0]
+        for key, value in reported.items()
+        if "," in key
+        and _STDERR not in key
+        and isinstance(value, float | np.floating)
+        and not math.isfinite(value)
+    ]
 
 
 def _numbers(reported: Mapping[str, Any]) -> list[tuple[str, str, float, float | None]]:

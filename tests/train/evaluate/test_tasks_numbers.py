@@ -248,15 +248,18 @@ def test_a_task_that_counts_in_per_cent_is_no_fraction(trained: Path, tmp_path: 
     path = write_task(folder, "percent", "multiple_choice", quiz_items(4),
                       doc_to_text="{{question}}", doc_to_choice="choices",
                       doc_to_target="answer")  # fmt: skip
-    (folder / "utils.py").write_text("def percent(doc, results):\n    return {'acc': 100.0}\n")
+    (folder / "utils.py").write_text(
+        "def percent(doc, results):\n    return {'acc': 100.0, 'odd': float('nan')}\n"
+    )
     config = json.loads(path.read_text()) | {"metric_list": [
         {"metric": "acc", "aggregation": "mean", "higher_is_better": True}]}  # fmt: skip
     path.write_text("process_results: !function utils.percent\n" + "".join(
         f"{key}: {json.dumps(value)}\n" for key, value in config.items()))  # fmt: skip
+    lines: list[str] = []
     numbers = found(
-        evaluate(
-            trained, tasks="percent", include_path=folder, report=lambda line: None
-        ).evaluations
+        evaluate(trained, tasks="percent", include_path=folder, report=lines.append).evaluations
     )
     one = numbers["acc:percent"]
     assert (one.value, one.unit, one.higher_is_better) == (100.0, "", True)
+    assert "odd:percent" not in numbers
+    assert "warning: task percent: odd is no finite number and left out" in lines
