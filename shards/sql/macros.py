@@ -165,5 +165,40 @@ SELECT one.name, one.unit, coalesce(one.higher_is_better, other.higher_is_better
 FROM one JOIN other ON one.name = other.name
 LEFT JOIN paired ON paired.task = one.task AND paired.metric = one.metric ORDER BY 1""",
     ),
+    "tokens_saved": Macro(
+        answers="where the learning curve of one run comes down to the final loss of the other",
+        parameters=("of_first", "of_second"),
+        columns={
+            "domain": "validation domain",
+            "run_id": "the run that is sooner there",
+            "target_loss_nats": "final loss of the other, nats per token",
+            "tokens": "training tokens at which it is reached, on a straight line between two "
+            "evaluations",
+            "other_tokens": "training tokens of the other at its end",
+            "share": "part of the other's tokens that is not needed",
+        },
+        sql="""
+WITH points AS (
+    SELECT run_id, shardset_sha256, learning_curves.domain AS domain, tokens,
+           avg(loss_nats) AS loss
+    FROM learning_curves JOIN runs USING (run_id)
+    WHERE run_id = of_first OR run_id = of_second GROUP BY ALL),
+pieces AS (
+    SELECT *, lead(tokens) OVER w AS next_tokens, lead(loss) OVER w AS next_loss FROM points
+    WINDOW w AS (PARTITION BY run_id, domain ORDER BY tokens)),
+ends AS (
+    SELECT run_id, shardset_sha256, domain, max(tokens) AS end_tokens,
+           max_by(loss, tokens) AS final FROM points GROUP BY ALL),
+reached AS (
+    SELECT pieces.domain AS domain, pieces.run_id AS run_id, final, end_tokens,
+           min(tokens + (next_tokens - tokens) * (loss - final) / (loss - next_loss)) AS needed
+    FROM pieces JOIN ends ON pieces.domain = ends.domain AND pieces.run_id <> ends.run_id
+        AND pieces.shardset_sha256 = ends.shardset_sha256
+        AND loss > final AND next_loss <= final
+    GROUP BY ALL)
+SELECT domain, run_id, final AS target_loss_nats, needed AS tokens,
+       end_tokens AS other_tokens, 1 - needed / end_tokens AS share
+FROM reached WHERE needed < end_tokens ORDER BY domain, run_id""",
+    ),
 }
 """By name."""

@@ -53,6 +53,7 @@ def test_every_macro_column_is_documented(index: duckdb.DuckDBPyConnection) -> N
         "run_difference": "run_difference('none', 'none')",
         "curve_difference": "curve_difference('none', 'none')",
         "evaluation_difference": "evaluation_difference('none', 'none')",
+        "tokens_saved": "tokens_saved('none', 'none')",
     }
     assert set(calls) == set(MACROS)
     for name, call in calls.items():

@@ -101,6 +101,20 @@ def test_differences_are_taken_item_by_item(
         assert difference == pytest.approx(found[name].difference)
         assert error == pytest.approx(found[name].standard_error)
         assert shared == found[name].shared_items
+    saved = index.execute(
+        "SELECT domain, run_id, target_loss_nats, tokens, other_tokens, share "
+        "FROM tokens_saved('poor', 'good')"
+    ).fetchall()
+    expected = [
+        (one.domain, {"first": "poor", "second": "good"}[one.run], one.target_loss, one.tokens,
+         one.other_tokens, one.share)
+        for one in sorted(result.tokens_saved, key=lambda one: one.domain)
+        if not one.domain.startswith("mean of")
+    ]  # fmt: skip
+    assert expected
+    assert [row[:2] for row in saved] == [row[:2] for row in expected]
+    for row, numbers in zip(saved, expected, strict=True):
+        assert row[2:] == pytest.approx(numbers[2:])
 
 
 def test_without_items_each_run_has_its_own_error(two: tuple[Path, Path]) -> None:
