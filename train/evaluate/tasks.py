@@ -202,7 +202,9 @@ class _Factory(TaskFactory):
     def _load_full_config(
         self, entry: Entry, overrides: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        config = super()._load_full_config(entry, overrides)
+        # Reading it imports the Python files that it names, which may do anything.
+        with mistakes_named(entry.name, entry.cfg or {}):
+            config = super()._load_full_config(entry, overrides)
         folder = entry.yaml_path.parent if entry.yaml_path else None
         return with_local_files(config, folder)
 

@@ -143,6 +143,19 @@ def test_what_has_no_right_answer_is_refused_or_told(
     }  # fmt: skip
 
 
+def test_a_python_file_of_a_task_that_fails_is_named(refused: Refused, tmp_path: Path) -> None:
+    path = write_task(tmp_path / "own", "quiz", "multiple_choice", quiz_items(4), **QUIZ)
+    (tmp_path / "own" / "broken.py").write_text("raise RuntimeError('no such thing')\n")
+    config = json.loads(path.read_text())
+    path.write_text(
+        "process_results: !function broken.grade\n"
+        + "".join(f"{key}: {json.dumps(value)}\n" for key, value in config.items())
+    )
+    said = refused("quiz")
+    assert said.startswith("task quiz (")
+    assert "RuntimeError: no such thing" in said
+
+
 def test_an_empty_text_is_refused(refused: Refused, tmp_path: Path) -> None:
     write_task(
         tmp_path / "own", "texts", "loglikelihood_rolling", [{"text": "w1"}, {"text": ""}],
