@@ -125,6 +125,25 @@ class Evaluation(Config):
     """Validation tokens of each domain; the same samples for every run."""
     points: int = Field(default=1, ge=1)
     """Evaluations in a run, evenly spaced in tokens, the last at the end: its learning curve."""
+    tasks: tuple[str, ...] = ()
+    """Tasks of lm-eval that every run is asked at its end: names, groups, tags, patterns."""
+    include_path: str | None = None
+    """Folder with YAML files of further tasks, relative to this file."""
+    limit: float | None = Field(default=None, gt=0)
+    """The first so many items of each task; below 1 that share of them."""
+    num_fewshot: int | None = Field(default=None, ge=0)
+    """Examples before each item; what the task says when absent."""
+
+    @model_validator(mode="after")
+    def _of_tasks(self) -> Evaluation:
+        given = [
+            key
+            for key in ("include_path", "limit", "num_fewshot")
+            if getattr(self, key) is not None
+        ]
+        if given and not self.tasks:
+            raise ValueError(f"{', '.join(given)}: for `tasks`, which are not given")
+        return self
 
 
 class Objective(Config):
@@ -291,4 +310,10 @@ def read_experiment(path: str | Path) -> Experiment:
     folder = Path(path).resolve().parent
     shardset = (folder / experiment.shardset).resolve()
     out = shardset if experiment.out is None else (folder / experiment.out).resolve()
-    return experiment.model_copy(update={"shardset": str(shardset), "out": str(out)})
+    evaluation = experiment.evaluation
+    if evaluation.include_path is not None:
+        path = str((folder / evaluation.include_path).resolve())
+        evaluation = evaluation.model_copy(update={"include_path": path})
+    return experiment.model_copy(
+        update={"shardset": str(shardset), "out": str(out), "evaluation": evaluation}
+    )

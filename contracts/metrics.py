@@ -187,3 +187,45 @@ def _entry_error(entry: EntryPoint, problem: str) -> UserError:
         f"package {package}: entry point {entry.name} = {entry.value} of {GROUP}: {problem}; "
         "correct or uninstall the package"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """Unit and direction of a number that a model is measured by on a task."""
+
+    unit: str
+    """`fraction`, `bits per byte`, `perplexity`, `nats`, or empty for a bare number."""
+    higher_is_better: bool
+
+
+_FRACTION = Measure(unit="fraction", higher_is_better=True)
+_BITS = Measure(unit="bits per byte", higher_is_better=False)
+_PERPLEXITY = Measure(unit="perplexity", higher_is_better=False)
+
+MEASURES: Mapping[str, Measure] = {
+    **dict.fromkeys(
+        ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "acc_all", "exact_match", "f1",
+         "pass_at_1", "pass_at_10", "pass_at_100", "masked_acc"), _FRACTION
+    ),
+    **dict.fromkeys(("bpb", "bits_per_byte"), _BITS),
+    **dict.fromkeys(("ppl", "perplexity", "word_perplexity", "byte_perplexity"), _PERPLEXITY),
+    **dict.fromkeys(("loss", "masked_loss"), Measure(unit="nats", higher_is_better=False)),
+    # Matthews' correlation coefficient goes down to -1.
+    "mcc": Measure(unit="", higher_is_better=True),
+    "brier_score": Measure(unit="", higher_is_better=False),
+    **dict.fromkeys(("bleu", "chrf"), Measure(unit="", higher_is_better=True)),
+    "ter": Measure(unit="", higher_is_better=False),
+}  # fmt: skip
+"""What is known of metrics by their name, those of lm-eval among them."""
+
+
+def measure_of(name: str) -> Measure | None:
+    """Tell unit and direction of `metric`, `metric:task`, or None where the name says neither.
+
+    A metric after a filter of lm-eval (`exact_match_strict_match`) is measured like the metric.
+    """
+    metric = name.partition(":")[0]
+    if metric in MEASURES:
+        return MEASURES[metric]
+    known = [other for other in MEASURES if metric.startswith(f"{other}_") and other != "ter"]
+    return MEASURES[max(known, key=len)] if known else None

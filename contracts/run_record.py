@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +11,8 @@ from pydantic import BeforeValidator, Field
 
 from mixscale.contracts.atomic import write_json
 from mixscale.contracts.config import Config, Count, read_json, validate
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.evaluation import Evaluation
 
 RESULT = "result.json"
 RUN_YAML = "run.yaml"
@@ -45,6 +49,10 @@ class DomainLoss(Config):
     """`exp(loss_nats)`; the largest number there is when that is larger."""
     bits_per_byte: float | None
     """`loss_nats` in bits, times the tokens per UTF-8 byte of the domain."""
+    masked_accuracy: float | None = None
+    """Of a masked model: share of the hidden tokens that it finds."""
+    masked_accuracy_error: float | None = None
+    """Standard error of that over the evaluated samples."""
 
 
 class CurvePoint(Config):
@@ -102,6 +110,9 @@ class RunRecord(Config):
     domains: dict[str, DomainTokens]
     evaluation: dict[str, DomainLoss] = Field(default_factory=dict)
     """By validation domain, at the end of the run; empty when the run did not finish."""
+    evaluations: tuple[Evaluation, ...] = ()
+    """On tasks, by `mixscale evaluate` or at the end of a run of a sweep; at most one for each task
+    and metric, the latest."""
     learning_curve: tuple[CurvePoint, ...] = ()
     seconds: float
     """From the first batch to the end of the last evaluation."""
@@ -137,3 +148,29 @@ def read_record(path: str | Path) -> RunRecord:
         UserError: The file is missing or not a run record.
     """
     return validate(read_json(path), RunRecord, str(path))
+
+
+def find_run(name: str | Path, folders: Sequence[str | Path]) -> Path:
+    """Find the folder of a run.
+
+    Args:
+        name: Its id, its folder, or its record.
+        folders: Those with `runs/` in which an id is looked for.
+
+    Raises:
+        UserError: There is no such run; the message names the nearest.
+    """
+    path = Path(name)
+    if path.name == RESULT and path.is_file():
+        return path.parent
+    if (path / RESULT).is_file():
+        return path
+    places = [Path(folder) / "runs" for folder in folders]
+    for place in places:
+        if (place / path / RESULT).is_file():
+            return place / path
+    known = [record.parent.name for place in places for record in place.glob(f"*/{RESULT}")]
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    looked = ", ".join(str(place) for place in places)
+    raise UserError(f"{name}: no run of this id or folder; looked into {looked}.{hint}")

@@ -12,6 +12,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixscale.api.comparison import compare as compare
+    from mixscale.api.evaluation import evaluate as evaluate
     from mixscale.api.fits import Fit as Fit
     from mixscale.api.fits import apply as apply
     from mixscale.api.fits import fit as fit
@@ -35,6 +37,8 @@ __all__ = [
     "__version__",
     "apply",
     "build",
+    "compare",
+    "evaluate",
     "fit",
     "fit_tables",
     "load_fit",
@@ -50,6 +54,8 @@ _HOMES = {
     "UserError": "mixscale.contracts.errors",
     "apply": "mixscale.api.fits",
     "build": "mixscale.api.shardsets",
+    "compare": "mixscale.api.comparison",
+    "evaluate": "mixscale.api.evaluation",
     "fit_tables": "mixscale.api.fits",
     "load_fit": "mixscale.api.fits",
     "plan": "mixscale.api.runs",

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from mixscale.cli import demo, fitting, shardset, training
+from mixscale.cli import demo, evaluation, fitting, shardset, training
 from mixscale.contracts.errors import UserError
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -20,7 +20,8 @@ _COMMANDS = (
     training.plan,
     training.sweep,
     training.train,
-    training.evaluate,
+    evaluation.evaluate,
+    evaluation.compare,
     training.export,
     fitting.fit,
     fitting.apply,

@@ -1,4 +1,4 @@
-"""The commands that train: plan, sweep, train, evaluate, export."""
+"""The commands that train: plan, sweep, train, export."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 
 from mixscale.cli.options import (
     FILE,
-    TokenBudget,
     executor_option,
     gpus_per_run_option,
     ignore_memory_option,
@@ -158,61 +157,6 @@ def train(run: Path, out: Path | None, cpu: bool, as_json: bool) -> None:
         click.echo(f"{record.status}{reason}; record in {folder}")
     if record.status != "finished":
         sys.exit(1)
-
-
-@click.command()
-@click.argument("source", metavar="MODEL", type=FILE)
-@click.argument("shardset", type=FILE)
-@click.option("--domain", "domains", multiple=True, help="A domain; all when absent. Repeatable.")
-@click.option("--split", default="validation", show_default=True, help="Split of the shard set.")
-@click.option(
-    "--tokens-per-domain",
-    type=TokenBudget(),
-    help="So many tokens of each domain, in whole batches; all when absent.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=16,
-    show_default=True,
-    help="Samples in one forward pass.",
-)
-@json_option
-def evaluate(
-    source: Path,
-    shardset: Path,
-    domains: tuple[str, ...],
-    split: str,
-    tokens_per_domain: int | None,
-    batch_size: int,
-    as_json: bool,
-) -> None:
-    """Measure the losses of MODEL on the validation domains of SHARDSET, without training.
-
-    MODEL is a Hugging Face folder, or what `mixscale export` takes: a checkpoint of Composer, a
-    folder of them, or runs/<run id> of a run with `save_folder`. Its tokenizer must be that of
-    SHARDSET.
-
-    \b
-    Example:
-      mixscale evaluate checkpoints/latest-rank0.pt shardset --domain code
-    """
-    require("train", "mixscale evaluate")
-    from mixscale.train.evaluate.model import evaluate_model
-    from mixscale.train.output.run import loss_table
-
-    losses = evaluate_model(
-        source,
-        shardset,
-        domains=domains or None,
-        split=split,
-        tokens_per_domain=tokens_per_domain,
-        batch_size=batch_size,
-    )
-    if as_json:
-        print_json({domain: loss.model_dump(mode="json") for domain, loss in losses.items()})
-    else:
-        print_table(loss_table(f"{source} on {shardset}, {split}", losses))
 
 
 @click.command()

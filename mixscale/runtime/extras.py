@@ -16,6 +16,7 @@ EXTRAS = {
         "cpuinfo",
         "filelock",
     ),
+    "eval": ("lm_eval", "accelerate"),
     "ray": ("ray",),
     "sentencepiece": ("google", "sentencepiece"),
 }

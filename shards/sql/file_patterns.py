@@ -14,6 +14,7 @@ _SHARDSET = {
 }
 _RESULTS = {
     "runs": "runs/*/result.json",
+    "items": "runs/*/evaluations/[!.]*.parquet",
     "sweeps": "sweeps/[!.]*.json",
     "fits": "fits/*/fit.json",
 }

@@ -26,18 +26,25 @@ def json_rows(pattern: str, model: type[BaseModel], fields: Collection[str] | No
     """
     types = column_types(model, fields)
     given = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
-    return _rows_or_none(pattern, types, f"read_json({pattern}, columns = {{{given}}}, {_OPTIONS})")
+    return rows_or_none(pattern, types, f"read_json({pattern}, columns = {{{given}}}, {_OPTIONS})")
 
 
 def whole_json_rows(pattern: str) -> str:
     """Write a subquery with a row for each JSON file: the column `json`, and `filename`."""
-    return _rows_or_none(pattern, {"json": JSON}, f"read_json_objects({pattern}, {_OPTIONS})")
+    return rows_or_none(pattern, {"json": JSON}, f"read_json_objects({pattern}, {_OPTIONS})")
 
 
 _OPTIONS = "format = 'unstructured', allow_empty = true, filename = true"
 
 
-def _rows_or_none(pattern: str, types: dict[str, str], source: str) -> str:
+def rows_or_none(pattern: str, types: dict[str, str], source: str) -> str:
+    """Write a subquery over files that may be none; what comes out has these columns either way.
+
+    Args:
+        pattern: `$name` of a file pattern.
+        types: DuckDB's type of each column.
+        source: The table function that reads the files.
+    """
     # Without a file, DuckDB drops the columns that it was given; the empty table keeps them.
     typed = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in types.items())
     return f"""(

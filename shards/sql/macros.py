@@ -120,5 +120,85 @@ SELECT one.domain, one.tokens, one.loss AS first_loss_nats, other.loss AS second
 FROM lines AS one JOIN lines AS other ON one.domain = other.domain AND one.tokens = other.tokens
 WHERE one.run_id = of_first AND other.run_id = of_second ORDER BY one.domain, one.tokens""",
     ),
+    "evaluation_difference": Macro(
+        answers="how two runs differ in every metric, item by item where both were asked the same",
+        parameters=("of_first", "of_second"),
+        columns={
+            "name": "metric and task, as in loss:arxiv and acc:arc_easy",
+            "unit": "of the metric",
+            "higher_is_better": "whether a larger value is better; null where not known",
+            "first_value": "of the first run, over the shared items where there are any",
+            "second_value": "of the second",
+            "difference": "second less first",
+            "standard_error": "of the difference: over pairs of items; where there are none, as if "
+            "each run had items of its own",
+            "shared_items": "items that both were asked; null where they are not known",
+        },
+        sql="""
+WITH pairs AS (
+    SELECT one.task, one.metric, one.value AS first_value, other.value AS second_value,
+           one.weight AS weight
+    FROM (FROM evaluation_items WHERE run_id = of_first) AS one
+    JOIN (FROM evaluation_items WHERE run_id = of_second) AS other
+        ON one.task = other.task AND one.metric = other.metric AND one.item = other.item
+        AND one.item_sha256 = other.item_sha256),
+means AS (
+    SELECT task, metric, count(*) AS shared,
+           sum(weight * first_value) / sum(weight) AS first_mean,
+           sum(weight * second_value) / sum(weight) AS second_mean
+    FROM pairs GROUP BY ALL HAVING count(*) > 1),
+paired AS (
+    SELECT task, metric, any_value(shared) AS shared, any_value(first_mean) AS first_mean,
+           any_value(second_mean) AS second_mean,
+           sqrt(sum((weight * (second_value - first_value - second_mean + first_mean)) ^ 2)
+                * count(*) / (count(*) - 1)) / sum(weight) AS error
+    FROM pairs JOIN means USING (task, metric) GROUP BY ALL),
+one AS (SELECT * FROM evaluations WHERE run_id = of_first),
+other AS (SELECT * FROM evaluations WHERE run_id = of_second)
+SELECT one.name, one.unit, coalesce(one.higher_is_better, other.higher_is_better)
+           AS higher_is_better,
+       coalesce(first_mean, one.value) AS first_value,
+       coalesce(second_mean, other.value) AS second_value,
+       coalesce(second_mean - first_mean, other.value - one.value) AS difference,
+       coalesce(error, sqrt(one.stderr ^ 2 + other.stderr ^ 2)) AS standard_error,
+       shared AS shared_items
+FROM one JOIN other ON one.name = other.name
+LEFT JOIN paired ON paired.task = one.task AND paired.metric = one.metric ORDER BY 1""",
+    ),
+    "tokens_saved": Macro(
+        answers="where the learning curve of one run comes down to the final loss of the other",
+        parameters=("of_first", "of_second"),
+        columns={
+            "domain": "validation domain",
+            "run_id": "the run that is sooner there",
+            "target_loss_nats": "final loss of the other, nats per token",
+            "tokens": "training tokens at which it is reached, on a straight line between two "
+            "evaluations",
+            "other_tokens": "training tokens of the other at its end",
+            "share": "part of the other's tokens that is not needed",
+        },
+        sql="""
+WITH points AS (
+    SELECT run_id, shardset_sha256, learning_curves.domain AS domain, tokens,
+           avg(loss_nats) AS loss
+    FROM learning_curves JOIN runs USING (run_id)
+    WHERE run_id = of_first OR run_id = of_second GROUP BY ALL),
+pieces AS (
+    SELECT *, lead(tokens) OVER w AS next_tokens, lead(loss) OVER w AS next_loss FROM points
+    WINDOW w AS (PARTITION BY run_id, domain ORDER BY tokens)),
+ends AS (
+    SELECT run_id, shardset_sha256, domain, max(tokens) AS end_tokens,
+           max_by(loss, tokens) AS final FROM points GROUP BY ALL),
+reached AS (
+    SELECT pieces.domain AS domain, pieces.run_id AS run_id, final, end_tokens,
+           min(tokens + (next_tokens - tokens) * (loss - final) / (loss - next_loss)) AS needed
+    FROM pieces JOIN ends ON pieces.domain = ends.domain AND pieces.run_id <> ends.run_id
+        AND pieces.shardset_sha256 = ends.shardset_sha256
+        AND loss > final AND next_loss <= final
+    GROUP BY ALL)
+SELECT domain, run_id, final AS target_loss_nats, needed AS tokens,
+       end_tokens AS other_tokens, 1 - needed / end_tokens AS share
+FROM reached WHERE needed < end_tokens ORDER BY domain, run_id""",
+    ),
 }
 """By name."""

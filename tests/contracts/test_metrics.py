@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.metrics import Metric, metric_named, metrics
+from mixscale.contracts.metrics import Metric, measure_of, metric_named, metrics
 
 ROOT = Path(__file__).parents[2]
 BITS_PER_NAT = np.array([0.3, 0.5])
@@ -110,3 +110,29 @@ def test_what_cannot_be_used_is_named(code: str, message: str, tmp_path: Path) -
     said = listed(tmp_path)
     assert said.startswith("package mine: entry point mine = mine:METRIC of mixscale.metrics: ")
     assert message in said
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "higher"),
+    [
+        ("acc:arc_easy", "fraction", True),
+        ("acc_norm", "fraction", True),
+        ("acc_arc_easy", "fraction", True),
+        ("exact_match_strict_match:gsm8k", "fraction", True),
+        ("bpb:gsm8k", "bits per byte", False),
+        ("bits_per_byte", "bits per byte", False),
+        ("loss:arxiv", "nats", False),
+        ("ppl:c4", "perplexity", False),
+        ("word_perplexity", "perplexity", False),
+        ("mcc:cola", "", True),
+    ],
+)
+def test_names_that_say_unit_and_direction(name: str, unit: str, higher: bool) -> None:
+    measure = measure_of(name)
+    assert measure is not None
+    assert (measure.unit, measure.higher_is_better) == (unit, higher)
+
+
+@pytest.mark.parametrize("name", ["arxiv", "accuracy_of_mine", "", ":acc", "score:acc"])
+def test_names_that_do_not(name: str) -> None:
+    assert measure_of(name) is None

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixscale.contracts.atomic import atomic_path
+from mixscale.contracts.evaluation import Evaluation, ItemValue, items_path
+from mixscale.contracts.evaluation_items import write_items
 from mixscale.contracts.run_record import (
     CurvePoint,
     DomainLoss,
@@ -160,10 +162,43 @@ def make_runs(out: Path, domains: Sequence[str] = DOMAINS, sweep: str = "demo") 
         _run(f"{sweep}-bad", "diverged", domains, loss=float("nan")),
     ]
     for record in records:
-        write_record(out / "runs" / record.run_id, record)
+        folder = out / "runs" / record.run_id
+        for one in record.evaluations:
+            rows = _items(one, record.run_id)
+            write_items(items_path(folder, one.task, one.settings), rows)
+        write_record(folder, record)
     planned = (*(record.run_id for record in records), f"{sweep}-next")
     write_sweep(out, SweepRecord(name=sweep, experiment={"name": sweep}, run_ids=planned))
     return records
+
+
+def answers(run_id: str) -> list[float]:
+    """The accuracy of a run of `make_runs` on each item of the task `quiz`."""
+    rng = np.random.default_rng(sum(run_id.encode()))
+    return rng.integers(0, 2, 12).astype(float).tolist()
+
+
+def _quiz(run_id: str) -> Evaluation:
+    values = answers(run_id)
+    return Evaluation(
+        task="quiz",
+        metric="acc",
+        value=float(np.mean(values)),
+        stderr=float(np.std(values, ddof=1) / np.sqrt(len(values))),
+        items=len(values),
+        unit="fraction",
+        higher_is_better=True,
+        tokens=3000,
+        settings="0123456789ab",
+    )
+
+
+def _items(one: Evaluation, run_id: str) -> list[ItemValue]:
+    return [
+        ItemValue(task=one.task, metric=one.metric, item=number, item_sha256=f"{number:032x}",
+                  value=value, weight=1.0)
+        for number, value in enumerate(answers(run_id))
+    ]  # fmt: skip
 
 
 def make_fit(out: Path, fit_id: str = "demo-ddo") -> dict[str, Any]:
@@ -305,6 +340,7 @@ def _run(run_id: str, status: Any, domains: Sequence[str], loss: float) -> RunRe
             )
             for domain, value in losses.items()
         },
+        evaluations=() if status == "diverged" else (_quiz(run_id),),
         learning_curve=(
             CurvePoint(tokens=seen, losses={d: value + 1 for d, value in losses.items()}),
             CurvePoint(tokens=2 * seen, losses=losses),

@@ -8,6 +8,7 @@ from typing import Any
 
 from mixscale.contracts.errors import UserError
 from mixscale.train.config import RunConfig
+from mixscale.train.evaluate.task_request import TaskRequest
 
 REFUSED = 2
 """Exit status of the process of a run whose config is wrong."""
@@ -25,6 +26,8 @@ class Job:
     """Fields of the run record that state what the run is for: sweep, role, domain and so on."""
     tokens: int
     """For the progress bar, and to start long runs first."""
+    tasks: TaskRequest | None = None
+    """What the run's model is asked once it is trained."""
 
 
 def check_gpus_per_run(share: float, gpus: float) -> None:

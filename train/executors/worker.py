@@ -52,7 +52,7 @@ def work(job: Job, slot: int, slots: int, messages: Connection) -> None:
     _redirect_output(job)
     _take_share(slot, slots)
     try:
-        train(job.config, job.folder, purpose=job.purpose, listener=messages.send)
+        _do(job, slots, messages)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED)
@@ -64,6 +64,22 @@ def work(job: Job, slot: int, slots: int, messages: Connection) -> None:
         atexit._run_exitfuncs()
         remove_stale()
         sys.stderr.flush()
+
+
+def _do(job: Job, slots: int, messages: Connection) -> None:
+    """Train, unless only the tasks are missing; then ask these."""
+    if job.tasks is None:
+        train(job.config, job.folder, purpose=job.purpose, listener=messages.send)
+        return
+    # lm-eval takes seconds to import, which runs without tasks need not wait for.
+    from mixscale.train.evaluate.run_tasks import ask_run, has_model
+
+    if not has_model(job.folder):
+        record = train(job.config, job.folder, purpose=job.purpose, listener=messages.send)
+        if record.status != "finished":
+            return
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    ask_run(job.folder, job.tasks, places=slots if not gpus else -(-slots // gpus))
 
 
 def _redirect_output(job: Job) -> None:

@@ -64,6 +64,9 @@ def _domains_table(result: Plan) -> Table:
 def plan_summary(result: Plan) -> str:
     """Describe in a few lines what is left to do, how long it takes and what it costs."""
     lines = [f"{len(result.missing)} runs to do, {format_tokens(result.missing_tokens)} tokens"]
+    if result.tasks:
+        asked = ", ".join(f"{task} ({items:,} items)" for task, items in result.tasks.items())
+        lines.append(f"each run is asked at its end: {asked}; not in the time below")
     lines += [_memory(need, result) for need in result.memory]
     speed = result.calibration
     if speed is not None and result.seconds is not None:

@@ -37,10 +37,16 @@ def loss_table(title: str, losses: Mapping[str, DomainLoss]) -> Table:
     """Draw the losses of a model: a row for each validation domain."""
     table = Table(title=title)
     table.add_column("domain")
-    for column in ("tokens", "loss", "standard error", "bits per byte", "perplexity"):
+    masked = any(loss.masked_accuracy is not None for loss in losses.values())
+    last = ("masked accuracy", "its standard error") if masked else ("perplexity",)
+    for column in ("tokens", "loss", "standard error", "bits per byte", *last):
         table.add_column(column, justify="right")
     for domain, loss in losses.items():
-        table.add_row(domain, f"{loss.tokens:,}", *_loss_cells(loss), f"{loss.perplexity:.4g}")
+        cells = [f"{loss.perplexity:.4g}"]
+        if masked:
+            both = (loss.masked_accuracy, loss.masked_accuracy_error)
+            cells = ["" if number is None else f"{number:.4f}" for number in both]
+        table.add_row(domain, f"{loss.tokens:,}", *_loss_cells(loss), *cells)
     return table
 
 

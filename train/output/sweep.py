@@ -55,6 +55,7 @@ def sweep_summary(result: SweepResult) -> str:
         for record in result.records
         if record.status != "finished"
     ]
+    lines += [f"{name}: not asked its tasks: {why}" for name, why in result.not_asked.items()]
     return "\n".join([*lines, f"{states}; records in {result.out / 'runs'}"])
 
 

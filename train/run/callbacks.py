@@ -17,7 +17,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import CurvePoint
 from mixscale.train.config import LOSS_METRIC
 from mixscale.train.data.dataset import SAMPLE_ID, DomainDataset
-from mixscale.train.evaluate.loss import TokenLoss
+from mixscale.train.evaluate.loss import SampleLoss, TokenLoss
 from mixscale.train.run.resume import Identity, check_same_run
 
 
@@ -129,6 +129,10 @@ class EvaluationLog(Callback):
         self.curve: list[CurvePoint] = []
         self.last: dict[str, tuple[float, float | None, int]] = {}
         """By domain: loss in nats, its standard error, predicted tokens."""
+        self.items: dict[str, list[SampleLoss]] = {}
+        """By domain, the loss of each sample."""
+        self.accuracy: dict[str, tuple[float, float | None]] = {}
+        """By domain, of masked models: share of the hidden tokens found, and its standard error."""
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         """Read the metrics of all validation domains once they are complete.
@@ -136,11 +140,15 @@ class EvaluationLog(Callback):
         Raises:
             Diverged: One of the losses is no finite number.
         """
-        self.last = {}
+        self.last, self.items, self.accuracy = {}, {}, {}
         for label, metrics in state.eval_metrics.items():
             metric = metrics.get(LOSS_METRIC)
             if isinstance(metric, TokenLoss):
                 self.last[label] = metric.summary()
+                self.items[label] = metric.all_items()
+                accuracy = metric.accuracy(self.items[label])
+                if accuracy is not None:
+                    self.accuracy[label] = accuracy
         losses = {domain: values[0] for domain, values in self.last.items()}
         wrong = {domain: loss for domain, loss in losses.items() if not math.isfinite(loss)}
         if wrong:
@@ -154,13 +162,18 @@ class EvaluationLog(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Give Composer the curve for a checkpoint."""
-        return {"curve": [point.model_dump() for point in self.curve], "last": self.last}
+        return {
+            "curve": [point.model_dump() for point in self.curve],
+            "last": self.last,
+            "accuracy": self.accuracy,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.curve = [CurvePoint.model_validate(point) for point in state["curve"]]
         # A run killed after its last checkpoint has nothing left to evaluate.
         self.last = dict(state["last"])
+        self.accuracy = dict(state.get("accuracy", {}))
 
 
 class StopWatch(Callback):

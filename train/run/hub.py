@@ -43,16 +43,19 @@ def load(
     try:
         return make(name, **arguments, local_files_only=True)
     except (OSError, ValueError) as error:
-        if constants.HF_HUB_OFFLINE:
-            raise OSError(
-                "it is no folder and not in the hub's cache, and HF_HUB_OFFLINE is set"
-            ) from error
-        if not _is_reachable(constants.ENDPOINT):
-            raise OSError(
-                f"it is no folder and not in the hub's cache, and {constants.ENDPOINT} cannot be "
-                "reached"
-            ) from error
+        reason = why_offline()
+        if reason is not None:
+            raise OSError(f"it is no folder and not in the hub's cache, and {reason}") from error
     return make(name, **arguments, **({"token": True} if with_token else {}))
+
+
+def why_offline() -> str | None:
+    """Say why the hub cannot be asked; None when it can."""
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    if not _is_reachable(constants.ENDPOINT):
+        return f"{constants.ENDPOINT} cannot be reached"
+    return None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

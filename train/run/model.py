@@ -144,7 +144,7 @@ def build_model(
         use_logits=True,
         shift_labels=config.name != MASKED,
         metrics=[],
-        eval_metrics=[TokenLoss()],
+        eval_metrics=[TokenLoss(counts_right=config.name == MASKED)],
     )
 
 

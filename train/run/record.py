@@ -150,6 +150,8 @@ def domain_losses(evaluation: EvaluationLog, shardset: ShardSet | None) -> dict[
             tokens=tokens,
             perplexity=_perplexity(loss),
             bits_per_byte=_bits_per_byte(loss, domain, shardset),
+            masked_accuracy=evaluation.accuracy.get(domain, (None, None))[0],
+            masked_accuracy_error=evaluation.accuracy.get(domain, (None, None))[1],
         )
         for domain, (loss, error, tokens) in evaluation.last.items()
     }

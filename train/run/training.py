@@ -15,6 +15,7 @@ from composer.utils import dist
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import LOG, RUN_YAML, RunRecord, Status, write_record
 from mixscale.train.config import RunConfig, write_run_config
+from mixscale.train.evaluate.validation_items import write_validation_items
 from mixscale.train.run.failures import failure_of
 from mixscale.train.run.mistakes import mistake_of
 from mixscale.train.run.record import Outcome, make_record
@@ -63,6 +64,8 @@ def _train(
     outcome = _attempt(config, folder, listener, listener_interval)
     record = make_record(config, outcome, folder.name, started, purpose)
     if dist.get_global_rank() == 0:
+        if outcome.prepared is not None and record.evaluation:
+            write_validation_items(folder, outcome.prepared.evaluation.items, record)
         write_record(folder, record)
     return record
 

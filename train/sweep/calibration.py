@@ -156,6 +156,7 @@ def _short(config: RunConfig, batches: int, evaluation_batches: int) -> RunConfi
         "eval_interval": "1dur",
         "eval_subset_num_batches": min(evaluation_batches, config.eval_subset_num_batches),
         "loggers": {},
+        "callbacks": {k: v for k, v in config.callbacks.items() if k != "hf_checkpointer"},
         "save_folder": None,
         "autoresume": False,
     }

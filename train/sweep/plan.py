@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
 from mixscale.train.sweep.schedule import best_order, end_of
 from mixscale.train.sweep.sweep import is_done
+from mixscale.train.sweep.tasks import tasks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ class Plan:
     """None when not asked for."""
     price_per_hour: float | None
     """Of a device."""
+    tasks: Mapping[str, int] = field(default_factory=dict)
+    """Items of each task that a run is asked at its end; their time is in no estimate."""
     warnings: Sequence[str] = ()
     memory: Sequence[MemoryNeed] = ()
     """Of a run of each model that is to be done; without those that cannot be traced."""
@@ -106,6 +109,7 @@ class Plan:
             "available_tokens": self.available_tokens,
             "missing_tokens": self.missing_tokens,
             "evaluation_tokens_per_run": self.evaluation_tokens,
+            "tasks": dict(self.tasks),
             "workers": self.workers,
             "devices": self.devices,
             "calibration": asdict(self.calibration) if self.calibration else None,
@@ -152,7 +156,8 @@ def plan(
     gpus = 0 if gpus_per_run == 0 else visible_gpus()
     for run in runs.values():
         check_run(run.config, gpus)
-    rows = [_row(name, run, shardset, is_done(out, name)) for name, run in runs.items()]
+    asked = tasks_of(experiment)
+    rows = [_row(name, run, shardset, is_done(out, name, asked)) for name, run in runs.items()]
     longest = max(runs.values(), key=lambda run: run.tokens)
     missing = sum(not row.is_done for row in rows)
     found = check_before_start([runs[row.run_id] for row in rows if not row.is_done], gpus)
@@ -176,7 +181,8 @@ def plan(
         devices=devices_in_use(workers, gpus_per_run),
         calibration=measured,
         price_per_hour=price_per_hour or experiment.price_per_hour,
-        warnings=[*found.warnings, *lacking],
+        warnings=[*found.warnings, *(asked.warnings if asked else ()), *lacking],
+        tasks=asked.items if asked else {},
         memory=found.memory,
         runs_on_a_device=on_a_device,
     )

@@ -121,13 +121,15 @@ def _saving(experiment: Experiment) -> dict[str, Any]:
     if isinstance(writer, Mapping) and "save_folder" in writer:
         own = {"save_folder": _own_folder(writer["save_folder"])}
         callbacks["hf_checkpointer"] = {**writer, **own}
-    saving: dict[str, Any] = {"callbacks": callbacks} if callbacks else {}
     resumes, folder = bool(run.get("autoresume")), run.get("save_folder")
+    if experiment.evaluation.tasks and "hf_checkpointer" not in callbacks:
+        # The tasks are asked of this model, whenever they are.
+        callbacks["hf_checkpointer"] = {"save_folder": _of_each_run(experiment)}
+    saving: dict[str, Any] = {"callbacks": callbacks} if callbacks else {}
     if folder is None and not resumes:
         return saving
     if folder is None:
-        out = Path(experiment.out or experiment.shardset)
-        folder = str(run_folder(out, "{run_name}") / "checkpoints")
+        folder = f"{_of_each_run(experiment)}/checkpoints"
     saving["save_folder"] = _own_folder(folder)
     if resumes:
         # A proxy run is one epoch, after which nothing is left to go on with.
@@ -137,6 +139,11 @@ def _saving(experiment: Experiment) -> dict[str, Any]:
         # What a killed try has left is this run's own.
         saving["save_overwrite"] = run.get("save_overwrite", True)
     return saving
+
+
+def _of_each_run(experiment: Experiment) -> str:
+    out = Path(experiment.out or experiment.shardset)
+    return str(run_folder(out, "{run_name}"))
 
 
 def _own_folder(folder: object) -> str:

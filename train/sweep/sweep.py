@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from mixscale.contracts.run_record import (
     write_record,
 )
 from mixscale.contracts.sweep_record import SweepRecord, write_sweep
+from mixscale.train.evaluate.task_request import was_asked
 from mixscale.train.executors.job import Job
 from mixscale.train.executors.local import runs_on_a_device
 from mixscale.train.executors.progress import JobProgress
@@ -33,6 +34,7 @@ from mixscale.train.run.run_id import find_shardset
 from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
 from mixscale.train.sweep.schedule import best_order
+from mixscale.train.sweep.tasks import AskedTasks, tasks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ class SweepResult:
     """Of all runs, in the order of the plan."""
     skipped: int
     """Runs whose record existed before."""
+    not_asked: Mapping[str, str] = field(default_factory=dict)
+    """Runs that were trained but not asked their tasks, with the reason."""
 
     @property
     def states(self) -> Counter[str]:
@@ -53,7 +57,7 @@ class SweepResult:
     @property
     def is_complete(self) -> bool:
         """Whether every run has finished."""
-        return set(self.states) <= {"finished"}
+        return set(self.states) <= {"finished"} and not self.not_asked
 
     def as_json(self) -> dict[str, Any]:
         """Write the result as plain values."""
@@ -61,6 +65,7 @@ class SweepResult:
             "out": str(self.out),
             "states": dict(self.states),
             "skipped": self.skipped,
+            "not_asked": dict(self.not_asked),
             "runs": [record.model_dump(mode="json") for record in self.records],
         }
 
@@ -96,9 +101,10 @@ def sweep(
     for run in runs.values():
         check_run(run.config, gpus)
     out = Path(experiment.out or experiment.shardset)
-    missing = [run for name, run in runs.items() if not is_done(out, name)]
+    asked = tasks_of(experiment)
+    missing = [run for name, run in runs.items() if not is_done(out, name, asked)]
     found = check_before_start(missing, gpus)
-    for warning in found.warnings:
+    for warning in (*found.warnings, *(asked.warnings if asked else ())):
         report(f"warning: {warning}")
     if executor == "local" and not ignore_memory:
         at_a_time = runs_on_a_device(workers, max(len(missing), 1), gpus_per_run)
@@ -129,6 +135,7 @@ def sweep(
                 report=report,
                 executor=executor,
                 gpus_per_run=gpus_per_run,
+                asked=asked,
             )
     except Timeout:
         raise UserError(
@@ -146,10 +153,14 @@ def run_missing(
     report: Callable[[str], None],
     executor: str = "local",
     gpus_per_run: float | None = None,
+    asked: AskedTasks | None = None,
 ) -> SweepResult:
-    """Run those of some runs that have no record yet; the arguments are those of `sweep`."""
+    """Run those of some runs that have no record yet, or lack results of the tasks `asked`.
+
+    The other arguments are those of `sweep`.
+    """
     chosen = find_executor(executor)
-    done = {name for name in runs if is_done(out, name)}
+    done = {name for name in runs if is_done(out, name, asked)}
     jobs = [
         Job(
             name=name,
@@ -157,6 +168,7 @@ def run_missing(
             folder=run_folder(out, name),
             purpose=run.purpose,
             tokens=run.tokens,
+            tasks=asked.request if asked else None,
         )
         for name, run in runs.items()
         if name not in done
@@ -175,19 +187,33 @@ def run_missing(
             progress=progress,
             gpus_per_run=gpus_per_run,
         )
+    not_asked = {name: reason for name, reason in died.items() if is_done(out, name)}
     for name, reason in died.items():
-        write_record(run_folder(out, name), _died(name, runs[name], reason))
+        if name not in not_asked:
+            write_record(run_folder(out, name), _died(name, runs[name], reason))
     return SweepResult(
         out=out,
         records=[read_record(run_folder(out, name) / RESULT) for name in runs],
         skipped=len(done),
+        not_asked=not_asked,
     )
 
 
-def is_done(out: Path, run_id: str) -> bool:
-    """Whether a run needs no further try: what died or lacked memory or data does."""
+def is_done(out: Path, run_id: str, asked: AskedTasks | None = None) -> bool:
+    """Whether a run needs no further try: what died or lacked memory or data does.
+
+    Args:
+        out: Folder with `runs/`.
+        run_id: The run.
+        asked: Tasks whose results a finished run must have, too.
+    """
     path = run_folder(out, run_id) / RESULT
-    return path.is_file() and read_record(path).status in ENDED
+    if not path.is_file():
+        return False
+    record = read_record(path)
+    if record.status != "finished" or asked is None:
+        return record.status in ENDED
+    return was_asked(record, asked.settings)
 
 
 def _ending(out: Path, run_id: str) -> str:

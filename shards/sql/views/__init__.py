@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mixscale.shards.sql.view import View
-from mixscale.shards.sql.views import documents, fits, runs, shardset
+from mixscale.shards.sql.views import documents, evaluations, fits, runs, shardset
 
-VIEWS: dict[str, View] = shardset.VIEWS | documents.VIEWS | runs.VIEWS | fits.VIEWS
+VIEWS: dict[str, View] = (
+    shardset.VIEWS | documents.VIEWS | runs.VIEWS | evaluations.VIEWS | fits.VIEWS
+)
 """By name, in an order in which each uses only those before it."""

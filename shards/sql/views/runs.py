@@ -61,6 +61,8 @@ _RUN_DOMAINS = View(
         "loss_nats": LOSS.meaning,
         "standard_error": "standard error of the loss over samples, nats per token",
         "evaluated_tokens": "validation tokens predicted",
+        "masked_accuracy": "of a masked model: share of the hidden tokens that it finds",
+        "masked_accuracy_error": "standard error of that over samples",
         **{name: metrics()[name].meaning for name in (*_STORED, *_COMPUTED)},
     },
     sql=f"""
@@ -76,6 +78,7 @@ SELECT coalesce(trained.run_id, measured.run_id) AS run_id,
        trained.entry.value.available_tokens, trained.entry.value.epochs,
        measured.entry.value.loss_nats, measured.entry.value.standard_error,
        measured.entry.value.tokens AS evaluated_tokens,
+       measured.entry.value.masked_accuracy, measured.entry.value.masked_accuracy_error,
        {", ".join(f"measured.entry.value.{name}" for name in _STORED)}
 FROM trained FULL JOIN measured
     ON trained.run_id = measured.run_id AND trained.entry.key = measured.entry.key)

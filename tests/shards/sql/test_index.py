@@ -25,7 +25,8 @@ from mixscale.shards.sql.macros import MACROS
 from mixscale.shards.sql.views import VIEWS
 from tests.shards.small_shardsets import DOMAINS, make_fit, make_runs, make_shardset
 
-EMPTY_WITHOUT_RUNS = ("runs", "run_domains", "learning_curves", "sweeps", "fits", "mixtures")
+OF_RUNS = ("runs", "run_domains", "learning_curves", "sweeps", "evaluations", "evaluation_items")
+EMPTY_WITHOUT_RUNS = (*OF_RUNS, "fits", "mixtures")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,8 @@ def test_every_macro_column_is_documented(index: duckdb.DuckDBPyConnection) -> N
         "samples_of_document": "samples_of_document('none')",
         "run_difference": "run_difference('none', 'none')",
         "curve_difference": "curve_difference('none', 'none')",
+        "evaluation_difference": "evaluation_difference('none', 'none')",
+        "tokens_saved": "tokens_saved('none', 'none')",
     }
     assert set(calls) == set(MACROS)
     for name, call in calls.items():
@@ -307,7 +310,7 @@ def test_a_shard_set_without_documents_has_typed_views(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("damaged", "broken"),
     [
-        ("runs/demo-base/result.json", {"runs", "run_domains", "learning_curves", "sweeps"}),
+        ("runs/demo-base/result.json", {*OF_RUNS}),
         ("sweeps/demo.json", {"sweeps"}),
         ("fits/demo-ddo/fit.json", {"fits", "mixtures"}),
         ("arxiv/train/index.json", {"shards", "domains"}),

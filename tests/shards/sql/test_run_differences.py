@@ -72,4 +72,4 @@ def test_the_examples_of_the_page_answer(index: duckdb.DuckDBPyConnection, call:
 
 
 def test_there_are_examples() -> None:
-    assert len(CALLS) == 2
+    assert len(CALLS) == 3

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForMaskedLM
 
 from mixscale.contracts.config import validate
 from mixscale.contracts.errors import UserError
@@ -16,6 +17,7 @@ from mixscale.train.data.batches import Batch, MaskedBatches
 from mixscale.train.data.dataset import SAMPLE_ID
 from mixscale.train.data.loaders import dataset_of, evaluators, train_loader
 from mixscale.train.evaluate.loss import IGNORED, TokenLoss
+from mixscale.train.evaluate.model import evaluate_model
 from mixscale.train.run.model import load_tokenizer
 from mixscale.train.run.training import train
 
@@ -48,6 +50,39 @@ def test_bert_learns_and_is_counted(masked_values: dict[str, Any], tmp_path: Pat
         assert loss.bits_per_byte is None
     again = train(config, tmp_path / "again")
     assert again.evaluation == record.evaluation
+
+
+def test_hidden_tokens_that_are_found(
+    masked_values: dict[str, Any], shardset: Path, tmp_path: Path
+) -> None:
+    """Against the exported model, asked the same batches with transformers alone."""
+    masked_values["train_loader"]["dataset"]["epoch_size"] = 360
+    masked_values["optimizer"] = {"name": "decoupled_adamw", "lr": 0.03}
+    exported = {"hf_checkpointer": {"save_folder": str(tmp_path)}}
+    config = make(masked_values, max_duration="8ep", eval_interval="1dur", callbacks=exported)
+    record = train(config, tmp_path / "run")
+    (folder,) = tmp_path.glob("huggingface/ba*")
+    model = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    for evaluator in evaluators(config, load_tokenizer(config.tokenizer)):
+        right, hidden = [], []
+        for batch in evaluator.dataloader.dataloader:
+            with torch.no_grad():
+                logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+            chosen = batch["labels"] != IGNORED
+            right += ((logits.argmax(-1) == batch["labels"]) & chosen).sum(1).tolist()
+            hidden += chosen.sum(1).tolist()
+        found = record.evaluation[evaluator.label]
+        share = sum(right) / sum(hidden)
+        assert found.masked_accuracy == pytest.approx(share)
+        residuals = np.array(right) - share * np.array(hidden)
+        error = np.sqrt((residuals**2).sum() * 24 / 23) / sum(hidden)
+        assert found.masked_accuracy_error == pytest.approx(error)
+    assert max(loss.masked_accuracy or 0 for loss in record.evaluation.values()) > 0
+    # The same numbers again, of the model alone, whatever the batch size.
+    losses = evaluate_model(folder, shardset, batch_size=5)
+    for domain, loss in losses.items():
+        assert loss.masked_accuracy == pytest.approx(record.evaluation[domain].masked_accuracy)
+        assert loss.loss_nats == pytest.approx(record.evaluation[domain].loss_nats, abs=1e-5)
 
 
 def test_tokens_are_hidden_as_bert_hides_them(masked_values: dict[str, Any]) -> None:

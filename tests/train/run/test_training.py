@@ -55,7 +55,11 @@ def test_record_and_config_are_written(record: RunRecord, tmp_path: Path) -> Non
     folder = tmp_path / "first"
     assert read_record(folder / "result.json") == record
     assert load_run_config(folder / "run.yaml").max_duration == "2560tok"
-    assert sorted(path.name for path in folder.iterdir()) == ["result.json", "run.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "evaluations",
+        "result.json",
+        "run.yaml",
+    ]
 
 
 def test_the_same_config_gives_the_same_bits(
