@@ -15,6 +15,7 @@ from mixscale.fit.inputs.sizes import comparable_runs, size_remarks, visible_run
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.laws.selection import choose_law
+from mixscale.fit.metrics.by_loss import by_losses
 from mixscale.fit.mixture_effects import MixtureEffects, mixture_effects
 from mixscale.fit.scaling.deciding_scales import deciding_scales
 from mixscale.fit.uncertainty.noise import Noise
@@ -74,10 +75,10 @@ def choose(
     Raises:
         UserError: There is no such law, or none can be fitted to the runs.
     """
-    bound = objective_function(objective, runs.validation, bits_per_nat)
-    bound.check(runs.losses)
+    objective_function(objective, runs.validation, bits_per_nat, runs.results).check(runs.losses)
     found = without_suspects(runs)
-    runs = found.kept
+    runs = by_losses(found.kept)
+    bound = objective_function(objective, runs.validation, bits_per_nat, runs.results)
     scores: tuple[LawScore, ...] = ()
     if law == "auto":
         compared_by = comparable_runs(runs)

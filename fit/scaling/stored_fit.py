@@ -14,7 +14,7 @@ from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.found_mixtures import name_binding
-from mixscale.fit.inputs.objective import objective_function
+from mixscale.fit.inputs.objective import ObjectiveFunction, objective_function
 from mixscale.fit.inputs.points import PlannedRun, unique_of
 from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.laws.registry import law_named
@@ -52,7 +52,7 @@ def mixture_at(record: FitRecord, token_budget: int, parameters: int | None = No
     path, run = _path(record), planned_run(record, token_budget, size)
     found, predictor = path.at(run, feasible), path.predictor_for(run)
     shares = found.shares
-    objective = None if predictor is None else float(predictor.predict(shares[None])[0])
+    objective = None if predictor is None else _shown(predictor, shares)
     average = _average(record, token_budget, shares)
     decided = decide(record, token_budget, average, feasible, predictor)
     return Mixture(
@@ -79,6 +79,13 @@ def mixture_at(record: FitRecord, token_budget: int, parameters: int | None = No
         predicted_by=None if predictor is None else predictor.name,
         binding=binding(record, shares, feasible),
     )
+
+
+def _shown(predictor: Predictor, shares: Floats) -> float:
+    """The predicted objective in its own unit and direction."""
+    cost = float(predictor.predict(shares[None])[0])
+    objective = getattr(predictor.law, "objective", None)
+    return objective.shown(cost) if isinstance(objective, ObjectiveFunction) else cost
 
 
 def allowed(record: FitRecord, token_budget: int) -> Feasible:
@@ -154,7 +161,12 @@ def _predictor(
             f"no `load`), so only the token budgets of the fit have a mixture: {answered}"
         )
     bits = None if reach.bits_per_nat is None else np.array(reach.bits_per_nat)
-    objective = objective_function(record.objective, record.validation, bits)
+    objective = objective_function(
+        record.objective,
+        record.validation,
+        bits,
+        [record.results[name] for name in record.validation] if record.results else (),
+    )
     law = load(parameters, record.domains, objective)
     largest = float(record.model_sizes[-1]) if record.model_sizes else None
     run = PlannedRun(token_budget=1.0, parameters=largest)
