@@ -301,7 +301,7 @@ class Aim(Config):
     unit: str
     higher_is_better: bool
     over: str
-    """What it is a mean of, in words."""
+    """What it is a mean of, in words: `weighted mean over 4 results`."""
 
 
 class TableReading(Config):

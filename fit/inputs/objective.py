@@ -19,6 +19,7 @@ from mixscale.fit.metrics.scale import ResultScale, scale_of
 from mixscale.fit.metrics.weights import objective_weights
 
 Value = TypeVar("Value", float, Floats)
+_SAME_WEIGHT = 1e-9
 _LOSS_LIKE = ("loss", "perplexity", "bits_per_byte")
 
 
@@ -128,8 +129,7 @@ class ObjectiveFunction:
             for i, (result, weight) in enumerate(zip(self.results, self.weights, strict=True))
             if weight
         ] if self.results else []  # fmt: skip
-        number = int((self.weights > 0).sum())
-        over = self.validation[int(self.weights.argmax())] if number == 1 else f"{number} results"
+        over = self._over
         units = {(r.metric, r.unit) for _, r in counted if r.metric not in ("loss", "perplexity")}
         plain = [r for _, r in counted if r.metric in ("loss", "perplexity")]
         if not units:
@@ -156,6 +156,15 @@ class ObjectiveFunction:
             higher_is_better=self.higher_is_better,
             over=over,
         )
+
+    @property
+    def _over(self) -> str:
+        counted = self.weights[self.weights > 0]
+        if len(counted) == 1:
+            return f"{self.validation[int(self.weights.argmax())]} alone"
+        what = "results" if self._groups else "validation domains"
+        mean = "mean" if np.ptp(counted) < _SAME_WEIGHT else "weighted mean"
+        return f"{mean} over {len(counted)} {what}"
 
     @property
     def _top(self) -> float:

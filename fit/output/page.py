@@ -125,16 +125,17 @@ def _head(record: FitRecord) -> str:
     return (
         f"<h1>{escape(record.fit_id)}</h1>\n"
         f'<p class="lead">Law <b>{escape(record.law)}</b>, fitted to {record.cost.runs} runs; '
-        f"objective: {_over(record)} of the {escape(aim)}.</p>"
+        f"objective: {_over(record)} of the {escape(aim)}"
+        f"{', more is better' if _more(record) else ''}.</p>"
     )
 
 
 def _over(record: FitRecord) -> str:
     """What the objective is a mean of, counting only what has a weight."""
-    if record.aim is not None and record.results:
+    if record.aim is not None:
         families = len(record.objective.families)
-        of = f"mean over {families} families, {record.aim.over}" if families else ""
-        return escape(of or f"{record.aim.over}, {'more' if _more(record) else 'less'} is better")
+        of = f"mean over {families} families, a {record.aim.over}" if families else record.aim.over
+        return escape(of)
     weights = record.objective.weights
     if weights is None:
         return f"mean over {len(record.validation)} validation domains"
