@@ -294,7 +294,7 @@ def _fit_rows(
     y = losses.transpose(0, 2, 1).reshape(draws * validation, runs)
     by_row = np.repeat(weight, validation, 0)
     flat = None if start is None else start.reshape(draws * validation, -1)
-    block = max(1, int(2e7 / (runs * len(model.low))))
+    block = max(1, int(2e5 / (runs * len(model.low))))
     rows = [
         fit_shrunken(
             model,
