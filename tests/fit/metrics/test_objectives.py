@@ -17,6 +17,7 @@ from mixscale.contracts.fit_record import FitRecord, ReadResult, read_fit
 from mixscale.fit.fit_tables import fit_tables
 from mixscale.fit.inputs.options import Options, TableSettings
 from mixscale.fit.metrics.weights import objective_weights
+from mixscale.fit.scaling.stored_fit import mixture_at
 from tests.fit.metrics.test_accuracy import DOMAINS, predictions, shares_of, write
 
 TASKS = ("minerva_algebra", "minerva_geometry", "gsm8k", "humaneval", "c4")
@@ -212,3 +213,27 @@ def test_results_of_several_units_need_weights(tmp_path: Path) -> None:
     assert record.validation == ("code", "arc")
     assert record.aim is not None
     assert not record.aim.higher_is_better
+
+
+def test_a_stored_fit_keeps_the_limits_at_other_budgets(tmp_path: Path) -> None:
+    tokens = np.repeat([1e9, 4e9], len(MIXTURES))
+    both = np.vstack([MIXTURES, MIXTURES])
+    columns = {
+        name: (np.tile(values, 2) + 0.3 * (tokens / 1e9) ** -0.3).tolist()
+        for name, values in COLUMNS.items()
+    }
+    path = write(tmp_path / "runs.csv", shares_of(both) | {"tokens": tokens.tolist()} | columns)
+    options = Options(weight=["code=1"], no_worse=["*=0.05"], targets="64B")
+    folder = fit_tables(
+        path, path, law="joint", out=tmp_path / "fits", bootstrap=20, options=options
+    )
+    record = read_fit(folder)
+    (fresh,) = (m for m in record.mixtures if m.kind == "projected")
+    again = mixture_at(record.model_copy(update={"mixtures": record.mixtures[:-1]}), 64 * 10**9)
+    # A record holds no redrawn experiments, so what leans on them may differ a little.
+    assert again.proportions == pytest.approx(fresh.proportions, abs=1e-4)
+    for mixture in (fresh, again):
+        for shares in (mixture.proportions, mixture.recommended or {}):
+            row = np.array([shares[name] for name in DOMAINS])
+            worse = 0.5 * ((row + 0.02) ** -0.3 - (0.25 + 0.02) ** -0.3)
+            assert worse.max() < 0.056
