@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ RUNS, DOMAINS = 40, 5
 LAWS = ("joint", "separable", "loglinear")
 _EDGE = 1e-4
 _ODDS = ResultScale(higher_is_better=True, bounds=(0.0, 1.0))
-Scale = tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]
+Scale = tuple[Callable[[Floats], Any], Callable[[Floats], Any]]
 SCALES: dict[str, Scale] = {
     "error rate": (lambda a: 1 - a, lambda z: np.clip(1 - z, 0, 1)),
     "log error": (

@@ -77,7 +77,8 @@ def prediction_rows(
 
     Each has its 90 % interval beside it, under its name with `_low` and `_high`, where the law's
     draws give one. A mixture that was measured keeps part of what it differed from the law by, see
-    `mixscale.fit.mixture_effects`.
+    `mixscale.fit.mixture_effects`; many results steady each other, see
+    `mixscale.fit.metrics.shared_structure`.
 
     Args:
         wanted: The planned runs as their table has them.

@@ -228,11 +228,10 @@ def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
     base = np.array([name == BASE for name in runs.changed])
     if not base.any():
         return {}
-    values = np.column_stack(
-        [scale_of(r).measured(y) for r, y in zip(runs.results, runs.losses.T, strict=True)]
-        if runs.results and any(r.metric not in LOSSES for r in runs.results)
-        else runs.losses.T
-    )
+    values = runs.losses
+    if any(result.metric not in LOSSES for result in runs.results):
+        columns = zip(runs.results, runs.losses.T, strict=True)
+        values = np.stack([scale_of(result).measured(column) for result, column in columns], 1)
     base_losses, base_tokens = values[base].mean(0), runs.tokens[base].mean(0)
     effects: dict[str, dict[str, dict[str, float]]] = {"increased": {}, "reduced": {}}
     for i, domain in enumerate(runs.domains):

@@ -108,7 +108,9 @@ def _held(record: FitRecord, path: OptimumPath, run: PlannedRun, shares: Floats)
     predictor = path.predictor_for(run)
     if predictor is None and path.repeats is not None:
         largest = planned_run(
-            record, round(path.measured.totals[-1]), run.parameters and int(run.parameters)
+            record,
+            round(path.measured.totals[-1]),
+            None if run.parameters is None else int(run.parameters),
         )
         predictor = replace(path.repeats, run=largest)
     if guard is None or predictor is None:

@@ -77,6 +77,7 @@ def test_the_right_mixture_is_recommended_and_nothing_leaves_the_bounds(
     assert float(true(best)[0]) - uniform > 0.85 * reach
     # The predicted accuracy is one, in its own direction.
     assert mixture.predicted_objective == pytest.approx(float(true(best)[0]), abs=0.05)
+    assert mixture.predicted_objective is not None
     assert record.gains[0].gain == pytest.approx(mixture.predicted_objective - uniform, abs=0.05)
 
 

@@ -151,10 +151,11 @@ def test_no_task_gets_worse_than_is_allowed(table: Path, tmp_path: Path, law: st
         write(wanted, shares_of(np.vstack([np.full(4, 0.25), shares])))
         folder = fit_tables(table, table, options=options, predict=wanted, **settings)
         before, best, advised = predictions(folder)
-        return record, *(
+        changes = [
             {name: row[name] - before[name] for name in COLUMNS if name in row}
             for row in (best, advised)
-        )
+        ]
+        return record, changes[0], changes[1]
 
     free, worse, _ = run("free", no_worse=["*=5"])
     assert worse["bpb_wiki"] > 0.06
