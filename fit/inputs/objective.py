@@ -62,6 +62,13 @@ class ObjectiveFunction:
         )
 
     @property
+    def of_log_odds(self) -> Bools:
+        """(validation,) that laws see as log odds, which may have either sign."""
+        scales = [scale_of(result) for result in self.results]
+        found = [scale.bounds is not None and scale.curve is None for scale in scales]
+        return np.array(found or [False] * len(self.validation), dtype=bool)
+
+    @property
     def bounds(self) -> tuple[float, float]:
         """Least and largest possible cost."""
         low = high = 0.0

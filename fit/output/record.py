@@ -172,7 +172,9 @@ def mixture_record(answer: FoundMixture, domains: Sequence[str], aim: ObjectiveF
         recommended=_exact(answer.recommended, domains),
         recommended_gain=answer.recommended_gain.gain,
         recommended_interval=_pair(answer.recommended_gain.interval),
-        predicted_objective=None if answer.objective is None else aim.shown(answer.objective),
+        predicted_objective=None
+        if answer.objective is None
+        else aim.shown_span(answer.objective, answer.objective)[0],
         objective_interval=None
         if answer.objective_interval is None
         else aim.shown_span(*answer.objective_interval.tolist()),

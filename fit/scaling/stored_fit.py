@@ -88,7 +88,7 @@ def _shown(predictor: Predictor, shares: Floats) -> float:
     """The predicted objective in its own unit and direction."""
     cost = float(predictor.predict(shares[None])[0])
     objective = getattr(predictor.law, "objective", None)
-    return objective.shown(cost) if isinstance(objective, ObjectiveFunction) else cost
+    return objective.shown_span(cost, cost)[0] if isinstance(objective, ObjectiveFunction) else cost
 
 
 def _objective(record: FitRecord) -> ObjectiveFunction:

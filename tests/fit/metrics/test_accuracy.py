@@ -243,3 +243,33 @@ def test_terminal_and_page_say_which_way_is_better(tmp_path: Path, shared: Path)
     assert "higher than current = uniform by" in page
     assert "accuracy, fraction" in page
     assert "lower than" not in page
+
+
+def test_runs_around_a_base_are_fitted_to_accuracies(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = np.full(3, 1e6)
+    plan = [base] + [base * np.where(np.arange(3) == i, f, 1) for i in range(3) for f in (3, 1 / 3)]
+    tokens = np.repeat(np.array(plan), 3, axis=0)
+    loss = 1 + (tokens / 3e6 + 0.05) ** -0.35 @ np.array([1.2, 0.8, 0.3]) / 3
+    # Above and below a half, so that the log odds of the base runs have both signs.
+    columns = {
+        f"acc_{name}": 0.25 + 0.7 / (1 + np.exp(3 * (loss - middle))) + 0.002 * rng.normal(size=21)
+        for name, middle in (("a", 2.8), ("b", 1.9))
+    }
+    table = write(
+        tmp_path / "runs.csv",
+        {f"tokens_{name}": tokens[:, i].tolist() for i, name in enumerate(DOMAINS[:3])}
+        | {"seed": [1, 2, 3] * 7}
+        | {name: values.tolist() for name, values in columns.items()},
+    )
+    folder = fit_tables(table, table, law="ddo", predict=table, out=tmp_path / "fits", bootstrap=30)
+    record = read_fit(folder)
+    proportions = record.mixtures[0].proportions
+    assert proportions["web"] > proportions["code"] > proportions["books"]
+    assert record.scales[0].base_objective == pytest.approx(
+        np.mean([values[:3].mean() for values in columns.values()])
+    )
+    for row, *seen in zip(predictions(folder), *columns.values(), strict=True):
+        for name, value in zip(columns, seen, strict=True):
+            assert row[name] == pytest.approx(value, abs=0.02)
+            assert 0 <= row[name] <= 1
