@@ -134,7 +134,7 @@ def test_a_result_at_its_bound_counts_as_half_the_nearest_step(edge: float) -> N
         ({"gsm8k_exact_match": 41.0}, {}, "accuracy", True),
         ({"mmlu": 0.4}, {"higher_is_better": ["mm*"]}, "accuracy", True),
         ({"mmlu": 62.5}, {"higher_is_better": ["mm*"]}, "accuracy", True),
-        ({"judge": 7.0}, {"higher_is_better": ["judge"]}, "score", True),
+        ({"rating": 7.0}, {"higher_is_better": ["rating"]}, "score", True),
         ({"reward": -1.0}, {"higher_is_better": ["reward"]}, "score", True),
         ({"bits": 0.6}, {"lower_is_better": ["bits"]}, "loss", False),
         ({"score_toxic": 0.6}, {"lower_is_better": ["toxic"]}, "cost", False),
