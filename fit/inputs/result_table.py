@@ -159,9 +159,10 @@ def _check_patterns(found: Sequence[Result], losses: Table, choice: Choice) -> N
 
 
 def asked_results(found: Sequence[Result], choice: Choice, where: str) -> list[Result]:
-    """The results that the objective is made of: those of its metric, or that it names.
+    """The results to fit: those of the objective's metric, and those that it names.
 
-    Without either losses come first, as a mixing law is made for them, then scores.
+    Without a metric losses come first, as a mixing law is made for them, then scores; what else the
+    objective names then stands alone.
     """
     if choice.results:
         return list(found)
@@ -174,7 +175,16 @@ def asked_results(found: Sequence[Result], choice: Choice, where: str) -> list[R
             (groups[name] for name in ("loss", "accuracy", "error", "score", "cost", "unknown")
              if name in groups), []
         )  # fmt: skip
-        group = [] if wanted and choice.named else group
+        tasks = {result.name for result in group}
+        wanted = [
+            result
+            for result in wanted
+            if result in group
+            or _by_metric(result, choice)
+            or (result.name in choice.named and result.name not in tasks)
+        ]
+        # Weights of some losses leave the others to be predicted; names of scores ask for scores.
+        group = [] if any(result not in group for result in wanted) else group
     else:
         group = groups.get("loss" if _is_of_loss(choice.metric) else choice.metric, [])
         if not group and not wanted:

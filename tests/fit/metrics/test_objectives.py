@@ -104,7 +104,8 @@ def fit(table: Path, tmp_path: Path, **options: Any) -> FitRecord:
 def test_families_weigh_alike_however_many_tasks_they_have(table: Path, tmp_path: Path) -> None:
     plain = fit(table, tmp_path, drop=["wiki"]).mixtures[0].proportions
     record = fit(table, tmp_path, family=["math=math_*", "code=code"])
-    assert record.validation == ("math_a", "math_b", "code")
+    assert record.validation == ("math_a", "math_b", "code", "wiki")
+    assert "Not part of the objective: wiki." in record.warnings
     of_families = record.mixtures[0].proportions
     assert plain["web"] == pytest.approx(plain["books"], abs=0.02)
     # Two domains that halve a weight get less each than the one that has it alone.
@@ -128,6 +129,19 @@ def test_families_in_a_file_are_those_of_options(table: Path, tmp_path: Path) ->
     file.write_text("math: 3\n")
     with pytest.raises(UserError, match=r"families.yaml.*math"):
         fit(table, tmp_path, families=file)
+
+
+def test_weights_of_some_leave_the_others_to_be_predicted(table: Path, tmp_path: Path) -> None:
+    record = fit(table, tmp_path, weight=["code=1"])
+    assert record.validation == ("math_a", "math_b", "code", "wiki")
+    assert record.mixtures[0].proportions["books"] > 0.9
+
+
+def test_a_pattern_for_all_brings_no_other_metric_in(tmp_path: Path) -> None:
+    scores = {"acc_arc": (0.4 + 0.1 * MIXTURES[:, 0]).tolist(), "acc_code": [0.3, 0.4] * 20}
+    path = write(tmp_path / "runs.csv", shares_of(MIXTURES) | COLUMNS | scores)
+    record = fit(path, tmp_path, no_worse=["*=0.5"], weight=["code=1"])
+    assert record.validation == ("math_a", "math_b", "code", "wiki")
 
 
 def test_what_is_dropped_is_not_fitted(table: Path, tmp_path: Path) -> None:
