@@ -146,18 +146,36 @@ class Evaluation(Config):
         return self
 
 
+TASK_METRICS = ("accuracy", "error", "score", "cost")
+"""Metrics of tasks that follow from no validation loss: a part of right or wrong answers, a number
+of which more or less is better."""
+
+
 class Objective(Config):
-    """The number to minimise: a weighted mean over validation domains."""
+    """The number to improve: a weighted mean over validation domains and tasks.
+
+    Names may be patterns (`minerva_*`), and may say which metric of a task is meant
+    (`acc:arc_easy`).
+    """
 
     metric: str = "loss"
-    """A name in `mixscale.contracts.metrics`; `loss` is in nats per token."""
+    """A name in `mixscale.contracts.metrics`, of which `loss` is in nats per token, or one of
+    `TASK_METRICS`."""
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = None
-    """Weight of each validation domain; all equal when absent. They need not sum to 1."""
+    """Weight of each validation domain, task or family; all equal when absent. They need not sum to
+    1. What no weight names counts nothing, within families as much as the others."""
+    families: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Patterns of tasks by the name of their family. The objective is then the mean of the means of
+    the families, and tasks of no family do not count."""
+    drop: tuple[str, ...] = ()
+    """Patterns of results that are not looked at."""
+    no_worse: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """By pattern, how much worse than with the mixture in use a result may get, in its own unit."""
 
     @field_validator("metric")
     @classmethod
     def _known(cls, metric: str) -> str:
-        known = metrics()
+        known = (*metrics(), *TASK_METRICS)
         if metric not in known:
             raise ValueError(f"unknown metric; expected one of {list(known)}")
         return metric
@@ -168,6 +186,21 @@ class Objective(Config):
         if weights is not None and sum(weights.values()) <= 0:
             raise ValueError("at least one weight must be positive")
         return weights
+
+    @field_validator("families")
+    @classmethod
+    def _members(cls, families: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        empty = [name for name, patterns in families.items() if not patterns]
+        if empty:
+            raise ValueError(f"{empty[0]}: a family needs tasks")
+        return families
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Patterns of the results that the objective names."""
+        families = [pattern for patterns in self.families.values() for pattern in patterns]
+        weighted = [name for name in self.weights or {} if name not in self.families]
+        return (*weighted, *families, *self.no_worse)
 
 
 class GroupBound(Config):

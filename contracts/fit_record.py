@@ -256,12 +256,52 @@ class LawScore(Config):
     """Why a law was left out."""
 
 
+class TaskCurve(Config):
+    """A bounded result as a sigmoid of the loss of its task, fitted to the runs.
+
+    `low + (high - low) / (1 + exp(-slope (middle - loss)))`, as parts of the way between the
+    bounds.
+    """
+
+    low: float
+    high: float
+    slope: float = Field(ge=0)
+    middle: float
+    loss_column: str
+    """The column with the task's loss."""
+    error: float
+    """Mean absolute error of left-out mixtures with it, in the unit of the result."""
+    error_without: float
+    """The same when the result itself is fitted."""
+
+
 class ReadResult(Config):
     """A column of results as it was understood."""
 
     column: str
     metric: str
-    """`loss` (nats per token), `perplexity` (read as its logarithm) or `bits_per_byte`."""
+    """`loss` (nats per token), `perplexity` (read as its logarithm), `bits_per_byte`, `accuracy`,
+    `error`, `score` (more is better) or `cost` (less is better)."""
+    unit: str = "nats per token"
+    """Of the column's values; empty for a bare number."""
+    higher_is_better: bool = False
+    low: float | None = None
+    """Least possible value; null where there is none."""
+    high: float | None = None
+    """Largest possible value, likewise."""
+    curve: TaskCurve | None = None
+    """Where the result is predicted by way of the loss of its task."""
+
+
+class Aim(Config):
+    """What the objective is in, and which way is better."""
+
+    title: str
+    """For people: `accuracy, fraction`."""
+    unit: str
+    higher_is_better: bool
+    over: str
+    """What it is a mean of, in words: `weighted mean over 4 results`."""
 
 
 class TableReading(Config):
@@ -327,6 +367,13 @@ class FitRecord(Config):
     bootstrap: int = Field(ge=0)
     cost: Cost
     run_ids: tuple[str, ...] = ()
+    results: dict[str, ReadResult] = Field(default_factory=dict)
+    """By validation domain or task, unit and direction; empty where all are losses in nats."""
+    aim: Aim | None = None
+    """Unit and direction of the objective and of what is predicted of it; null in records of
+    earlier versions, whose objectives are better lower."""
+    held_back_by: dict[str, float] = Field(default_factory=dict)
+    """By task that `objective.no_worse` holds, how much worse it may get and is at the optimum."""
     reading: TableReading | None = None
     """How the tables were understood; null for the runs of an experiment."""
     versions: dict[str, str]

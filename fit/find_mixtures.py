@@ -23,7 +23,7 @@ from mixscale.fit.inputs.named_mixtures import shares_of
 from mixscale.fit.inputs.points import PlannedRun, unique_of
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.sizes import visible_runs
-from mixscale.fit.laws.base import Draws, FittedLaw, Law
+from mixscale.fit.laws.base import Draws, FittedLaw, Law, Optimum
 from mixscale.fit.laws.registry import REFERENCE, reference_law
 from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.recommend import Advice, Evidence, advise, step
@@ -162,11 +162,34 @@ def _fit_scale(name: str, scale: float, runs: Runs, law: FittedLaw, question: Qu
         objective=question.objective,
         law=law,
         feasible=feasible,
-        optimum=law.optimum(feasible, run),
+        optimum=_held_optimum(law, feasible, run, question),
         draws=draws,
         draw_shares=shares,
         shown=_shown_draws(law, question, feasible, run, shares),
     )
+
+
+def _held_optimum(
+    law: FittedLaw, feasible: Feasible, run: PlannedRun, question: Question
+) -> Optimum:
+    """The optimum with what no result may get worse by, under laws that do not know of it too."""
+    found = law.optimum(feasible, run)
+    shares = _held(
+        found.shares, Predictor(name="", law=law, draws=None, run=run), feasible, question
+    )
+    if shares is found.shares:
+        return found
+    objective = float(law.predict_objective(run.with_shares(shares[None]))[0])
+    how = f"{found.how}; moved towards the mixture in use until no result is worse than allowed"
+    return replace(found, shares=shares, objective=objective, exact=False, how=how)
+
+
+def _held(shares: Floats, predictor: Predictor, feasible: Feasible, question: Question) -> Floats:
+    """(domains,) shares under which no result is worse than allowed; they are moved if one is."""
+    guard = question.objective.guard
+    if guard is None:
+        return shares
+    return guard.within(feasible).held(predictor.predict_losses, shares)
 
 
 def _shown_draws(
@@ -286,6 +309,8 @@ def _projected_answer(
     feasible = _feasible(question, last.runs.domains, target.tokens)
     run = planned_run(plan.runs, target.tokens, question.available, target.parameters)
     found = path.at(run, feasible)
+    there = path.predictor_for(run) or _at_the_measured_scale(last, run)
+    found = replace(found, shares=_held(found.shares, there, feasible, question))
     draws = _draw_shares(fits)
     drawn = None if draws is None else path.drawn_at(run, feasible, draws, found)
     predictor = path.predictor_for(run)
@@ -348,6 +373,7 @@ def _answer(
 ) -> FoundMixture:
     average = shares if drawn is None else drawn.mean(0)
     recommended = step(advice.step_size if advice.change else 0.0, average, advice.start, feasible)
+    recommended = _held(recommended, predictor or fit.predictor, feasible, plan.question)
     objective, bounds, gains = None, None, ()
     if predictor is not None:
         objective = float(predictor.predict(shares[None])[0])

@@ -18,6 +18,7 @@ from mixscale.contracts.fit_record import Cost, FitRecord, write_fit
 from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.target import sorted_targets
 from mixscale.fit.inputs.records import Gathered, bits_per_nat, gather, runs_from_records
+from mixscale.fit.inputs.task_records import evaluations_of
 from mixscale.fit.output.page import report
 from mixscale.fit.output.record import Provenance
 from mixscale.fit.output.versions import versions
@@ -65,7 +66,7 @@ def fit_gathered(
         UserError: The runs do not suit the law or the settings.
     """
     records = gathered.records
-    runs = runs_from_records(records)
+    runs = runs_from_records(records, experiment.objective)
     available = {name: t.available_tokens for name, t in records[0].domains.items()}
     content = _content(experiment, records, law, bootstrap, seed)
     request = Request(
@@ -101,7 +102,13 @@ def _content(
 ) -> str:
     """Hash what the result depends on, and nothing about where it lies."""
     settings = experiment.model_dump(mode="json", exclude={"shardset", "out"})
+    objective = settings["objective"]
+    for key in ("families", "drop", "no_worse"):
+        if not objective.get(key):
+            objective.pop(key, None)
     losses = [[r.run_id, [e.loss_nats for e in r.evaluation.values()]] for r in records]
+    tasks = [[[e.metric, e.task, e.value] for e in evaluations_of(r)] for r in records]
+    losses += [tasks] if any(tasks) else []
     whole = [settings, losses, law, bootstrap, seed, versions()["mixscale"]]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

@@ -246,9 +246,18 @@ def content_sha256(runs: Runs, *settings: Any) -> str:
 
 def _plain(settings: TableSettings) -> dict[str, Any]:
     """Settings for the hash; what is new among them counts only when it is used."""
-    later = {"domains", "results", "key", "size", "tokens_per_step", "keep_early", "risk"}
-    plain = settings.model_dump(mode="json", exclude=later)
-    return plain | settings.model_dump(mode="json", include=later, exclude_defaults=True)
+    columns = {
+        "domains", "results", "key", "size", "tokens_per_step", "keep_early", "higher_is_better",
+        "lower_is_better", "risk",
+    }  # fmt: skip
+    plain = settings.model_dump(mode="json", exclude=columns)
+    if isinstance(plain.get("objective"), dict):
+        plain["objective"] = {
+            key: value
+            for key, value in plain["objective"].items()
+            if value or key not in ("families", "drop", "no_worse")
+        }
+    return plain | settings.model_dump(mode="json", include=columns, exclude_defaults=True)
 
 
 def _write_rows(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -15,6 +15,8 @@ from mixscale.fit.inputs.sizes import comparable_runs, size_remarks, visible_run
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import law_named, reference_law
 from mixscale.fit.laws.selection import choose_law
+from mixscale.fit.metrics.by_loss import by_losses
+from mixscale.fit.metrics.shared_structure import SharedStructure, shared_structure
 from mixscale.fit.mixture_effects import MixtureEffects, mixture_effects
 from mixscale.fit.scaling.deciding_scales import deciding_scales
 from mixscale.fit.uncertainty.noise import Noise
@@ -55,9 +57,17 @@ class MixingLaw:
         """What measured mixtures differ from the law by in larger runs too."""
         return mixture_effects(self.law, self.fitted, self.runs, self.objective, self.noise)
 
+    @cached_property
+    def shared(self) -> SharedStructure | None:
+        """What many results have in common; None where they are few."""
+        return shared_structure(self.fitted, self.runs)
+
     def predict_losses(self, points: Points) -> Floats:
-        """(points, validation) losses in nats: the law, and the effects of measured mixtures."""
-        return self.fitted.predict_losses(points) + self.effects.at(points)
+        """(points, validation) losses in nats: the law, steadied by what many results have in
+        common, and the effects of measured mixtures."""
+        losses = self.fitted.predict_losses(points)
+        steadied = losses if self.shared is None else self.shared.at(losses)
+        return steadied + self.effects.at(points)
 
 
 def choose(
@@ -74,10 +84,10 @@ def choose(
     Raises:
         UserError: There is no such law, or none can be fitted to the runs.
     """
-    bound = objective_function(objective, runs.validation, bits_per_nat)
-    bound.check(runs.losses)
+    objective_function(objective, runs.validation, bits_per_nat, runs.results).check(runs.losses)
     found = without_suspects(runs)
-    runs = found.kept
+    runs = by_losses(found.kept)
+    bound = objective_function(objective, runs.validation, bits_per_nat, runs.results)
     scores: tuple[LawScore, ...] = ()
     if law == "auto":
         compared_by = comparable_runs(runs)

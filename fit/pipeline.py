@@ -8,7 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mixscale.contracts.experiment import DEFAULT_RISK, BaseMixture, Constraints, Objective
+from mixscale.contracts.experiment import (
+    DEFAULT_RISK,
+    TASK_METRICS,
+    BaseMixture,
+    Constraints,
+    Objective,
+)
 from mixscale.contracts.fit_record import FitRecord
 from mixscale.contracts.target import Target
 from mixscale.fit.arrays import Floats
@@ -19,6 +25,7 @@ from mixscale.fit.inputs.mixture_order import in_order
 from mixscale.fit.inputs.named_mixtures import shares_of
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.sizes import check_sizes
+from mixscale.fit.metrics.no_worse import no_worse
 from mixscale.fit.mixing_law import MixingLaw, choose
 from mixscale.fit.output.record import Provenance, fit_record
 
@@ -78,8 +85,9 @@ def fit_runs(
     current = _current(request, runs, held)
     if request.current != "uniform":
         held = {d: float(current[runs.domains.index(d)]) for d in held}
+    guard = no_worse(request.objective, runs.validation, runs.results, current)
     question = Question(
-        objective=chosen.objective,
+        objective=replace(chosen.objective, guard=guard),
         constraints=request.constraints,
         budgets=request.budgets,
         available=request.available,
@@ -94,7 +102,7 @@ def fit_runs(
     record = fit_record(
         replace(found, suspects=chosen.suspects),
         law=chosen.law,
-        objective=request.objective,
+        objective=_in_words(request.objective, runs),
         question=question,
         noise=chosen.noise,
         scores=chosen.scores,
@@ -104,6 +112,14 @@ def fit_runs(
         ),
     )
     return Fit(law=chosen, record=record)
+
+
+def _in_words(objective: Objective, runs: Runs) -> Objective:
+    """The objective with the metric of the results, where none was asked for."""
+    found = {result.metric for result in runs.results}
+    if "metric" in objective.model_fields_set or len(found) != 1 or not found < set(TASK_METRICS):
+        return objective
+    return objective.model_copy(update={"metric": found.pop()})
 
 
 def _current(request: Request, runs: Runs, held: Mapping[str, float]) -> Floats:

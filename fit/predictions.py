@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +11,13 @@ import numpy as np
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import ReadResult
 from mixscale.fit.arrays import Floats
+from mixscale.fit.inputs.columns import LOSSES
 from mixscale.fit.inputs.mixture_table import Mixtures
 from mixscale.fit.inputs.points import Points, unique_of
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Draws
 from mixscale.fit.laws.shared.smooth import SmoothDraws
+from mixscale.fit.metrics.scale import scale_of
 from mixscale.fit.mixing_law import MixingLaw
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.model_error import DrawsWithError
@@ -76,7 +77,8 @@ def prediction_rows(
 
     Each has its 90 % interval beside it, under its name with `_low` and `_high`, where the law's
     draws give one. A mixture that was measured keeps part of what it differed from the law by, see
-    `mixscale.fit.mixture_effects`.
+    `mixscale.fit.mixture_effects`; many results steady each other, see
+    `mixscale.fit.metrics.shared_structure`.
 
     Args:
         wanted: The planned runs as their table has them.
@@ -102,10 +104,13 @@ def prediction_rows(
         if wanted.facts.size is not None:
             row["parameters"] = round(float(wanted.facts.size[i]))
         row |= _with_span(
-            "objective", objective[i], None if spans is None else spans.objective[:, i]
+            "objective",
+            objective[i],
+            None if spans is None else spans.objective[:, i],
+            _objective_unit(law),
         )
         for k, name in enumerate(law.runs.validation):
-            column, unit = _as_it_was_read(name, columns)
+            column, unit = _as_it_was_read(name, _columns(law, columns))
             span = None if spans is None or spans.losses is None else spans.losses[:, i, k]
             row |= _with_span(column, losses[i, k], span, unit)
         rows.append(row)
@@ -119,19 +124,39 @@ def _with_span(
     shown = {name: _short(unit(value))}
     if span is not None:
         # Far from the runs draws may lie to one side of the law that they are draws of.
-        shown[f"{name}_low"] = _short(unit(min(float(span[0]), value)))
-        shown[f"{name}_high"] = _short(unit(max(float(span[1]), value)))
+        ends = unit(min(float(span[0]), value)), unit(max(float(span[1]), value))
+        shown[f"{name}_low"], shown[f"{name}_high"] = _short(min(ends)), _short(max(ends))
     return shown
+
+
+def _objective_unit(law: MixingLaw) -> Callable[[float], float]:
+    """What turns a cost into the objective's own unit, within what is possible."""
+    objective = law.objective
+    least, most = objective.bounds
+    return lambda cost: float(objective.shown(min(max(cost, least), most)))
+
+
+def _columns(
+    law: MixingLaw, columns: Mapping[str, ReadResult] | None
+) -> Mapping[str, ReadResult] | None:
+    """The columns that results were read from, as the law's runs have them."""
+    results = law.runs.results
+    if not results:
+        return columns
+    known = dict(zip(law.runs.validation, results, strict=True))
+    if columns is not None:
+        return known
+    return {name: read for name, read in known.items() if read.metric not in LOSSES}
 
 
 def _as_it_was_read(
     name: str, columns: Mapping[str, ReadResult] | None
 ) -> tuple[str, Callable[[float], float]]:
-    """The name of a result, and what turns its loss into its unit."""
-    if columns is None:
+    """The name of a result, and what turns what laws predict into its unit."""
+    if columns is None or name not in columns:
         return f"loss_{name}", float
-    read = columns[name]
-    return read.column, math.exp if read.metric == "perplexity" else float
+    scale = scale_of(columns[name])
+    return columns[name].column, lambda fitted: float(scale.measured(np.array(fitted)))
 
 
 @dataclass(frozen=True, kw_only=True)

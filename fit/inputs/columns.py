@@ -85,19 +85,35 @@ _SHORT_MULTIPLE = re.compile(r"(.+?)_([kmb])")
 DOMAIN_PREFIXES = ("w_", "weight_", "weights_", "ratio_", "proportion_", "share_", "tokens_")
 _RESULTS = {
     "loss": ("loss", "nll", "cross_entropy", "ce_loss", "languagecrossentropy", "ce"),
-    "perplexity": ("ppl", "perplexity", "languageperplexity"),
+    "perplexity": (
+        "ppl", "perplexity", "languageperplexity", "word_perplexity", "byte_perplexity",
+    ),
     "bits_per_byte": ("bpb", "bits_per_byte"),
     "accuracy": (
-        "acc", "accuracy", "acc_norm", "exact_match", "em", "f1", "pass@1", "pass@10", "score",
-        "auc", "bleu", "rouge", "win_rate",
+        "acc_norm", "acc", "accuracy", "acc_bytes", "acc_mutual_info", "masked_acc",
+        "masked_accuracy", "exact_match", "exact_match_strict_match",
+        "exact_match_flexible_extract", "em", "f1", "pass@1", "pass@10", "pass@100", "pass_at_1",
+        "pass_at_10", "pass_at_100", "auc", "bleu", "rouge", "chrf", "win_rate",
     ),
+    "error": ("error_rate",),
+    "score": ("mcc",),
+    "cost": ("brier_score", "brier", "ter", "wer", "cer"),
+    "unknown": ("score", "metric_value"),
 }  # fmt: skip
-"""Words before or after a name, by what they say the values are."""
+"""Words before or after a name, by what they say the values are. Of several scores of one task the
+word that stands first counts. `unknown`: a result, but which way is better is not said."""
+BETTER_LOWER = ("loss", "perplexity", "bits_per_byte", "error", "cost")
+BOUNDED = ("accuracy", "error")
+"""What lies between 0 and 1, or between 0 and 100 %."""
+LOSSES = ("loss", "", "bits_per_byte", "perplexity")
+"""What follows from a validation loss, in the order in which one result of a domain is preferred.
+The empty name: a column that does not say."""
 _BARE = {
     "loss": ("loss", "nll", "cross_entropy", "ce_loss", "languagecrossentropy", "ce"),
     "perplexity": ("ppl", "perplexity", "languageperplexity"),
     "bits_per_byte": ("bpb", "bits_per_byte"),
-    "accuracy": ("acc", "accuracy", "score", "exact_match"),
+    "accuracy": ("acc", "accuracy", "acc_norm", "exact_match"),
+    "unknown": ("score",),
     "": ("value", "metric_value", "result"),
 }
 """Names of a column with the results of whatever was evaluated."""
@@ -114,6 +130,9 @@ UNFINISHED = (
 """States of runs whose results do not count."""
 
 
+_SHORT = {"accuracy": ("acc",), "bits_per_byte": ("bpb",), "perplexity": ("ppl",)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """A column of results."""
@@ -122,7 +141,20 @@ class Result:
     name: str
     """Of the validation domain or task."""
     metric: str
-    """`loss`, `perplexity`, `bits_per_byte` or `accuracy`; empty where the column does not say."""
+    """`loss`, `perplexity`, `bits_per_byte`, `accuracy`, `error`, `score` or `cost`; `unknown`
+    where the column does not say which way is better, empty where it says nothing."""
+    word: str = ""
+    """What the column calls its metric, in lower case."""
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """What patterns may match: the column, the name alone, the metric with the name."""
+        words = dict.fromkeys((self.word, self.metric, *_SHORT.get(self.metric, ())))
+        return (self.column, self.name, *(f"{word}:{self.name}" for word in words if word))
+
+    def matches(self, patterns: Iterable[str]) -> bool:
+        """Whether a pattern names it."""
+        return any(fnmatchcase(name, pattern) for pattern in patterns for name in self.spellings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +173,16 @@ class Choice:
     """Tokens of a training step, where a table has steps alone."""
     keep_early: bool = False
     """Whether to fit to the first checkpoints of runs too, which lie off every power law."""
+    higher: tuple[str, ...] = ()
+    """Patterns of results of which more is better."""
+    lower: tuple[str, ...] = ()
+    """Patterns of results of which less is better."""
+    drop: tuple[str, ...] = ()
+    """Patterns of results that are not looked at."""
+    named: tuple[str, ...] = ()
+    """Patterns of results that the objective names."""
+    metric: str | None = None
+    """The metric of the objective, where one was asked for."""
 
 
 def _spelt(column: str) -> str:
@@ -193,7 +235,7 @@ def result_of(column: str) -> Result | None:
             if found:
                 of = re.sub(rf"[_/:. ]{_OF_VALIDATION}$", "", found[1].strip("/ "))
                 of = re.sub(r"^metrics?/(?=.)", "", of)
-                return Result(column=column, name=of or found[1], metric=metric)
+                return Result(column=column, name=of or found[1], metric=metric, word=word)
     return None
 
 
@@ -202,8 +244,16 @@ def bare_result_of(column: str) -> Result | None:
     name = re.sub(rf"^{_OF_VALIDATION}[/_. ](?=.)", "", column.strip().lower())
     for metric, words in _BARE.items():
         if name in words:
-            return Result(column=column, name=words[0] if metric else name, metric=metric)
+            return Result(
+                column=column, name=words[0] if metric else name, metric=metric, word=name
+            )
     return None
+
+
+def rank_of(result: Result) -> int:
+    """Where a result stands among several of one task, the first preferred."""
+    words = _RESULTS.get(result.metric, ())
+    return words.index(result.word) if result.word in words else len(words)
 
 
 def matching(patterns: Sequence[str], columns: Iterable[str], option: str) -> list[str]:

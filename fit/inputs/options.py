@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 
 from pydantic import Field, field_validator
 
-from mixscale.contracts.config import Config, load_config, parse_tokens, validate
+from mixscale.contracts.config import (
+    Config,
+    load_config,
+    parse_tokens,
+    plain,
+    read_yaml,
+    validate,
+)
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import (
     DEFAULT_RISK,
@@ -54,6 +61,10 @@ class TableSettings(Config):
     """Tokens of a training step, where tables have steps alone."""
     keep_early: bool = False
     """Whether to fit to the first checkpoints of runs too, which lie off every power law."""
+    higher_is_better: tuple[str, ...] = ()
+    """Patterns of results of which more is better, where their names do not tell."""
+    lower_is_better: tuple[str, ...] = ()
+    """Patterns of results of which less is better, likewise."""
 
     @property
     def choice(self) -> Choice:
@@ -65,9 +76,20 @@ class TableSettings(Config):
             size=self.size,
             tokens_per_step=self.tokens_per_step,
             keep_early=self.keep_early,
+            higher=self.higher_is_better,
+            lower=self.lower_is_better,
+            drop=self.objective.drop,
+            named=self.objective.named,
+            metric=self.objective.metric if "metric" in self.objective.model_fields_set else None,
         )
 
     _check_current = field_validator("current")(sums_to_one)
+
+
+class _Families(Config):
+    """A YAML file of families."""
+
+    families: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +118,19 @@ class Options:
     keep_early: bool = False
     weights: Path | None = None
     """A table with a weight for each validation domain."""
+    higher_is_better: Sequence[str] = ()
+    lower_is_better: Sequence[str] = ()
+    family: Sequence[str] = ()
+    """Each `NAME=PATTERN,PATTERN`."""
+    families: Path | None = None
+    """YAML with a list of patterns for each family."""
+    drop: Sequence[str] = ()
+    no_worse: Sequence[str] = ()
+    """Each `PATTERN=AMOUNT`, or an amount for every result."""
 
 
 def column_choice(file: Path | None, options: Options) -> Choice:
-    """Which column is what, from a settings file and options.
+    """Which column of a table of mixtures is what, from a settings file and options.
 
     Raises:
         UserError: The file cannot be read.
@@ -161,6 +192,13 @@ def _question(options: Options, objective: dict[str, Any]) -> dict[str, Any]:
         objective["weights"] = read_weights(options.weights)
     if options.weight:
         objective["weights"] = _pairs(options.weight, "--weight", float)
+    families = _families(options)
+    if families:
+        objective["families"] = families
+    if options.drop:
+        objective["drop"] = tuple(options.drop)
+    if options.no_worse:
+        objective["no_worse"] = _limits(options.no_worse)
     values["objective"] = objective
     if options.available:
         values["available_tokens"] = _pairs(options.available, "--available", parse_tokens)
@@ -179,9 +217,38 @@ def _question(options: Options, objective: dict[str, Any]) -> dict[str, Any]:
         "size": options.size,
         "tokens_per_step": options.tokens_per_step,
         "keep_early": options.keep_early,
+        "higher_is_better": options.higher_is_better,
+        "lower_is_better": options.lower_is_better,
     }
     values |= {name: value for name, value in columns.items() if value}
     return values
+
+
+def _families(options: Options) -> dict[str, tuple[str, ...]]:
+    """Families of tasks from a file and from options, which win."""
+    families: dict[str, tuple[str, ...]] = {}
+    if options.families is not None:
+        document = read_yaml(options.families)
+        values = plain(document)
+        whole = values if "families" in values else {"families": values}
+        families |= validate(whole, _Families, str(options.families), document).families
+    for text in options.family:
+        name, separator, patterns = text.partition("=")
+        members = tuple(part.strip() for part in patterns.split(",") if part.strip())
+        if not (name.strip() and separator and members):
+            raise UserError(f"--family {text}: write NAME=PATTERN,PATTERN")
+        families[name.strip()] = members
+    return families
+
+
+def _limits(texts: Sequence[str]) -> dict[str, float]:
+    """How much worse results may get, by pattern."""
+    limits: dict[str, float] = {}
+    for text in texts:
+        pattern, separator, amount = text.strip().rpartition("=")
+        wanted = "an amount such as 0.01, or PATTERN=0.01"
+        limits[pattern if separator else "*"] = _read(amount, f"--no-worse {text}", float, wanted)
+    return limits
 
 
 def _by_domain(

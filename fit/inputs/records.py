@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from mixscale.contracts.errors import UserError
+from mixscale.contracts.experiment import Objective
 from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.sweep_record import read_sweep, sweep_records
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 from mixscale.fit.inputs.scales import cluster_scales
+from mixscale.fit.inputs.task_records import with_tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +66,17 @@ def _reason_against(record: RunRecord) -> str | None:
     return f"validation loss of {wrong[0]} is {losses[wrong[0]]}" if wrong else None
 
 
-def runs_from_records(records: Sequence[RunRecord]) -> Runs:
+def runs_from_records(records: Sequence[RunRecord], objective: Objective | None = None) -> Runs:
     """Gather finished run records.
 
+    Args:
+        records: Of the runs.
+        objective: What tasks count: those whose metric it asks for or that it names. Without tasks
+            among them the results are the losses of the validation domains.
+
     Raises:
-        UserError: There are none, or they do not share their domains.
+        UserError: There are none, they do not share their domains, or a run was not evaluated on a
+            task that counts.
     """
     if not records:
         raise UserError("no finished run to fit; `mixscale sweep experiment.yaml` runs them")
@@ -83,14 +91,19 @@ def runs_from_records(records: Sequence[RunRecord]) -> Runs:
                     "the runs of one experiment must share them"
                 )
     errors = _by_validation(records, validation, "standard_error")
+    losses = _by_validation(records, validation, "loss_nats")
+    measured = with_tasks(records, losses, errors, objective or Objective())
     parameters, parameters_are = _parameters(records)
     scale = cluster_scales(np.array([r.scale_tokens or r.token_budget for r in records], float))
     return Runs(
         domains=domains,
-        validation=validation,
+        validation=measured.names,
         tokens=np.array([[r.domains[d].seen_tokens for d in domains] for r in records], float),
-        losses=_by_validation(records, validation, "loss_nats"),
-        errors=errors if np.isfinite(errors).all() else None,
+        losses=measured.values,
+        errors=measured.errors if np.isfinite(measured.errors).all() else None,
+        results=measured.results,
+        behind=measured.behind,
+        behind_columns=measured.behind_columns,
         scale=scale,
         changed=tuple(_changed(record) for record in records),
         labels=tuple(
@@ -121,7 +134,10 @@ def bits_per_nat(records: Sequence[RunRecord], validation: Sequence[str]) -> Flo
 
 
 def _by_validation(records: Sequence[RunRecord], names: Sequence[str], field: str) -> Floats:
-    rows = [[getattr(r.evaluation[name], field) for name in names] for r in records]
+    rows = [
+        [getattr(r.evaluation[name], field) if name in r.evaluation else None for name in names]
+        for r in records
+    ]
     return np.array(rows, dtype=np.float64)
 
 

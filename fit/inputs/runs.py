@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mixscale.contracts.fit_record import ReadResult
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.scales import cluster_scales, mixture_names
@@ -27,7 +28,7 @@ class Runs:
     tokens: Floats
     """(runs, domains) training tokens; shares where the budget is not known."""
     losses: Floats
-    """(runs, validation) nats per token."""
+    """(runs, validation) nats per token, or what `results` are fitted as; less is better."""
     errors: Floats | None
     """(runs, validation) standard errors of the losses from the evaluation sample."""
     scale: Floats
@@ -46,6 +47,12 @@ class Runs:
     parameters_are: str | None = None
     """`non-embedding`, or `total` where those without embeddings are not known of all runs; None
     where nothing is known."""
+    results: tuple[ReadResult, ...] = ()
+    """(validation,) unit and direction of each result; empty where all are losses."""
+    behind: Floats | None = None
+    """(runs, validation) losses of the tasks whose results are scores; nan where there is none."""
+    behind_columns: tuple[str, ...] = ()
+    """(validation,) columns of these losses; empty names where there is none."""
     training_runs: tuple[str, ...] = ()
     """Equal for rows that are checkpoints of one training run, which share its noise. Empty where
     every row is a run of its own."""
@@ -168,6 +175,7 @@ class Runs:
             seeds=tuple(self.seeds[i] for i in rows) if self.seeds else (),
             unique_tokens=None if self.unique_tokens is None else self.unique_tokens[rows],
             parameters=None if self.parameters is None else self.parameters[rows],
+            behind=None if self.behind is None else self.behind[rows],
             training_runs=(
                 tuple(self.training_runs[i] for i in rows) if self.training_runs else ()
             ),

@@ -9,11 +9,12 @@ import numpy as np
 
 from mixscale.contracts.config import format_tokens, parse_tokens
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.fit_record import ReadResult, TableReading
+from mixscale.contracts.fit_record import TableReading
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.cells import is_positional
 from mixscale.fit.inputs.checkpoints import copies, early_tokens
 from mixscale.fit.inputs.columns import (
+    LOSSES,
     Choice,
     Result,
     Table,
@@ -24,7 +25,7 @@ from mixscale.fit.inputs.columns import (
 from mixscale.fit.inputs.facts import Facts, facts_of, merged
 from mixscale.fit.inputs.mixture_table import Mixtures
 from mixscale.fit.inputs.points import PLENTY
-from mixscale.fit.inputs.result_table import in_nats, results_of
+from mixscale.fit.inputs.result_table import Results, fitted_values, read_results, results_of
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 from mixscale.fit.inputs.scales import (
     cluster_scales,
@@ -73,8 +74,10 @@ def join(
         UserError: The tables do not match, or what a column holds cannot be told.
     """
     choice = choice or Choice()
-    results, ignored = results_of(losses, where, choice)
-    values = np.column_stack([in_nats(losses, result, where) for result in results])
+    found = results_of(losses, where, choice, mixtures.domains)
+    results, ignored = found.columns, found.ignored
+    columns = read_results(losses, results, where)
+    values = np.column_stack([fitted_values(losses, read.column, read) for read in columns])
     bad = unfinished_rows(losses, roles_of(losses))
     theirs = facts_of(losses, where, choice, mixtures.domains, bad=bad)
     bad |= theirs.bad
@@ -97,6 +100,14 @@ def join(
         pairs.run_names,
         available,
     )
+    runs = replace(
+        runs,
+        results=columns,
+        behind=_behind(losses, found, where)[pairs.right] if found.behind else None,
+        behind_columns=tuple(
+            found.behind[r.name].column if r.name in found.behind else "" for r in results
+        ),
+    )
     _check_steps(runs, facts, pairs, where)
     idle, remarks = {}, ()
     # Without names or steps rows of one mixture may as well be runs of their own.
@@ -106,13 +117,16 @@ def join(
     reading = TableReading(
         domains=mixtures.domains,
         unit=mixtures.unit,
-        results={
-            result.name: ReadResult(column=result.column, metric=result.metric or "loss")
-            for result in results
-        },
+        results={result.name: read for result, read in zip(results, columns, strict=True)},
         roles=dict(facts.columns),
         ignored=_unused(
-            mixtures.ignored | ignored, {*facts.columns.values(), *mixtures.columns}, results
+            mixtures.ignored | ignored,
+            {
+                *facts.columns.values(),
+                *mixtures.columns,
+                *(b.column for b in found.behind.values()),
+            },
+            results,
         ),
         key=pairs.key,
         one_table=one_table,
@@ -121,6 +135,17 @@ def join(
         remarks=remarks,
     )
     return runs, reading
+
+
+def _behind(losses: Table, found: Results, where: str) -> Floats:
+    """(rows, results) losses of the same tasks; nan where a table has none."""
+    count = len(next(iter(losses.values())))
+    columns = np.full((count, len(found.columns)), np.nan)
+    for k, result in enumerate(found.columns):
+        if result.name in found.behind:
+            (read,) = read_results(losses, [found.behind[result.name]], where)
+            columns[:, k] = fitted_values(losses, read.column, read)
+    return columns
 
 
 def _reasons_against(
@@ -174,9 +199,12 @@ def _idle_checkpoints(
         )
     kept = [row for row in range(len(runs)) if row not in reasons]
     few = runs.where(kept)
-    early = early_tokens(
-        few.training_runs, few.tokens.sum(-1), few.scale, few.parameters, few.losses
-    )
+    early = {}
+    # Only losses are known to follow a power law of the tokens.
+    if all(read.metric in LOSSES for read in runs.results):
+        early = early_tokens(
+            few.training_runs, few.tokens.sum(-1), few.scale, few.parameters, few.losses
+        )
     if early:
         sizes = np.zeros(len(runs)) if runs.parameters is None else runs.parameters
         rows = [row for row in kept if runs.scale[row] <= early.get(float(sizes[row]), 0.0)]

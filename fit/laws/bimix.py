@@ -18,7 +18,7 @@ from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import FittedLaw
-from mixscale.fit.laws.shared.shrinkage import Units, fit_shrunken, typical_size
+from mixscale.fit.laws.shared.shrinkage import Units, drawn_priors, fit_shrunken, typical_size
 from mixscale.fit.laws.shared.smooth import SmoothLaw, smooth_law
 
 _SMALLEST_SHARE = 1e-4
@@ -46,15 +46,16 @@ class Bivariate:
     ) -> Floats:
         """(draws, validation, parameters)."""
         generators = [None] * len(self.own) if rng is None else rng.spawn(len(self.own))
+        models = [_Model(*self._logs(points, int(own))) for own in self.own]
         columns = [
             fit_shrunken(
-                _Model(*self._logs(points, int(own))),
+                model,
                 losses[:, :, v],
                 weight,
                 start=None if start is None else start[:, v],
-                rng=generators[v],
+                pull=drawn_priors(model, len(losses), generators[v]),
             )
-            for v, own in enumerate(self.own)
+            for v, model in enumerate(models)
         ]
         return np.stack(columns, 1)
 

@@ -28,6 +28,7 @@ RESPONSE_Z = 1.645
 """A domain answers when its objective falls with its tokens by this many standard errors (one-sided
 5 %)."""
 _HALF = 0.5
+_LARGEST_LOG_ODDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,9 @@ class DdoLaw:
     def predict_losses(self, points: Points) -> Floats:
         """(points, validation) base losses with every domain's effect added."""
         effects = self._effects(points)[1:].sum(-1)
-        return (self.measured.base_values[1:, None] * (1 + effects)).T
+        losses = (self.measured.base_values[1:, None] * (1 + effects)).T
+        logs = np.log(np.maximum(losses, np.exp(-_LARGEST_LOG_ODDS)))
+        return np.where(self.objective.of_log_odds, logs, losses)
 
     def optimum(self, feasible: Feasible, run: PlannedRun) -> Optimum:
         """Solve for the objective's curves exactly."""
@@ -204,8 +207,11 @@ def fit_ddo(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> DdoLaw:
 
 def gather_measurements(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Measurements:
     """Average repeated runs and line them up by changed domain."""
-    values = np.column_stack([objective.value(runs.losses), runs.losses])
+    values = np.column_stack([objective.value(runs.losses), _positive(runs.losses, objective)])
     deviation = _deviations(noise, values.shape[1])
+    # Noise of log odds, in parts of the odds.
+    in_parts = np.concatenate([[False], objective.of_log_odds])
+    deviation = np.where(in_parts, deviation * np.abs(values).mean(0), deviation)
     base = np.array([name == BASE for name in runs.changed])
     if not base.any():
         raise UserError("law ddo: there is no base run; every change is compared with it")
@@ -259,6 +265,12 @@ def classify(x: Floats, y: Floats, noise: Floats, *, known: bool) -> Responses:
     typical = np.where(answers, -slope, 0.0).sum(-1, keepdims=True) / np.maximum(found, 1)
     hidden = threshold - slope > _HALF * typical
     return Responses(answers=answers, too_noisy=~answers & (hidden | (found == 0)))
+
+
+def _positive(losses: Floats, objective: ObjectiveFunction) -> Floats:
+    """(runs, validation) numbers that have a part: odds where losses are their logarithm."""
+    odds = np.exp(np.minimum(losses, _LARGEST_LOG_ODDS))
+    return np.where(objective.of_log_odds, odds, losses)
 
 
 def _domain_points(

@@ -13,7 +13,7 @@ import numpy as np
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
-from mixscale.fit.laws.shared.shrinkage import Units, WithFloor, fit_shrunken
+from mixscale.fit.laws.shared.shrinkage import Units, WithFloor, drawn_priors, fit_shrunken
 from mixscale.fit.laws.shared.smooth import smooth_law
 
 # Width of the prior on how much the exponents of two domains differ.
@@ -40,13 +40,14 @@ class Exponential:
     ) -> Floats:
         """(draws, validation, parameters)."""
         draws, runs, validation = losses.shape
+        model = _Model(self.inputs(points), points.tokens.shape[1])
         theta = fit_shrunken(
-            _Model(self.inputs(points), points.tokens.shape[1]),
+            model,
             losses.transpose(0, 2, 1).reshape(draws * validation, runs),
             np.repeat(weight, validation, 0),
             start=None if start is None else start.reshape(draws * validation, -1),
             rounds=5 if start is None else 3,
-            rng=rng,
+            pull=drawn_priors(model, draws * validation, rng),
         )
         return theta.reshape(draws, validation, -1)
 

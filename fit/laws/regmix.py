@@ -16,6 +16,7 @@ from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Draws, FittedLaw, Law, Optimum
 from mixscale.fit.laws.shared.shares import Inputs, inputs_for
+from mixscale.fit.laws.shared.threads import in_threads
 from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.uncertainty.model_error import (
     ModelError,
@@ -197,7 +198,8 @@ def fit_regmix(runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Fitted
         raise UserError("law regmix needs LightGBM: pip install lightgbm")
     inputs = inputs_for(runs)
     x = inputs(runs.points)
-    boosters = tuple(_train(x, losses) for losses in runs.losses.T)
+    # LightGBM gives the interpreter free while it trains, each model in a thread of its own.
+    boosters = tuple(in_threads(lambda losses: _train(x, losses), runs.losses.T))
     return Trees(objective=objective, inputs=inputs, boosters=boosters, runs=runs)
 
 

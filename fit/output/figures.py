@@ -115,7 +115,10 @@ def plot_effects(record: FitRecord) -> Figure | None:
     width = 3.4 + 0.62 * len(columns)
     figure, axes = _axes(width, 1.7 + 0.42 * len(rows))
     limit = max(float(np.abs(values).max()), 1e-6)
-    image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    # Blue is better, whichever way a result goes.
+    better = [c in record.results and record.results[c].higher_is_better for c in columns]
+    costs = np.where(better, -values, values)
+    image = axes.imshow(costs, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     axes.set(xlabel="validation domain", ylabel="training domain increased")
@@ -127,7 +130,8 @@ def plot_effects(record: FitRecord) -> Figure | None:
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
-    bar.set_label("change in loss, nats", fontsize=9)
+    tasks = any(r.metric not in ("loss", "perplexity") for r in record.results.values())
+    bar.set_label("change, less is better" if tasks else "change in loss, nats", fontsize=9)
     bar.ax.tick_params(labelsize=8.5)
     bar.outline.set_visible(False)  # type: ignore[union-attr]
     return figure
@@ -147,7 +151,8 @@ def plot_laws(record: FitRecord) -> Figure | None:
         at, errors = zip(*further, strict=True)
         axes.barh(np.array(at) - 0.17, errors, 0.3, color=_COLOURS[1], label="next scale")
     axes.set_yticks(places, [s.law for s in scored])
-    axes.set_xlabel(f"mean absolute error, {record.objective.metric}")
+    title = record.objective.metric if record.aim is None else record.aim.title
+    axes.set_xlabel(f"mean absolute error, {title}")
     _legend_right(axes)
     return figure
 

@@ -22,7 +22,7 @@ from mixscale.contracts.fit_record import (
 from mixscale.contracts.metrics import metric_named
 from mixscale.fit.output.figures import draw_figures
 from mixscale.fit.output.signal_wording import ENOUGH
-from mixscale.fit.output.wording import reading_lines
+from mixscale.fit.output.wording import reading_lines, result_lines
 
 PAGE = "report.html"
 
@@ -103,6 +103,7 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
         _section("Constraints that bind", _binding(record)),
         *(_figure(name, figures[name], record) for name in _FIGURES if name in figures),
         _section("Errors of the laws", _scores(record)),
+        _section("Results by way of a loss", _list(list(result_lines(record)))),
         _section("Signal and noise", _signal(record)),
         _section("Fit quality", _quality(record)),
         _section("What the proxy runs cost", _cost(record)),
@@ -120,16 +121,21 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
 
 
 def _head(record: FitRecord) -> str:
-    aim = metric_named(record.objective.metric).title
+    aim = metric_named(record.objective.metric).title if record.aim is None else record.aim.title
     return (
         f"<h1>{escape(record.fit_id)}</h1>\n"
         f'<p class="lead">Law <b>{escape(record.law)}</b>, fitted to {record.cost.runs} runs; '
-        f"objective: {_over(record)} of the {aim}.</p>"
+        f"objective: {_over(record)} of the {escape(aim)}"
+        f"{', more is better' if _more(record) else ''}.</p>"
     )
 
 
 def _over(record: FitRecord) -> str:
     """What the objective is a mean of, counting only what has a weight."""
+    if record.aim is not None:
+        families = len(record.objective.families)
+        of = f"mean over {families} families, a {record.aim.over}" if families else record.aim.over
+        return escape(of)
     weights = record.objective.weights
     if weights is None:
         return f"mean over {len(record.validation)} validation domains"
@@ -138,6 +144,11 @@ def _over(record: FitRecord) -> str:
         return f"{escape(counted[0])} alone"
     equal = len({weights[name] for name in counted}) == 1
     return f"{'' if equal else 'weighted '}mean over {len(counted)} validation domains"
+
+
+def _more(record: FitRecord) -> bool:
+    """Whether more of the objective is better."""
+    return record.aim is not None and record.aim.higher_is_better
 
 
 def _verdict(record: FitRecord) -> str:
@@ -215,10 +226,14 @@ def _gains(record: FitRecord) -> str:
     heads = [_run(m) for m in shown]
     rows = [["predicted objective", *(_objective(m) for m in shown)]]
     rows += [
-        [f"lower than {escape(name)} by", *(_gain(m, over) for m in shown)]
+        [
+            f"{'higher' if _more(record) else 'lower'} than {escape(name)} by",
+            *(_gain(m, over) for m in shown),
+        ]
         for name, over in _distinct_gains([gain for m in shown for gain in m.gains])
     ]
-    rows.append(["recommended: lower than current by", *(_own_gain(m) for m in shown)])
+    than = f"recommended: {'higher' if _more(record) else 'lower'} than current by"
+    rows.append([than, *(_own_gain(m) for m in shown)])
     rows.append(["predicted by law", *(escape(m.predicted_by or "-") for m in shown)])
     return _table(["", *heads], rows)
 

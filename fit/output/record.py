@@ -24,10 +24,12 @@ from mixscale.contracts.fit_record import (
 from mixscale.fit.apply.exact_decimals import exact_shares
 from mixscale.fit.arrays import Floats
 from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
+from mixscale.fit.inputs.columns import LOSSES
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
 from mixscale.fit.laws.base import Law
 from mixscale.fit.laws.registry import law_named
+from mixscale.fit.metrics.scale import scale_of
 from mixscale.fit.output import signal_wording, wording
 from mixscale.fit.output.responses import responses
 from mixscale.fit.output.versions import versions
@@ -68,7 +70,7 @@ def fit_record(
     scales = tuple(_scale(fit, noise.at(fit.scale)) for fit in solution.scales)
     recommendation = recommend(solution, of_seeds)
     mixtures = tuple(
-        mixture_record(answer, runs.domains).model_copy(
+        mixture_record(answer, runs.domains, question.objective).model_copy(
             update={"decision": recommend(solution, of_seeds, answer)}
         )
         for answer in solution.answers
@@ -102,6 +104,9 @@ def fit_record(
         bootstrap=0 if drawn is None else min(question.draws, len(drawn)),
         cost=provenance.cost,
         run_ids=provenance.run_ids,
+        results=dict(zip(runs.validation, runs.results, strict=True)) if runs.results else {},
+        aim=question.objective.aim,
+        held_back_by=_held_back_by(solution, question),
         reading=provenance.reading,
         versions=versions(),
     )
@@ -148,7 +153,7 @@ def _budget(tokens: float) -> int | None:
     return round(tokens) if tokens > 1 else None
 
 
-def mixture_record(answer: FoundMixture, domains: Sequence[str]) -> Mixture:
+def mixture_record(answer: FoundMixture, domains: Sequence[str], aim: ObjectiveFunction) -> Mixture:
     """One mixture of the result as `fit.json` holds it."""
     budget = round(answer.budget) if answer.budget > 1 else None
     interval = answer.interval
@@ -167,8 +172,12 @@ def mixture_record(answer: FoundMixture, domains: Sequence[str]) -> Mixture:
         recommended=_exact(answer.recommended, domains),
         recommended_gain=answer.recommended_gain.gain,
         recommended_interval=_pair(answer.recommended_gain.interval),
-        predicted_objective=answer.objective,
-        objective_interval=_pair(answer.objective_interval),
+        predicted_objective=None
+        if answer.objective is None
+        else aim.shown_span(answer.objective, answer.objective)[0],
+        objective_interval=None
+        if answer.objective_interval is None
+        else aim.shown_span(*answer.objective_interval.tolist()),
         predicted_by=answer.predicted_by,
         gains=_gains(answer, domains),
         binding=answer.binding,
@@ -195,7 +204,7 @@ def _scale(fit: ScaleFit, noise: Noise) -> Scale:
     return Scale(
         scale_tokens=round(fit.scale) if fit.scale > 1 else None,
         runs=len(fit.runs),
-        base_objective=float(values[base].mean()) if base.any() else None,
+        base_objective=fit.objective.shown(float(values[base].mean())) if base.any() else None,
         parameters=fit.law.parameters(),
         residual_rms=float(np.sqrt((residual**2).mean())),
         noise_objective=noise.objective,
@@ -207,12 +216,25 @@ def _scale(fit: ScaleFit, noise: Noise) -> Scale:
     )
 
 
+def _held_back_by(solution: FoundMixtures, question: Question) -> dict[str, float]:
+    """Limits that the best mixture of the largest measured scale touches."""
+    guard, last = question.objective.guard, solution.scales[-1]
+    if guard is None:
+        return {}
+    return guard.within(last.feasible).binding(last.predictor.predict_losses, last.shares)
+
+
 def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
-    """Change of each validation loss for each changed training domain, against the base."""
+    """Change of each result, in its own unit, for each changed training domain, against the
+    base."""
     base = np.array([name == BASE for name in runs.changed])
     if not base.any():
         return {}
-    base_losses, base_tokens = runs.losses[base].mean(0), runs.tokens[base].mean(0)
+    values = runs.losses
+    if any(result.metric not in LOSSES for result in runs.results):
+        columns = zip(runs.results, runs.losses.T, strict=True)
+        values = np.stack([scale_of(result).measured(column) for result, column in columns], 1)
+    base_losses, base_tokens = values[base].mean(0), runs.tokens[base].mean(0)
     effects: dict[str, dict[str, dict[str, float]]] = {"increased": {}, "reduced": {}}
     for i, domain in enumerate(runs.domains):
         changed = np.array([name == domain for name in runs.changed])
@@ -220,7 +242,7 @@ def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
         for direction, side in (("increased", more), ("reduced", ~more)):
             rows = changed & side
             if rows.any():
-                delta = runs.losses[rows].mean(0) - base_losses
+                delta = values[rows].mean(0) - base_losses
                 effects[direction][domain] = dict(zip(runs.validation, delta.tolist(), strict=True))
     return effects
 

@@ -27,7 +27,7 @@ def responses(fit: ScaleFit, noise: float | None) -> dict[str, Response]:
     base = np.array([name == BASE for name in fit.runs.changed])
     if not base.any():
         return {}
-    values = fit.objective.value(fit.runs.losses)
+    values = fit.objective.shown(fit.objective.value(fit.runs.losses))
     tokens, objective = fit.runs.tokens[base].mean(0), float(values[base].mean())
     if not (objective > 0 and _unit(fit) > 0):
         return {}
@@ -45,14 +45,14 @@ def _response(fit: ScaleFit, i: int, base: Floats, values: Floats, noise: float 
     tokens[:, i] *= x
     points = replace(fit.run.with_shares(tokens), tokens=tokens)
     # Laws predict absolute objectives: put them in units of the measured base run's.
-    unit = _unit(fit)
+    unit, shown = _unit(fit), fit.objective.shown
     drawn = None
     if fit.draws is not None:
-        rows = [fit.draws.predict_objective(points.where([k])) for k in range(_GRID)]
+        rows = [shown(fit.draws.predict_objective(points.where([k]))) for k in range(_GRID)]
         drawn = interval(np.stack(rows) / unit, axis=1)
     return Response(
         x=tuple(x.tolist()),
-        y=tuple((fit.law.predict_objective(points) / unit).tolist()),
+        y=tuple((shown(fit.law.predict_objective(points)) / unit).tolist()),
         low=None if drawn is None else tuple(drawn[0].tolist()),
         high=None if drawn is None else tuple(drawn[1].tolist()),
         points=tuple(measured),
@@ -63,7 +63,7 @@ def _response(fit: ScaleFit, i: int, base: Floats, values: Floats, noise: float 
 def _unit(fit: ScaleFit) -> float:
     """The objective at the base runs' mean losses."""
     base = np.array([name == BASE for name in fit.runs.changed])
-    return float(fit.objective.value(fit.runs.losses[base].mean(0)))
+    return fit.objective.shown(float(fit.objective.value(fit.runs.losses[base].mean(0))))
 
 
 def _points(

@@ -9,7 +9,7 @@ from rich.table import Table
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FitRecord, Gain, LawScore, Mixture
 from mixscale.fit.output.signal_wording import sentence
-from mixscale.fit.output.wording import reading_lines
+from mixscale.fit.output.wording import name_of, reading_lines, result_lines, unit_words
 
 
 def render(record: FitRecord) -> Table:
@@ -27,10 +27,11 @@ def lines(record: FitRecord) -> Iterator[str]:
     """Say what the table does not: laws, signal and noise, gains, warnings, the recommendation."""
     if record.reading is not None:
         yield from reading_lines(record.reading)
+    yield from result_lines(record)
     yield from (_score(score, record) for score in record.laws)
     yield from (text for scale in record.scales if (text := sentence(scale)))
     for gain in record.gains:
-        yield _gain(gain, record.objective.metric)
+        yield _gain(gain, unit_words(record))
     yield from (_far(m, record) for m in record.mixtures if m.kind == "projected" and m.gains)
     yield from (_movement(m) for m in record.mixtures if m.moved is not None)
     yield from (f"warning: {warning}" for warning in record.warnings)
@@ -89,7 +90,7 @@ def _gain(gain: Gain, metric: str) -> str:
 
 def _far(mixture: Mixture, record: FitRecord) -> str:
     """Predicted objective and gain at a budget that was not measured."""
-    gain, metric = mixture.gains[0], record.objective.metric
+    gain, metric = mixture.gains[0], name_of(record)
     value = f"{mixture.predicted_objective:.4f}{_span(mixture.objective_interval)}"
     text = (
         f"at {format_tokens(mixture.token_budget or 0)} tokens{_size(mixture)}: {metric} {value}, "

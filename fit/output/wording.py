@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mixscale.contracts.config import format_tokens
-from mixscale.contracts.fit_record import Action, TableReading
+from mixscale.contracts.fit_record import Action, FitRecord, TableReading
 from mixscale.contracts.target import Target
 from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
 from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.inputs.tables import COPY, EARLIER, EARLY
 from mixscale.fit.laws.base import Law
+from mixscale.fit.metrics.weights import uncounted
 from mixscale.fit.recommend import Advice
 from mixscale.fit.scaling.deciding_scales import DecidingScales
 from mixscale.fit.scaling.projection import MeasuredOptima, trend_kept
@@ -32,6 +33,8 @@ def warnings(
         intervals_sentence(fits, law, noise, question),
         *response_remarks(fits),
         *suspect_remarks(fits, solution.suspects),
+        *counting_remarks(question),
+        *held_back_remarks(solution, question),
         *trend_remarks(solution.path.measured, fits[0].runs.domains),
     ]
     sentences += [
@@ -124,14 +127,49 @@ def reading_remarks(reading: TableReading) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def name_of(record: FitRecord) -> str:
+    """What the objective is called."""
+    if record.aim is None or not record.aim.unit:
+        return record.objective.metric
+    return record.aim.title.partition(",")[0]
+
+
+def unit_words(record: FitRecord) -> str:
+    """What gains are in, for people; they are above zero where the mixture is better."""
+    aim = record.aim
+    if aim is None:
+        return record.objective.metric
+    name = name_of(record)
+    if aim.higher_is_better:
+        return f"{name}, more is better" + (f" (in {aim.unit})" if aim.unit == "percent" else "")
+    return name
+
+
+def result_lines(record: FitRecord) -> Iterator[str]:
+    """Say what the objective is a mean of, and which scores are predicted by way of a loss."""
+    families = record.objective.families
+    if families:
+        named = [f"{name} ({', '.join(patterns)})" for name, patterns in families.items()]
+        yield f"objective: the mean over the families {', '.join(named)}"
+    curves = {name: r.curve for name, r in record.results.items() if r.curve is not None}
+    for name, curve in curves.items():
+        yield (
+            f"{name}: by way of {curve.loss_column}, error {curve.error:.4f} on left-out mixtures; "
+            f"{curve.error_without:.4f} when it is fitted itself"
+        )
+
+
 def reading_lines(reading: TableReading) -> Iterator[str]:
     """Say what each column was taken for."""
     yield f"read as domains, {reading.unit}: {', '.join(reading.domains)}"
     by_metric: dict[str, list[str]] = {}
     for name, result in reading.results.items():
-        by_metric.setdefault(result.metric, []).append(name)
+        better = "more" if result.higher_is_better else "less"
+        metric = result.metric.replace("_", " ")
+        unit = f" in {result.unit}" if result.unit == "percent" else ""
+        by_metric.setdefault(f"{metric}{unit}, {better} is better", []).append(name)
     for metric, names in by_metric.items():
-        yield f"read as {metric.replace('_', ' ')}, less is better: {_some(names)}"
+        yield f"read as {metric}: {_some(names)}"
     if reading.roles:
         roles = [f"{column} ({role})" for role, column in reading.roles.items()]
         yield f"read of the runs: {', '.join(roles)}"
@@ -157,8 +195,8 @@ def response_remarks(fits: Sequence[ScaleFit]) -> list[str]:
         at = f" at {format_tokens(fit.scale)} tokens" if fit.scale > 1 else ""
         if names:
             sentences.append(
-                f"No measurable response{at} to {', '.join(names)}: more of it did not lower the "
-                "objective by more than the noise, so it stays at its smallest allowed share."
+                f"No measurable response{at} to {', '.join(names)}: more of it did not improve "
+                "the objective by more than the noise, so it stays at its smallest allowed share."
             )
         if fit.law.too_noisy():
             sentences.append(
@@ -167,6 +205,25 @@ def response_remarks(fits: Sequence[ScaleFit]) -> list[str]:
                 "kept. More seeds, or more tokens a run, would tell."
             )
     return sentences
+
+
+def counting_remarks(question: Question) -> list[str]:
+    """Name results that are fitted and take no part in the objective."""
+    objective = question.objective
+    left = uncounted(objective.weights, objective.validation)
+    return [f"Not part of the objective: {_some(left)}."] if left else []
+
+
+def held_back_remarks(solution: FoundMixtures, question: Question) -> list[str]:
+    """Say which results hold the best mixture back."""
+    guard, last = question.objective.guard, solution.scales[-1]
+    if guard is None:
+        return []
+    found = guard.within(last.feasible).binding(last.predictor.predict_losses, last.shares)
+    if not found:
+        return ["No result comes near what it may get worse by: the limits hold nothing back."]
+    named = [f"{name} (by {limit:.4g} at most)" for name, limit in found.items()]
+    return [f"The best mixture is held back by what may not get worse: {_some(named)}."]
 
 
 def suspect_remarks(fits: Sequence[ScaleFit], suspects: Sequence[str] = ()) -> list[str]:
@@ -302,7 +359,7 @@ def extrapolation_remarks(answers: Sequence[FoundMixture], law: Law) -> list[str
         budgets = ", ".join(f"{format_tokens(a.budget)} ({a.followed:.0%})" for a in short)
         sentences.append(
             f"{by[0].upper()}{by[1:]}, fitted to the runs of all scales, does not support the "
-            "whole projected trend: beyond what is followed here it predicts a higher objective. "
+            "whole projected trend: beyond what is followed here it predicts a worse objective. "
             f"Followed: {budgets}."
         )
     return sentences
@@ -353,7 +410,8 @@ def _reason(answer: FoundMixture, largest: ScaleFit) -> str:
     doubt = "" if advice.change or advice.second is None else _doubt(answer, largest)
     than = "the current mixture" if advice.start_allowed else "the allowed mixture nearest to it"
     worse = advice.gain < 0
-    amount = f"{abs(advice.gain):.4g} {'higher' if worse else 'lower'} objective than {than}{at}"
+    more = worse != largest.objective.higher_is_better
+    amount = f"{abs(advice.gain):.4g} {'higher' if more else 'lower'} objective than {than}{at}"
     if advice.interval is None:
         return f"Predicted {amount}{doubt}; the noise is unknown."
     if not advice.step_size:

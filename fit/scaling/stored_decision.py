@@ -53,7 +53,7 @@ def decide(
         predictor: What predicts the objective there; None where nothing does.
     """
     sides, part = _sides(record, token_budget)
-    current = _current(record)
+    current = current_of(record)
     start = scale_into_bounds(current, feasible)
     allowed = is_allowed(current, feasible)
     nearest = sides[0] if part <= 0.5 else sides[-1]
@@ -170,7 +170,8 @@ def _reason(
     )
 
 
-def _current(record: FitRecord) -> Floats:
+def current_of(record: FitRecord) -> Floats:
+    """(domains,) the mixture in use."""
     current = record.recommended.current
     if current is None:
         return np.full(len(record.domains), 1 / len(record.domains))

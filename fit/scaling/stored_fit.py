@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,15 @@ from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.found_mixtures import name_binding
-from mixscale.fit.inputs.objective import objective_function
+from mixscale.fit.inputs.objective import ObjectiveFunction, objective_function
 from mixscale.fit.inputs.points import PlannedRun, unique_of
 from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.laws.registry import law_named
+from mixscale.fit.metrics.no_worse import no_worse
 from mixscale.fit.recommend import average_at
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import MeasuredOptima
-from mixscale.fit.scaling.stored_decision import decide
+from mixscale.fit.scaling.stored_decision import current_of, decide
 from mixscale.fit.uncertainty.gain import Predictor
 
 
@@ -51,10 +53,11 @@ def mixture_at(record: FitRecord, token_budget: int, parameters: int | None = No
     feasible = allowed(record, token_budget)
     path, run = _path(record), planned_run(record, token_budget, size)
     found, predictor = path.at(run, feasible), path.predictor_for(run)
-    shares = found.shares
-    objective = None if predictor is None else float(predictor.predict(shares[None])[0])
+    shares = _held(record, path, run, found.shares)
+    objective = None if predictor is None else _shown(predictor, shares)
     average = _average(record, token_budget, shares)
     decided = decide(record, token_budget, average, feasible, predictor)
+    recommended = _held(record, path, run, decided.recommended)
     return Mixture(
         kind="projected",
         token_budget=token_budget,
@@ -71,7 +74,7 @@ def mixture_at(record: FitRecord, token_budget: int, parameters: int | None = No
         quantities=None,
         intervals=None,
         average=dict(zip(record.domains, average.tolist(), strict=True)),
-        recommended=_exact(record, decided.recommended),
+        recommended=_exact(record, recommended),
         recommended_gain=decided.gain,
         recommended_interval=decided.interval,
         decision=decided.said,
@@ -79,6 +82,41 @@ def mixture_at(record: FitRecord, token_budget: int, parameters: int | None = No
         predicted_by=None if predictor is None else predictor.name,
         binding=binding(record, shares, feasible),
     )
+
+
+def _shown(predictor: Predictor, shares: Floats) -> float:
+    """The predicted objective in its own unit and direction."""
+    cost = float(predictor.predict(shares[None])[0])
+    objective = getattr(predictor.law, "objective", None)
+    return objective.shown_span(cost, cost)[0] if isinstance(objective, ObjectiveFunction) else cost
+
+
+def _objective(record: FitRecord) -> ObjectiveFunction:
+    """What the fit improved, with its limits on single results."""
+    bits = record.reach.bits_per_nat
+    results = tuple(record.results[name] for name in record.validation) if record.results else ()
+    bound = objective_function(
+        record.objective, record.validation, None if bits is None else np.array(bits), results
+    )
+    guard = no_worse(record.objective, record.validation, results, current_of(record))
+    return replace(bound, guard=guard)
+
+
+def _held(record: FitRecord, path: OptimumPath, run: PlannedRun, shares: Floats) -> Floats:
+    """(domains,) shares under which no result is worse than the fit's objective allows."""
+    guard = _objective(record).guard if record.objective.no_worse else None
+    predictor = path.predictor_for(run)
+    if predictor is None and path.repeats is not None:
+        largest = planned_run(
+            record,
+            round(path.measured.totals[-1]),
+            None if run.parameters is None else int(run.parameters),
+        )
+        predictor = replace(path.repeats, run=largest)
+    if guard is None or predictor is None:
+        return shares
+    feasible = allowed(record, round(run.token_budget))
+    return guard.within(feasible).held(predictor.predict_losses, shares)
 
 
 def allowed(record: FitRecord, token_budget: int) -> Feasible:
@@ -143,7 +181,6 @@ def _predictor(
     record: FitRecord, name: str | None, parameters: dict[str, Any] | None
 ) -> Predictor | None:
     """Rebuild a law, for a run with the model of the largest runs."""
-    reach = record.reach
     if name is None or parameters is None:
         return None
     load = law_named(name).load
@@ -153,8 +190,7 @@ def _predictor(
             f"fit {record.fit_id}: law {name} cannot be rebuilt from its record (it defines "
             f"no `load`), so only the token budgets of the fit have a mixture: {answered}"
         )
-    bits = None if reach.bits_per_nat is None else np.array(reach.bits_per_nat)
-    objective = objective_function(record.objective, record.validation, bits)
+    objective = _objective(record)
     law = load(parameters, record.domains, objective)
     largest = float(record.model_sizes[-1]) if record.model_sizes else None
     run = PlannedRun(token_budget=1.0, parameters=largest)

@@ -26,6 +26,10 @@ class Predictor:
         """(points,) objective of (points, domains) shares."""
         return self.law.predict_objective(self.run.with_shares(shares))
 
+    def predict_losses(self, shares: Floats) -> Floats:
+        """(points, validation) losses of (points, domains) shares."""
+        return self.law.predict_losses(self.run.with_shares(shares))
+
     def predict_drawn(self, shares: Floats) -> Floats | None:
         """(draws,) objective of (draws or 1, domains) shares, each under its own draw."""
         if self.draws is None:

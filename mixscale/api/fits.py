@@ -239,7 +239,7 @@ def fit_tables(
     losses: Frame | None = None,
     *,
     law: str = "auto",
-    objective: str | Mapping[str, Any] | Objective = "loss",
+    objective: str | Mapping[str, Any] | Objective | None = None,
     constraints: Mapping[str, Any] | Constraints | None = None,
     targets: Sequence[TokenBudget | Mapping[str, TokenBudget]] = (),
     run_tokens: TokenBudget | None = None,
@@ -252,6 +252,8 @@ def fit_tables(
     size: str | None = None,
     tokens_per_step: TokenBudget | None = None,
     keep_early: bool = False,
+    higher_is_better: Sequence[str] = (),
+    lower_is_better: Sequence[str] = (),
     bootstrap: int = 1000,
     seed: int | None = None,
     name: str = "tables",
@@ -266,7 +268,9 @@ def fit_tables(
         losses: Losses of the validation domains, likewise; joined on a column that names the run,
             else by row. `mixtures` holds both when absent.
         law: Name of a law, or `auto` for the one that predicts left-out runs best.
-        objective: `loss` or `perplexity`, or as in experiment.yaml `{"metric": …, "weights": …}`.
+        objective: `loss`, `perplexity`, `accuracy`, …, or as in experiment.yaml `{"metric": …,
+            "weights": …, "families": …, "drop": …, "no_worse": …}`. When absent, the losses that
+            the tables hold, or else their accuracies.
         constraints: As in experiment.yaml: `{"floor": 0.02, "max_epochs": 4}`.
         targets: Runs to project the mixture to: token budgets, `"300B@7B"` with the size of the
             model, or `{"tokens": "300B", "parameters": "7B"}`.
@@ -281,6 +285,8 @@ def fit_tables(
         size: The column with the model's parameters, likewise.
         tokens_per_step: Tokens of a training step, where the tables have steps alone.
         keep_early: Fit to the first checkpoints of runs too, which lie off every power law.
+        higher_is_better: Results of which more is better, where their names do not tell; patterns.
+        lower_is_better: Results of which less is better, likewise.
         bootstrap: Resamples behind the intervals; 0 for none.
         seed: Of the resamples; made from the content of the tables when absent.
         name: First part of the fit's id.
@@ -294,7 +300,7 @@ def fit_tables(
     from mixscale.fit.inputs.options import TableSettings
 
     asked = {
-        "objective": {"metric": objective} if isinstance(objective, str) else objective,
+        "objective": {"metric": objective} if isinstance(objective, str) else objective or {},
         "constraints": {} if constraints is None else constraints,
         "targets": [_target(target) for target in targets],
         "current": current if isinstance(current, str) else dict(current),
@@ -311,6 +317,8 @@ def fit_tables(
             None if tokens_per_step is None else read_budget(tokens_per_step, "tokens_per_step")
         ),
         "keep_early": keep_early,
+        "higher_is_better": list(higher_is_better),
+        "lower_is_better": list(lower_is_better),
         "run_tokens": None if run_tokens is None else read_budget(run_tokens, "run_tokens"),
     }
     settings = validate(asked, TableSettings, "fit_tables")
@@ -416,6 +424,6 @@ def _refit(record: FitRecord, out: Path) -> MixingLaw:
             f"{out / 'runs'}: {len(named) - len(records)} runs of fit {record.fit_id} are gone; "
             "fit the experiment again"
         )
-    runs = runs_from_records(records)
+    runs = runs_from_records(records, record.objective)
     bits = bits_per_nat(records, runs.validation)
     return choose(runs, record.law, record.objective, bits)

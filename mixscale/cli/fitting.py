@@ -54,9 +54,23 @@ if TYPE_CHECKING:
 @click.option(
     "--targets", metavar="T[@P],T", help="Runs to come: tokens, @ parameters of the model."
 )
-@click.option("--objective", type=MetricName(), help="What to minimise.")
-@click.option("--weight", multiple=True, metavar="V=X", help="Weight of a validation domain.")
+@click.option("--objective", type=MetricName(), help="What to improve.")
+@click.option("--weight", multiple=True, metavar="V=X", help="Weight of a domain, task or family.")
 @click.option("--weights", type=FILE, help="Table with the weights of validation domains.")
+@click.option(
+    "--higher-is-better", multiple=True, metavar="PATTERN", help="Results of which more is better."
+)
+@click.option(
+    "--lower-is-better", multiple=True, metavar="PATTERN", help="Results of which less is better."
+)
+@click.option(
+    "--family", multiple=True, metavar="F=V,V", help="Family of tasks; the objective is their mean."
+)
+@click.option("--families", type=FILE, help="YAML with a list of patterns for each family.")
+@click.option("--drop", multiple=True, metavar="PATTERN", help="Results to leave aside.")
+@click.option(
+    "--no-worse", multiple=True, metavar="[V=]X", help="Result V may get worse by X at most."
+)
 @click.option("--floor", multiple=True, metavar="[D=]SHARE", help="Least share of all, or of D.")
 @click.option("--ceiling", multiple=True, metavar="[D=]SHARE", help="Largest share, likewise.")
 @click.option("--fix", multiple=True, metavar="D=SHARE", help="Share of D that is given.")
@@ -85,9 +99,10 @@ def fit(
 
     Options from --domains to --risk ask about tables; for an experiment, experiment.yaml says
     it. A MIXTURE is uniform, natural (by --available) or D=SHARE,D=SHARE. D is a training domain, V
-    a validation domain. Tables of one kind (other sizes, more runs) may be given together: repeat
-    the option. A table may have a row for each checkpoint, and for each validation domain
-    (columns valid_domain and loss); runs of several model sizes need a column such as parameters.
+    a validation domain or task, or a pattern of their names ('minerva_*', 'acc:*'). Tables of one
+    kind (other sizes, more runs) may be given together: repeat the option. A table may have a row
+    for each checkpoint, and for each validation domain (columns valid_domain and loss); runs of
+    several model sizes need a column such as parameters.
     Without --floor every domain keeps a little: 1 %, less where they are many.
     A token budget that the constraints leave no mixture for ends with status 2, after the others
     are written. --settings takes the same as YAML, with the keys of experiment.yaml, and
@@ -102,6 +117,8 @@ def fit(
       mixscale fit --mixtures m.csv --losses l.csv --tokens 1B --targets 100B,1T \\
           --objective perplexity --floor 0.01 --floor c4=0.05 --fix wiki=0.1 \\
           --max-epochs 4 --available wiki=4B --available c4=200B --predict candidates.csv
+      mixscale fit --mixtures ratios.csv --losses tasks.csv --higher-is-better 'hellaswag*' \\
+          --family 'math=minerva_*,gsm8k' --family code=humaneval,mbpp --no-worse '*=0.01'
     """
     from mixscale.contracts.fit_record import read_fit
 

@@ -49,9 +49,10 @@ class MetricName(click.ParamType):
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """List the metrics, where the help is asked for and not before."""
+        from mixscale.contracts.experiment import TASK_METRICS
         from mixscale.contracts.metrics import metrics
 
-        return f"[{'|'.join(metrics())}]"
+        return f"[{'|'.join((*metrics(), *TASK_METRICS))}]"
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -48,6 +48,7 @@ def descend(
     for _ in range(steps):
         part = problems.rows(active)
         matrix, gradient = part.normal_equations(theta[active])
+        _hold(matrix, gradient, theta[active], low, high)
         trial = np.clip(theta[active] + _step(matrix, gradient, damping[active]), low, high)
         trial_cost = part.cost(trial)
         better = trial_cost <= cost[active]
@@ -59,6 +60,19 @@ def descend(
         if not len(active):
             break
     return theta
+
+
+def _hold(matrix: Floats, gradient: Floats, theta: Floats, low: Floats, high: Floats) -> None:
+    """Take parameters out of the step that a bound holds, in place.
+
+    A step that counts on them to move is a wrong one for the others.
+    """
+    held = ((theta <= low) & (gradient > 0)) | ((theta >= high) & (gradient < 0))
+    rows, columns = np.nonzero(held)
+    gradient[rows, columns] = 0.0
+    matrix[rows, columns, :] = 0.0
+    matrix[rows, :, columns] = 0.0
+    matrix[rows, columns, columns] = 1.0
 
 
 def _step(matrix: Floats, gradient: Floats, damping: Floats) -> Floats:

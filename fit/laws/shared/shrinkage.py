@@ -93,7 +93,7 @@ def fit_shrunken(
     *,
     start: Floats | None = None,
     rounds: int = 3,
-    rng: np.random.Generator | None = None,
+    pull: Floats | None = None,
 ) -> Floats:
     """Fit every row, re-estimating its noise and its outliers between rounds.
 
@@ -108,8 +108,9 @@ def fit_shrunken(
         weight: (rows, runs) how often each run counts; 0 leaves it out.
         start: (rows, parameters) where to begin.
         rounds: Fits, each with the noise of the one before.
-        rng: Draws every row's prior from the prior, so that rows with redrawn noise spread as
-            widely as runs and prior together leave open (randomise, then optimise).
+        pull: (rows, terms) where each row's prior is centred, in its deviations, drawn so that
+            rows with redrawn noise spread as widely as runs and prior together leave open
+            (randomise, then optimise); see `drawn_priors`.
 
     Returns:
         (rows, parameters).
@@ -120,20 +121,25 @@ def fit_shrunken(
     theta = model.start(y, weight, centre) if start is None else model.into(units, start)
     noise = np.full(len(y), _FIRST_NOISE)
     trust = np.ones_like(y)
-    shape = (len(y), len(model.penalty))
-    pull = np.zeros(shape) if rng is None else rng.normal(size=shape)
+    redrawn = pull is not None
+    pull = np.zeros((len(y), len(model.penalty))) if pull is None else pull
     tight = np.ones(len(y)) if start is None else model.tightness(theta)
     for k in range(rounds):
         problem = _Shrunken(model, y, weight * trust, noise, tight, pull, centre)
         # The first round's answer is only a place to look at residuals from.
         # Redrawn fits begin next to their end: what is left after some steps is below the noise.
-        steps, rest = (80, 1e-7) if rng is None else (_REDRAWN_STEPS, 1e-5)
+        steps, rest = (_REDRAWN_STEPS, 1e-5) if redrawn else (80, 1e-7)
         theta = descend(problem, theta, model.low, model.high, steps, 1e-3 if k == 0 else rest)
         residual = np.abs(model.values(theta) - y)
         noise = np.maximum(1.25 * 1.4826 * _weighted_median(residual, weight), 1e-7)
         tight = model.tightness(theta)
         trust = np.minimum(1, _HUBER * 0.8 * noise[:, None] / np.maximum(residual, 1e-12))
     return model.out_of(units, theta)
+
+
+def drawn_priors(model: Model, rows: int, rng: np.random.Generator | None) -> Floats | None:
+    """(rows, terms) standard normal; None where nothing is drawn."""
+    return None if rng is None else rng.normal(size=(rows, len(model.penalty)))
 
 
 def middle_and_spread(y: Floats, weight: Floats) -> Units:

@@ -104,7 +104,7 @@ class SmoothLaw:
     def optimum(self, feasible: Feasible, run: PlannedRun) -> Optimum:
         """Minimise the objective over the allowed mixtures."""
         found = self._minimum(self.theta, feasible, run, None)
-        exact = self.family.convex
+        exact = self._convex
         return Optimum(
             shares=found.shares,
             objective=found.value,
@@ -212,20 +212,40 @@ class SmoothLaw:
         wider = np.maximum(deviation, known)
         return correlation * np.outer(wider, wider), freedom
 
+    @property
+    def _convex(self) -> bool:
+        """Whether the objective is convex in the shares: one start then finds the least value."""
+        return self.family.convex and self.objective.convex
+
     def _minimum(
         self, theta: Floats, feasible: Feasible, run: PlannedRun, start: Floats | None
     ) -> Minimum:
+        def predict(shares: Floats) -> Floats:
+            return self.family.predict(theta, run.with_shares(shares)).T
+
+        guard, objective = self.objective.guard, self.objective
+        penalty = None if guard is None else guard.penalty(predict, feasible, objective)
+
         def function(shares: Floats) -> tuple[float, Floats]:
             point = run.with_shares(shares[None])
             losses = self.family.predict(theta, point)[:, 0]
             slopes = self.family.slopes(theta, point)
-            value = float(self.objective.value(losses))
-            return value, (self.objective.slope(losses) @ slopes) * run.token_budget
+            value = float(objective.value(losses))
+            by_loss = objective.slope(losses)
+            if penalty is not None:
+                more, more_by_loss = penalty(losses)
+                value, by_loss = value + more, by_loss + more_by_loss
+            return value, (by_loss @ slopes) * run.token_budget
 
-        starts = _starts(feasible, 1 if self.family.convex else STARTS)
+        starts = _starts(feasible, 1 if self._convex else STARTS)
         if start is not None:
-            starts = start[None] if self.family.convex else np.vstack([start, starts[:3]])
-        return min((minimise(function, feasible, s) for s in starts), key=lambda m: m.value)
+            starts = start[None] if self._convex else np.vstack([start, starts[:3]])
+        found = min((minimise(function, feasible, s) for s in starts), key=lambda m: m.value)
+        if guard is None:
+            return found
+        held = guard.within(feasible).held(predict, found.shares)
+        value = float(objective.value(predict(held[None]))[0])
+        return Minimum(shares=held, value=value, gap=found.gap)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,9 @@ from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.shared import model_size, repetition
 from mixscale.fit.laws.shared.model_size import ModelSize
-from mixscale.fit.laws.shared.shrinkage import Units, WithFloor, fit_shrunken
+from mixscale.fit.laws.shared.shrinkage import Units, WithFloor, drawn_priors, fit_shrunken
 from mixscale.fit.laws.shared.smooth import SmoothLaw, smooth_law
+from mixscale.fit.laws.shared.threads import in_threads
 
 _FLOOR_BELOW = 5.0  # spreads of the losses below the least one: where the floor is looked for first
 _SMALLEST = 1e-5  # of the unit: a domain without tokens has no logarithm
@@ -294,19 +295,21 @@ def _fit_rows(
     y = losses.transpose(0, 2, 1).reshape(draws * validation, runs)
     by_row = np.repeat(weight, validation, 0)
     flat = None if start is None else start.reshape(draws * validation, -1)
-    block = max(1, int(2e7 / (runs * len(model.low))))
-    rows = [
-        fit_shrunken(
+    pull = drawn_priors(model, len(y), rng)
+    block = max(1, int(2e5 / (runs * len(model.low))))
+
+    def fit(first: int) -> Floats:
+        part = slice(first, first + block)
+        return fit_shrunken(
             model,
-            y[i : i + block],
-            by_row[i : i + block],
-            start=None if flat is None else flat[i : i + block],
+            y[part],
+            by_row[part],
+            start=None if flat is None else flat[part],
             rounds=3 if start is None else 2,
-            rng=rng,
+            pull=None if pull is None else pull[part],
         )
-        for i in range(0, len(y), block)
-    ]
-    return np.concatenate(rows).reshape(draws, validation, -1)
+
+    return np.concatenate(in_threads(fit, range(0, len(y), block))).reshape(draws, validation, -1)
 
 
 def law_of_terms(name: str, term: DataTerm, summary: str) -> Law:

@@ -135,11 +135,16 @@ def test_large_unmarked_values_are_no_losses(shares: np.ndarray) -> None:
 
 
 def test_accuracies_are_not_minimised(shares: np.ndarray) -> None:
-    accuracy = {"hellaswag_acc": [0.3] * RUNS}
-    with pytest.raises(UserError, match=r"hellaswag_acc look like scores of which more is better"):
-        read(mixture_columns(shares), accuracy)
+    accuracy = {"hellaswag_acc": (0.3 + 0.1 * shares[:, 0]).tolist()}
+    runs, reading = read(mixture_columns(shares), accuracy)
+    assert reading.results["hellaswag"].higher_is_better
+    # What laws lower falls where the accuracy rises.
+    assert np.argsort(runs.losses[:, 0]).tolist() == np.argsort(-shares[:, 0]).tolist()
     _, reading = read(mixture_columns(shares), loss_columns(shares) | accuracy)
-    assert reading.ignored["hellaswag_acc"] == "a score, of which more is better"
+    assert reading.ignored["hellaswag_acc"].startswith("a score, of which more is better")
+    chosen = Choice(metric="accuracy")
+    _, reading = read(mixture_columns(shares), loss_columns(shares) | accuracy, chosen)
+    assert list(reading.results) == ["hellaswag"]
 
 
 def test_runs_without_results_are_left_out_by_name(shares: np.ndarray) -> None:
@@ -226,8 +231,11 @@ def test_cases_from_the_field(
 
 
 def test_accuracies_from_the_field(shared: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="more is better"):
-        fit_case(shared / "trials" / "fit" / "acc", tmp_path)
+    record = read_fit(fit_case(shared / "trials" / "fit" / "acc", tmp_path))
+    assert record.aim is not None
+    assert record.aim.higher_is_better
+    proportions = record.mixtures[0].proportions
+    assert proportions["web"] + proportions["code"] > 0.9
 
 
 def test_semicolons_and_decimal_commas(tmp_path: Path) -> None:
