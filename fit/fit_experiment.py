@@ -18,7 +18,6 @@ from mixscale.contracts.fit_record import Cost, FitRecord, write_fit
 from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.target import sorted_targets
 from mixscale.fit.inputs.records import Gathered, bits_per_nat, gather, runs_from_records
-from mixscale.fit.inputs.task_records import evaluations_of
 from mixscale.fit.output.page import report
 from mixscale.fit.output.record import Provenance
 from mixscale.fit.output.versions import versions
@@ -107,7 +106,7 @@ def _content(
         if not objective.get(key):
             objective.pop(key, None)
     losses = [[r.run_id, [e.loss_nats for e in r.evaluation.values()]] for r in records]
-    tasks = [[[e.metric, e.task, e.value] for e in evaluations_of(r)] for r in records]
+    tasks = [[[e.metric, e.task, e.value] for e in r.evaluations] for r in records]
     losses += [tasks] if any(tasks) else []
     whole = [settings, losses, law, bootstrap, seed, versions()["mixscale"]]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()

@@ -33,14 +33,6 @@ class Measured:
     behind_columns: tuple[str, ...] = ()
 
 
-def evaluations_of(record: RunRecord) -> Sequence[Any]:
-    """A run's evaluations on tasks: task, metric, value, stderr, unit, higher_is_better of each.
-
-    Empty for records of versions without them.
-    """
-    return getattr(record, "evaluations", ())
-
-
 def with_tasks(
     records: Sequence[RunRecord], losses: Floats, errors: Floats, objective: Objective
 ) -> Measured:
@@ -53,8 +45,7 @@ def with_tasks(
 
     Raises:
         UserError: A run was not evaluated on a task that counts, or which way is better of one is
-        not
-            known.
+            not known.
     """
     domains = tuple(records[0].evaluation)
     choice = Choice(
@@ -101,7 +92,7 @@ def _found(records: Sequence[RunRecord], domains: Sequence[str]) -> list[Result]
         for domain in domains
     }
     for record in records:
-        for entry in evaluations_of(record):
+        for entry in record.evaluations:
             column = f"{entry.metric}:{entry.task}"
             found.setdefault(
                 column,
@@ -166,7 +157,7 @@ def _column(
 
 
 def _entry(record: RunRecord, result: Result) -> Any:
-    for entry in evaluations_of(record):
+    for entry in record.evaluations:
         if f"{entry.metric}:{entry.task}" == result.column:
             return entry
     raise UserError(
@@ -189,9 +180,9 @@ def _behind(
         loss = behind.get(result.name)
         if loss is None:
             continue
-        measured = {f"{e.metric}:{e.task}" for record in records for e in evaluations_of(record)}
+        measured = {f"{e.metric}:{e.task}" for record in records for e in record.evaluations}
         everywhere = all(
-            any(f"{e.metric}:{e.task}" == loss.column for e in evaluations_of(record))
+            any(f"{e.metric}:{e.task}" == loss.column for e in record.evaluations)
             for record in records
         )
         if _is_domain(loss) or (loss.column in measured and everywhere):

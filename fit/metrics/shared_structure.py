@@ -25,8 +25,8 @@ _RUNS_EACH = 3
 """Runs, likewise."""
 _MOST = 20
 _PART = 0.5
-"""Of a prediction. Part and number were chosen on Olmix's 127 runs of 24 domains; `docs/fit.md`
-says what they do on its 256 runs of more."""
+"""Of a prediction. Part and number were tried on Olmix's 256 runs, left out in fifths, and then
+compared there and on its 127 other runs; `docs/fit.md` has both."""
 
 
 @dataclass(frozen=True, kw_only=True)

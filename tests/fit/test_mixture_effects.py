@@ -29,7 +29,7 @@ def tables(lasting: float, apart: float, seed: int) -> tuple[list[dict[str, obje
     shares = rng.dirichlet(np.ones(3) * 2, 24)
     effect = rng.normal(0, lasting, shares.shape) if lasting else np.zeros(shares.shape)
     losses = [truth(shares, size) + effect + rng.normal(0, apart, shares.shape) for size in SIZES]
-    rows = [
+    rows: list[dict[str, object]] = [
         {f"w_{n}": s for n, s in zip(NAMES, share, strict=True)}
         | {"tokens": TOKENS, "parameters": size}
         | {f"loss_{n}": v for n, v in zip(NAMES, values, strict=True)}

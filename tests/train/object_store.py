@@ -34,7 +34,7 @@ class ObjectStore(ThreadingHTTPServer):
 
 class _Requests(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: ObjectStore
+    server: ObjectStore  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -8,43 +8,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixscale.contracts.config import Config
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Objective
-from mixscale.contracts.run_record import DomainLoss, DomainTokens, RunRecord
+from mixscale.contracts.run_record import DomainLoss, DomainTokens, Evaluation, RunRecord
 from mixscale.fit.inputs.records import runs_from_records
 from mixscale.fit.metrics.scale import scale_of
-
-
-class Evaluation(Config):
-    """One entry of a record's evaluations."""
-
-    task: str
-    metric: str
-    value: float
-    stderr: float | None
-    items: int = 100
-    unit: str
-    higher_is_better: bool | None
-    settings: str = ""
-
-
-class Evaluated(RunRecord):
-    """A record with evaluations."""
-
-    evaluations: tuple[Evaluation, ...] = ()
-
 
 DOMAINS = ("web", "code")
 
 
 def entry(task: str, metric: str, value: float, unit: str, higher: bool | None) -> Evaluation:
     return Evaluation(
-        task=task, metric=metric, value=value, stderr=0.01, unit=unit, higher_is_better=higher
+        task=task,
+        metric=metric,
+        value=value,
+        stderr=0.01,
+        items=100,
+        unit=unit,
+        higher_is_better=higher,
+        settings="",
     )
 
 
-def record(i: int, *, without: Sequence[str] = ()) -> Evaluated:
+def record(i: int, *, without: Sequence[str] = ()) -> RunRecord:
     share = 0.2 + 0.06 * i
     tasks = [
         entry("arc_easy", "acc", 0.3 + 0.02 * i, "fraction", True),
@@ -52,7 +38,7 @@ def record(i: int, *, without: Sequence[str] = ()) -> Evaluated:
         entry("gsm8k", "exact_match", 0.01 * i, "fraction", True),
         entry("odd", "thing", 3.0 + i, "", None),
     ]
-    return Evaluated(
+    return RunRecord(
         run_id=f"run-{i}",
         sweep="trial",
         role="mixture",
