@@ -146,6 +146,8 @@ class Evaluation(Config):
         return self
 
 
+_SHORT_NAMES = {"acc": "accuracy", "bpb": "bits_per_byte", "ppl": "perplexity"}
+"""What columns and tasks call metrics."""
 TASK_METRICS = ("accuracy", "error", "score", "cost")
 """Metrics of tasks that follow from no validation loss: a part of right or wrong answers, a number
 of which more or less is better."""
@@ -175,6 +177,7 @@ class Objective(Config):
     @field_validator("metric")
     @classmethod
     def _known(cls, metric: str) -> str:
+        metric = _SHORT_NAMES.get(metric, metric)
         known = (*metrics(), *TASK_METRICS)
         if metric not in known:
             raise ValueError(f"unknown metric; expected one of {list(known)}")
