@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from mixscale.contracts.config import Config, TokenCount, load_config
+from mixscale.contracts.config import Config, TokenCount, format_tokens, load_config
 from mixscale.contracts.metrics import metrics
 from mixscale.contracts.target import TargetOf
 
@@ -24,7 +24,35 @@ def sums_to_one(mixture: BaseMixture) -> BaseMixture:
     return mixture
 
 
-class DdoDesign(Config):
+class AsTarget(Config):
+    """Proxy runs whose domains repeat as those of a run to come."""
+
+    as_target: PositiveTokens
+    """Token budget of that run."""
+
+
+def _read_repetition(value: object) -> object:
+    if isinstance(value, dict | AsTarget) or value in ("none", "as_target"):
+        return value
+    raise ValueError(
+        "expected none, as_target (the largest of `targets`), or the token budget of the run that "
+        f"proxies are to repeat as: {{as_target: 300B}} (found {value!r})"
+    )
+
+
+Repetition = Annotated[Literal["none", "as_target"] | AsTarget, BeforeValidator(_read_repetition)]
+
+
+class _DesignOfAnyType(Config):
+    """What all designs have."""
+
+    repetition: Repetition = "none"
+    """`as_target`: a proxy run has of each domain's text the same part that its scale is of the
+    target's tokens, so that it repeats a domain as often as the target will with its mixture
+    (arXiv 2606.07597). `none`: it has all of the text."""
+
+
+class DdoDesign(_DesignOfAnyType):
     """One-domain-at-a-time changes around a base, at several scales (arXiv 2407.20177, sec. 3)."""
 
     type: Literal["ddo"]
@@ -63,7 +91,7 @@ class DdoDesign(Config):
         return scales
 
 
-class SwarmDesign(Config):
+class SwarmDesign(_DesignOfAnyType):
     """Random mixtures around a prior, none asking for more of a domain than there is."""
 
     type: Literal["swarm"]
@@ -90,7 +118,7 @@ class SwarmDesign(Config):
         return prior
 
 
-class ExplicitDesign(Config):
+class ExplicitDesign(_DesignOfAnyType):
     """Mixtures written out by name."""
 
     type: Literal["explicit"]
@@ -319,7 +347,8 @@ class Experiment(Config):
     """Runs to project the mixture to: token budgets, with the size of the model or without."""
     max_proxy_epochs: float = Field(default=4.0, gt=0)
     """How often a proxy run may repeat a domain. Repeats up to about 4 epochs cost little
-    (Muennighoff et al., arXiv 2305.16264)."""
+    (Muennighoff et al., arXiv 2305.16264). Without effect where `design.repetition` asks for the
+    repeats of the target."""
     price_per_hour: float | None = Field(default=None, gt=0)
     """What an hour costs, of a GPU or of a machine without one: `plan` then says what the runs
     cost, in the same unit."""
@@ -333,7 +362,26 @@ class Experiment(Config):
                 raise ValueError(f"{key}: the same value twice")
         if isinstance(self.design, DdoDesign) and set(self.design.noise_seeds) & set(self.seeds):
             raise ValueError("design.noise_seeds: these are in `seeds` already")
+        self._check_repetition()
         return self
+
+    def _check_repetition(self) -> None:
+        target = self.repeated_tokens
+        beyond = [scale for scale in self.design.scales if target is not None and scale > target]
+        if beyond:
+            raise ValueError(
+                f"design.scales: {format_tokens(max(beyond))} tokens are more than the "
+                f"{format_tokens(target or 0)} of the target whose repetition the proxies are to "
+                "have; lower the scales, or give a larger one: repetition: {as_target: TOKENS}"
+            )
+
+    @property
+    def repeated_tokens(self) -> int | None:
+        """Token budget of the run that proxies repeat as; None when each has all of the text."""
+        repetition = self.design.repetition
+        if isinstance(repetition, AsTarget):
+            return repetition.as_target
+        return None if repetition == "none" else max(target.tokens for target in self.targets)
 
 
 def read_experiment(path: str | Path) -> Experiment:

@@ -14,8 +14,8 @@ _MOST_COLUMNS = 10
 
 
 def plan_table(result: Plan) -> Group:
-    """Draw the plan: what each run takes, then what each domain gives."""
-    return Group(_runs_table(result), _domains_table(result))
+    """Draw the plan: what each run takes, what each domain gives, and how often each repeats."""
+    return Group(_runs_table(result), _domains_table(result), _epochs_table(result))
 
 
 def _runs_table(result: Plan) -> Table:
@@ -49,16 +49,42 @@ def _domains_table(result: Plan) -> Table:
     for column in ("available", "all runs", "most in a run", "epochs there", "allowed"):
         table.add_column(column, justify="right")
     for domain, available in result.available_tokens.items():
-        most = max(row.tokens_by_domain[domain] for row in result.rows)
+        largest = max(result.rows, key=lambda row: row.tokens_by_domain[domain])
+        most, allowed = largest.tokens_by_domain[domain], result.max_proxy_epochs
         table.add_row(
             domain,
             format_tokens(available),
             format_tokens(sum(row.tokens_by_domain[domain] for row in result.rows)),
             format_tokens(most),
-            f"{most / available:.2f}",
-            f"{result.max_proxy_epochs:g}",
+            f"{largest.epochs_by_domain[domain]:.2f}",
+            "as the target" if allowed is None else f"{allowed:g}",
         )
     return table
+
+
+def _epochs_table(result: Plan) -> Table:
+    """Compare how often proxies and the target read each domain, with the proxies' mixtures."""
+    table = Table(title="epochs of each domain, from the least to the most of the mixtures")
+    table.add_column("domain")
+    scales = sorted({row.scale_tokens for row in result.rows})
+    for scale in scales:
+        table.add_column(f"seen at {format_tokens(scale)}", justify="right")
+        table.add_column("epochs", justify="right")
+    table.add_column(f"target {format_tokens(result.target_tokens)}", justify="right")
+    for domain in result.available_tokens:
+        cells = []
+        for scale in scales:
+            rows = [row for row in result.rows if row.scale_tokens == scale]
+            cells.append(format_tokens(rows[0].pool_tokens[domain]))
+            cells.append(_range([row.epochs_by_domain[domain] for row in rows]))
+        there = _range([row.target_epochs_by_domain[domain] for row in result.rows])
+        table.add_row(domain, *cells, there)
+    return table
+
+
+def _range(values: list[float]) -> str:
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def plan_summary(result: Plan) -> str:

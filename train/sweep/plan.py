@@ -14,6 +14,7 @@ from mixscale.train.run.checks import check_run
 from mixscale.train.run.gpus import visible_gpus
 from mixscale.train.run.memory import MemoryNeed, too_much
 from mixscale.train.sweep.calibration import Calibration, calibrate
+from mixscale.train.sweep.pools import supply_tokens
 from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
 from mixscale.train.sweep.schedule import best_order, end_of
@@ -33,7 +34,12 @@ class PlanRow:
     seed: int
     tokens: int
     tokens_by_domain: dict[str, int]
+    pool_tokens: dict[str, int]
+    """Of each domain, what the run may see."""
     epochs_by_domain: dict[str, float]
+    """Of the pools."""
+    target_epochs_by_domain: dict[str, float]
+    """Of the text, in a run that takes `target_tokens / scale_tokens` as much of each domain."""
     is_done: bool
 
 
@@ -46,7 +52,10 @@ class Plan:
     rows: Sequence[PlanRow]
     available_tokens: dict[str, int]
     """For training, by domain."""
-    max_proxy_epochs: float
+    max_proxy_epochs: float | None
+    """None where proxies repeat as the target does."""
+    target_tokens: int
+    """Token budget of the target that the proxies are compared with."""
     evaluation_tokens: int
     """Of each run, all validation domains and evaluations together."""
     workers: int
@@ -107,6 +116,7 @@ class Plan:
             "out": str(self.out),
             "runs": [vars(row) for row in self.rows],
             "available_tokens": self.available_tokens,
+            "target_tokens": self.target_tokens,
             "missing_tokens": self.missing_tokens,
             "evaluation_tokens_per_run": self.evaluation_tokens,
             "tasks": dict(self.tasks),
@@ -157,7 +167,11 @@ def plan(
     for run in runs.values():
         check_run(run.config, gpus)
     asked = tasks_of(experiment)
-    rows = [_row(name, run, shardset, is_done(out, name, asked)) for name, run in runs.items()]
+    repeated = experiment.repeated_tokens
+    target = repeated or max(target.tokens for target in experiment.targets)
+    rows = [
+        _row(name, run, shardset, target, is_done(out, name, asked)) for name, run in runs.items()
+    ]
     longest = max(runs.values(), key=lambda run: run.tokens)
     missing = sum(not row.is_done for row in rows)
     found = check_before_start([runs[row.run_id] for row in rows if not row.is_done], gpus)
@@ -175,7 +189,8 @@ def plan(
         out=out,
         rows=rows,
         available_tokens={name: shardset.train_tokens(name) for name in shardset.domain_names},
-        max_proxy_epochs=experiment.max_proxy_epochs,
+        max_proxy_epochs=experiment.max_proxy_epochs if repeated is None else None,
+        target_tokens=target,
         evaluation_tokens=longest.evaluation_tokens * experiment.evaluation.points,
         workers=workers,
         devices=devices_in_use(workers, gpus_per_run),
@@ -188,9 +203,12 @@ def plan(
     )
 
 
-def _row(run_id: str, run: PlannedRun, shardset: ShardSet, is_done: bool) -> PlanRow:
-    length = shardset.sequence_length
+def _row(
+    run_id: str, run: PlannedRun, shardset: ShardSet, target_tokens: int, is_done: bool
+) -> PlanRow:
+    length, scale = shardset.sequence_length, run.point.scale_tokens
     tokens = {domain: count * length for domain, count in run.samples.items()}
+    pools = supply_tokens(run.pools, shardset)
     return PlanRow(
         run_id=run_id,
         role=run.point.mixture or run.point.role,
@@ -200,8 +218,11 @@ def _row(run_id: str, run: PlannedRun, shardset: ShardSet, is_done: bool) -> Pla
         seed=run.seed,
         tokens=run.tokens,
         tokens_by_domain=tokens,
-        epochs_by_domain={
-            domain: count / shardset.train_tokens(domain) for domain, count in tokens.items()
+        pool_tokens=pools,
+        epochs_by_domain={domain: count / pools[domain] for domain, count in tokens.items()},
+        target_epochs_by_domain={
+            domain: count * target_tokens / scale / shardset.train_tokens(domain)
+            for domain, count in tokens.items()
         },
         is_done=is_done,
     )

@@ -28,7 +28,12 @@ _DEFAULT_MODEL = {
 
 
 def proxy_run_config(
-    label: str, seed: int, samples: Mapping[str, int], experiment: Experiment, shardset: ShardSet
+    label: str,
+    seed: int,
+    samples: Mapping[str, int],
+    experiment: Experiment,
+    shardset: ShardSet,
+    pools: Mapping[str, int] | None = None,
 ) -> RunConfig:
     """Write the config of a proxy run.
 
@@ -38,6 +43,7 @@ def proxy_run_config(
         samples: Whole samples of each domain.
         experiment: Gives what all runs share.
         shardset: The data.
+        pools: Samples of each domain that the run may see; all when absent.
 
     Raises:
         UserError: `run` in the experiment is wrong.
@@ -64,6 +70,7 @@ def proxy_run_config(
                         "local": str(root / domain),
                         "split": TRAIN,
                         "proportion": count / total,
+                        **_pool(domain, pools, shardset),
                     }
                     for domain, count in samples.items()
                 },
@@ -82,6 +89,12 @@ def proxy_run_config(
         "device_eval_batch_size": eval_batch,
     }
     return validate(values, RunConfig, f"experiment {experiment.name!r}: run")
+
+
+def _pool(domain: str, pools: Mapping[str, int] | None, shardset: ShardSet) -> dict[str, int]:
+    """Limit a stream to a part of its samples; one that has all of them is as without a pool."""
+    whole = shardset.domains[domain][TRAIN].samples
+    return {} if pools is None or pools[domain] >= whole else {"pool": pools[domain]}
 
 
 def _eval_loader(root: Path, domain: str, length: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from mixscale.train.config import RunConfig
 from mixscale.train.run.run_id import run_id
 from mixscale.train.sweep.checks import check_names, check_supply, check_validation
 from mixscale.train.sweep.design import Point, design_points
+from mixscale.train.sweep.pools import pools_of_scale
 from mixscale.train.sweep.run_config import proxy_run_config
 
 
@@ -24,6 +25,8 @@ class PlannedRun:
     seed: int
     samples: Mapping[str, int]
     """Whole samples of each domain."""
+    pools: Mapping[str, int] | None
+    """Samples of each domain that the run may see; None: all."""
     config: RunConfig
 
     @property
@@ -95,11 +98,13 @@ def _planned(point: Point, seed: int, experiment: Experiment, shardset: ShardSet
         domain: max(round(point.tokens.get(domain, 0.0) / length), 0)
         for domain in shardset.domain_names
     }
-    config = proxy_run_config(point.label, seed, samples, experiment, shardset)
+    pools = pools_of_scale(point.scale_tokens, experiment, shardset)
+    config = proxy_run_config(point.label, seed, samples, experiment, shardset, pools)
     return PlannedRun(
         name=f"{experiment.name}-{point.label}-s{seed}",
         point=point,
         seed=seed,
         samples=samples,
+        pools=pools,
         config=config,
     )
