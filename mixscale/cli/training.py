@@ -43,6 +43,8 @@ def plan(
 ) -> None:
     """Show the runs of EXPERIMENT (experiment.yaml): tokens, epochs over domains, memory, time.
 
+    Epochs stand beside those of the target; `design.repetition: as_target` makes them the same.
+
     The time comes from short runs, about half a minute in all. What the shard set cannot give is
     refused here.
 
