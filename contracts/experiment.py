@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from mixscale.contracts.config import Config, TokenCount, format_tokens, load_config
 from mixscale.contracts.metrics import metrics
@@ -324,6 +331,27 @@ def _check_order(where: str, floor: float, ceiling: float) -> None:
         raise ValueError(f"{where}the floor {floor:g} is above the ceiling {ceiling:g}")
 
 
+class ModelSize(Config):
+    """One size of model; keys besides these are those of `run.model`, in place of the shared."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    config_overrides: dict[str, Any] = Field(default_factory=dict)
+    """Added to those of `run.model`."""
+    lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Learning rate; when absent that of `run` for the narrowest size, divided by the width."""
+    init: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Standard deviation of the initial weights; when absent that of `run` for the narrowest size,
+    divided by the square root of the width."""
+    scales: tuple[PositiveTokens, ...] | None = Field(default=None, min_length=1)
+    """Those of the design's scales that this size is run at; all when absent."""
+
+    @property
+    def model_keys(self) -> dict[str, Any]:
+        """The keys of `run.model`."""
+        return {**(self.model_extra or {}), "config_overrides": self.config_overrides}
+
+
 class Experiment(Config):
     """A sweep of proxy runs with the question it answers."""
 
@@ -354,6 +382,10 @@ class Experiment(Config):
     cost, in the same unit."""
     run: dict[str, Any] = Field(default_factory=dict)
     """Keys of `run.yaml` that all runs share: model, optimizer, scheduler, batch size and so on."""
+    models: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$")], ModelSize] = Field(
+        default_factory=dict
+    )
+    """Sizes of model by name; every run of the design is done with each."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Experiment:
@@ -363,6 +395,13 @@ class Experiment(Config):
         if isinstance(self.design, DdoDesign) and set(self.design.noise_seeds) & set(self.seeds):
             raise ValueError("design.noise_seeds: these are in `seeds` already")
         self._check_repetition()
+        for name, size in self.models.items():
+            unknown = sorted(set(size.scales or ()) - set(self.design.scales))
+            if unknown:
+                raise ValueError(
+                    f"models.{name}.scales: {unknown} are no scales of the design; it has "
+                    f"{list(self.design.scales)}"
+                )
         return self
 
     def _check_repetition(self) -> None:

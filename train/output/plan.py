@@ -7,6 +7,7 @@ from rich.table import Table
 
 from mixscale.contracts.config import format_tokens
 from mixscale.train.run.memory import MemoryNeed, format_bytes, parts
+from mixscale.train.sweep.calibration import Calibration
 from mixscale.train.sweep.plan import Plan
 
 _MOST_COLUMNS = 10
@@ -22,7 +23,8 @@ def _runs_table(result: Plan) -> Table:
     domains = list(result.available_tokens)
     columns = domains if len(domains) <= _MOST_COLUMNS else []
     table = Table(title=f"experiment {result.experiment}: {len(result.rows)} runs, tokens")
-    for column in ("run", "changed", "scale", "seed"):
+    has_sizes = any(row.model for row in result.rows)
+    for column in ("run", "changed", "scale", "seed", *(["model"] if has_sizes else [])):
         table.add_column(column)
     for name in (*columns, "all", "most epochs"):
         table.add_column(name, justify="right")
@@ -35,6 +37,7 @@ def _runs_table(result: Plan) -> Table:
             changed,
             format_tokens(row.scale_tokens),
             str(row.seed),
+            *([str(row.model)] if has_sizes else []),
             *(format_tokens(row.tokens_by_domain[domain]) for domain in columns),
             format_tokens(row.tokens),
             f"{row.epochs_by_domain[scarce]:.2f} {scarce}",
@@ -96,17 +99,29 @@ def plan_summary(result: Plan) -> str:
     lines += [_memory(need, result) for need in result.memory]
     speed = result.calibration
     if speed is not None and result.seconds is not None:
-        lines.append(
-            f"measured with {result.workers} at a time: a run of "
-            f"{format_tokens(speed.parameters)} parameters trains "
-            f"{format_tokens(speed.tokens_per_second)} tokens/s, evaluates "
-            f"{format_tokens(speed.evaluation_tokens_per_second)} tokens/s and takes "
-            f"{speed.start_seconds:.1f} s besides"
-        )
+        if not result.calibrations:
+            lines.append(f"measured with {result.workers} at a time: a run of {_speed(speed)}")
+        for name, one in result.calibrations.items():
+            hours = result.device_hours_by_model[name]
+            price = result.price_per_hour
+            cost = "" if price is None else f", {hours * price:.2f} at {price:g} an hour"
+            lines.append(
+                f"measured with {result.workers} at a time: a run of {name}, {_speed(one)}; "
+                f"its runs take {hours:.3g} device-hours{cost}"
+            )
         lines.append(f"about {duration(result.seconds)}, {result.device_hours:.3g} device-hours")
     if result.cost is not None:
         lines[-1] += f", {result.cost:.2f} at {result.price_per_hour:g} an hour"
     return "\n".join([*(f"warning: {line}" for line in result.warnings), *lines])
+
+
+def _speed(speed: Calibration) -> str:
+    return (
+        f"{format_tokens(speed.parameters)} parameters trains "
+        f"{format_tokens(speed.tokens_per_second)} tokens/s, evaluates "
+        f"{format_tokens(speed.evaluation_tokens_per_second)} tokens/s and takes "
+        f"{speed.start_seconds:.1f} s besides"
+    )
 
 
 def _memory(need: MemoryNeed, result: Plan) -> str:

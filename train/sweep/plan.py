@@ -27,6 +27,8 @@ class PlanRow:
     """One planned run."""
 
     run_id: str
+    model: str | None
+    """Its name in `models`; None for an experiment without."""
     role: str
     domain: str | None
     factor: float
@@ -63,7 +65,7 @@ class Plan:
     devices: int
     """GPUs in use; 1 on a machine without."""
     calibration: Calibration | None
-    """None when not asked for."""
+    """Of the first model that is to be run; None when not asked for."""
     price_per_hour: float | None
     """Of a device."""
     tasks: Mapping[str, int] = field(default_factory=dict)
@@ -71,6 +73,8 @@ class Plan:
     warnings: Sequence[str] = ()
     memory: Sequence[MemoryNeed] = ()
     """Of a run of each model that is to be done; without those that cannot be traced."""
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    """Of each size in `models` that is to be run."""
     runs_on_a_device: int = 1
     """Runs at a time that share the memory of a GPU, or of the machine without one."""
 
@@ -92,10 +96,29 @@ class Plan:
             return None
         if not self.missing:
             return 0.0
-        durations = [speed.run_seconds(row.tokens, self.evaluation_tokens) for row in self.missing]
+        durations = self._durations(self.missing)
         order = best_order(durations, self.workers)
         ends = end_of([durations[position] for position in order], self.workers)
         return speed.prepare_seconds + ends
+
+    def _durations(self, rows: Sequence[PlanRow]) -> list[float]:
+        """(rows,) seconds of each."""
+        first = self.calibration
+        assert first is not None
+        speeds = [self.calibrations.get(str(row.model), first) for row in rows]
+        return [
+            speed.run_seconds(row.tokens, self.evaluation_tokens)
+            for speed, row in zip(speeds, rows, strict=True)
+        ]
+
+    @property
+    def device_hours_by_model(self) -> dict[str, float]:
+        """Estimated hours of a device for the runs of each size, one after another."""
+        return {
+            name: sum(self._durations(rows)) / 3600 * self.devices / self.workers
+            for name in self.calibrations
+            if (rows := [row for row in self.missing if row.model == name])
+        }
 
     @property
     def device_hours(self) -> float | None:
@@ -123,6 +146,8 @@ class Plan:
             "workers": self.workers,
             "devices": self.devices,
             "calibration": asdict(self.calibration) if self.calibration else None,
+            "calibrations": {name: asdict(speed) for name, speed in self.calibrations.items()},
+            "device_hours_by_model": self.device_hours_by_model,
             "seconds": self.seconds,
             "device_hours": self.device_hours,
             "price_per_hour": self.price_per_hour,
@@ -183,7 +208,11 @@ def plan(
         if not need.can_fit(on_a_device)
     ]
     measure = measure and bool(missing) and (ignore_memory or not lacking)
-    measured = calibrate(longest.config, workers, gpus_per_run) if measure else None
+    to_do = [runs[row.run_id] for row in rows if not row.is_done] if measure else []
+    measured = {
+        size: calibrate(_longest(to_do, size).config, workers, gpus_per_run)
+        for size in dict.fromkeys(run.size for run in to_do)
+    }
     return Plan(
         experiment=experiment.name,
         out=out,
@@ -194,13 +223,18 @@ def plan(
         evaluation_tokens=longest.evaluation_tokens * experiment.evaluation.points,
         workers=workers,
         devices=devices_in_use(workers, gpus_per_run),
-        calibration=measured,
+        calibration=next(iter(measured.values()), None),
+        calibrations={size: speed for size, speed in measured.items() if size is not None},
         price_per_hour=price_per_hour or experiment.price_per_hour,
         warnings=[*found.warnings, *(asked.warnings if asked else ()), *lacking],
         tasks=asked.items if asked else {},
         memory=found.memory,
         runs_on_a_device=on_a_device,
     )
+
+
+def _longest(runs: Sequence[PlannedRun], size: str | None) -> PlannedRun:
+    return max((run for run in runs if run.size == size), key=lambda run: run.tokens)
 
 
 def _row(
@@ -211,6 +245,7 @@ def _row(
     pools = supply_tokens(run.pools, shardset)
     return PlanRow(
         run_id=run_id,
+        model=run.size,
         role=run.point.mixture or run.point.role,
         domain=run.point.domain,
         factor=run.point.factor,

@@ -12,19 +12,13 @@ from mixscale.contracts.experiment import Experiment
 from mixscale.contracts.run_record import run_folder
 from mixscale.contracts.shardset import TRAIN, VALIDATION, ShardSet
 from mixscale.train.config import PAIRED, RunConfig
+from mixscale.train.sweep.model_sizes import run_of_size
 
 SET_BY_DESIGN = {
     "run_name", "metadata", "max_seq_len", "seed", "tokenizer", "train_loader", "eval_loader",
     "max_duration", "eval_interval", "eval_subset_num_batches",
 }  # fmt: skip
 """Keys of run.yaml that the design sets."""
-
-_DEFAULT_MODEL = {
-    "name": "hf_causal_lm",
-    "pretrained_model_name_or_path": "gpt2",
-    "pretrained": False,
-    "config_overrides": {"n_embd": 64, "n_layer": 2, "n_head": 2},
-}
 
 
 def proxy_run_config(
@@ -34,6 +28,7 @@ def proxy_run_config(
     experiment: Experiment,
     shardset: ShardSet,
     pools: Mapping[str, int] | None = None,
+    size: str | None = None,
 ) -> RunConfig:
     """Write the config of a proxy run.
 
@@ -44,6 +39,7 @@ def proxy_run_config(
         experiment: Gives what all runs share.
         shardset: The data.
         pools: Samples of each domain that the run may see; all when absent.
+        size: A name in the experiment's `models`.
 
     Raises:
         UserError: `run` in the experiment is wrong.
@@ -54,8 +50,7 @@ def proxy_run_config(
     eval_batch = evaluation_batch_size(experiment)
     points = experiment.evaluation.points
     values = {
-        "model": _DEFAULT_MODEL,
-        **experiment.run,
+        **run_of_size(experiment, size),
         **_saving(experiment),
         "run_name": label,
         "metadata": {"sweep": experiment.name, "run": label, "seed": seed},

@@ -1,0 +1,101 @@
+"""The sizes of model that an experiment crosses with its scales."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mixscale.contracts.errors import UserError
+from mixscale.contracts.experiment import Experiment
+from mixscale.train.config import RunConfig
+
+_WIDTHS = ("n_embd", "hidden_size", "d_model", "dim")
+"""What transformers' configs call the width."""
+_LAYERS = ("n_layer", "num_hidden_layers", "n_layers", "num_layers")
+_INITIALISATION = "initializer_range"
+_USUAL_INITIALISATION = 0.02
+"""Of GPT-2, Llama, GPT-NeoX and BERT in transformers."""
+
+DEFAULT_MODEL = {
+    "name": "hf_causal_lm",
+    "pretrained_model_name_or_path": "gpt2",
+    "pretrained": False,
+    "config_overrides": {"n_embd": 64, "n_layer": 2, "n_head": 2},
+}
+
+
+def run_of_size(experiment: Experiment, size: str | None) -> dict[str, Any]:
+    """Give the keys of run.yaml that the runs of a size share.
+
+    What a size does not give follows from the narrowest: for a model `m` times as wide the learning
+    rate divided by `m`, the standard deviation of the initial weights by `sqrt(m)`. That is what
+    Yang et al. (arXiv 2203.03466, table 3) prescribe for matrices between hidden layers under Adam;
+    here it holds for all weights, since an optimizer has one rate.
+
+    Args:
+        experiment: With the keys of `run`, whose rate and initialisation are the narrowest model's.
+        size: A name in `models`; None for an experiment without.
+
+    Raises:
+        UserError: The widths or the rate to start from are not known.
+    """
+    run = {"model": DEFAULT_MODEL, **experiment.run}
+    if size is None:
+        return run
+    asked = experiment.models[size]
+    model = _merged(run["model"], asked.model_keys)
+    optimizer = run.get("optimizer") or RunConfig.model_fields["optimizer"].default.model_dump()
+    overrides = dict(model.get("config_overrides") or {})
+    if asked.lr is not None:
+        optimizer = {**optimizer, "lr": asked.lr}
+    else:
+        rate = optimizer.get("lr")
+        if not isinstance(rate, int | float):
+            raise UserError(f"models.{size}: give `lr`, or `run.optimizer.lr` for the narrowest")
+        optimizer = {**optimizer, "lr": rate / _times_as_wide(experiment, size, "lr")}
+    if asked.init is not None:
+        overrides[_INITIALISATION] = asked.init
+    elif not model.get("pretrained") and _INITIALISATION not in asked.config_overrides:
+        usual = overrides.get(_INITIALISATION, _USUAL_INITIALISATION)
+        width = _times_as_wide(experiment, size, "init")
+        overrides[_INITIALISATION] = usual / math.sqrt(width)
+    return {**run, "model": {**model, "config_overrides": overrides}, "optimizer": optimizer}
+
+
+def work_per_token(config: RunConfig) -> float:
+    """Estimate how the time for a token compares between sizes of model, in a unit of no meaning.
+
+    Layers times the width squared, to which the weights between layers are proportional; 1 where
+    the config does not give the width.
+    """
+    overrides = config.model.config_overrides
+    width = next((overrides[key] for key in _WIDTHS if key in overrides), None)
+    layers = next((overrides[key] for key in _LAYERS if key in overrides), 1)
+    return float(layers * width**2) if isinstance(width, int) else 1.0
+
+
+def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a size's keys to those of all; overrides are added up, but for another model type."""
+    place = "pretrained_model_name_or_path"
+    overrides = dict(own.get("config_overrides") or {})
+    if own.get(place, shared.get(place)) == shared.get(place):
+        overrides = {**(shared.get("config_overrides") or {}), **overrides}
+    return {**shared, **own, "config_overrides": overrides}
+
+
+def _times_as_wide(experiment: Experiment, size: str, key: str) -> float:
+    """Divide a size's width by that of the narrowest."""
+    shared = experiment.run.get("model") or DEFAULT_MODEL
+    widths = {}
+    for name, asked in experiment.models.items():
+        overrides = _merged(shared, asked.model_keys)["config_overrides"]
+        width = next((overrides[key] for key in _WIDTHS if key in overrides), None)
+        if not isinstance(width, int) or width < 1:
+            raise UserError(
+                f"models.{name}: its width is not given ({', '.join(_WIDTHS)} under "
+                f"config_overrides), from which the `{key}` of {size!r} would follow; give the "
+                f"width, or `{key}` for every size"
+            )
+        widths[name] = width
+    return widths[size] / min(widths.values())
