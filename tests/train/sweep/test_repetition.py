@@ -125,8 +125,8 @@ def test_the_record_says_what_each_domain_had_to_offer(swept: list[RunRecord]) -
         pools = POOLS[int(record.scale_tokens or 0) // LENGTH]
         for domain, tokens in record.domains.items():
             assert tokens.pool_tokens == pools[domain] * LENGTH
-            assert tokens.unique_tokens == min(tokens.seen_tokens, tokens.pool_tokens)
-            assert tokens.epochs == pytest.approx(tokens.seen_tokens / tokens.pool_tokens)
+            assert tokens.unique_tokens == min(tokens.seen_tokens, tokens.supply_tokens)
+            assert tokens.epochs == pytest.approx(tokens.seen_tokens / tokens.supply_tokens)
             assert tokens.available_tokens == {"code": 200, "prose": 120, "tables": 40}[
                 domain
             ] * LENGTH  # fmt: skip
