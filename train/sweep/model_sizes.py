@@ -44,20 +44,25 @@ def run_of_size(experiment: Experiment, size: str | None) -> dict[str, Any]:
     if size is None:
         return run
     asked = experiment.models[size]
-    model = _merged(run["model"], asked.model_keys)
-    optimizer = run.get("optimizer") or RunConfig.model_fields["optimizer"].default.model_dump()
+    model = _merged(_mapping("model", run["model"], DEFAULT_MODEL), asked.model_keys)
+    usual_optimizer = RunConfig.model_fields["optimizer"].default.model_dump()
+    optimizer = _mapping("optimizer", run.get("optimizer"), usual_optimizer)
     overrides = dict(model.get("config_overrides") or {})
     if asked.lr is not None:
         optimizer = {**optimizer, "lr": asked.lr}
     else:
         rate = optimizer.get("lr")
-        if not isinstance(rate, int | float):
+        if not isinstance(rate, int | float) or isinstance(rate, bool):
             raise UserError(f"models.{size}: give `lr`, or `run.optimizer.lr` for the narrowest")
         optimizer = {**optimizer, "lr": rate / _times_as_wide(experiment, size, "lr")}
     if asked.init is not None:
         overrides[_INITIALISATION] = asked.init
     elif not model.get("pretrained") and _INITIALISATION not in asked.config_overrides:
         usual = overrides.get(_INITIALISATION, _USUAL_INITIALISATION)
+        if not isinstance(usual, int | float) or isinstance(usual, bool):
+            raise UserError(
+                f"run.model.config_overrides.{_INITIALISATION}: expected a number (found {usual!r})"
+            )
         width = _times_as_wide(experiment, size, "init")
         overrides[_INITIALISATION] = usual / math.sqrt(width)
     return {**run, "model": {**model, "config_overrides": overrides}, "optimizer": optimizer}
@@ -72,7 +77,21 @@ def work_per_token(config: RunConfig) -> float:
     overrides = config.model.config_overrides
     width = next((overrides[key] for key in _WIDTHS if key in overrides), None)
     layers = next((overrides[key] for key in _LAYERS if key in overrides), 1)
-    return float(layers * width**2) if isinstance(width, int) else 1.0
+    known = isinstance(width, int) and isinstance(layers, int)
+    return float(layers * width**2) if known else 1.0
+
+
+def _mapping(key: str, value: object, absent: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read a part of `run`, which is checked whole only when the sizes are in it.
+
+    Raises:
+        UserError: It is no mapping.
+    """
+    if value is None:
+        return absent
+    if not isinstance(value, Mapping):
+        raise UserError(f"run.{key}: expected keys and values (found {value!r})")
+    return value
 
 
 def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,13 +99,14 @@ def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     place = "pretrained_model_name_or_path"
     overrides = dict(own.get("config_overrides") or {})
     if own.get(place, shared.get(place)) == shared.get(place):
-        overrides = {**(shared.get("config_overrides") or {}), **overrides}
+        both = _mapping("model.config_overrides", shared.get("config_overrides"), {})
+        overrides = {**both, **overrides}
     return {**shared, **own, "config_overrides": overrides}
 
 
 def _times_as_wide(experiment: Experiment, size: str, key: str) -> float:
     """Divide a size's width by that of the narrowest."""
-    shared = experiment.run.get("model") or DEFAULT_MODEL
+    shared = _mapping("model", experiment.run.get("model"), DEFAULT_MODEL)
     widths = {}
     for name, asked in experiment.models.items():
         overrides = _merged(shared, asked.model_keys)["config_overrides"]

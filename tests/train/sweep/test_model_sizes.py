@@ -177,3 +177,30 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         plan(write(tmp_path, shardset, models), measure=False, gpus_per_run=0)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ({"model": "gpt2"}, r"run\.model: expected keys and values \(found 'gpt2'\)"),
+        ({"optimizer": "adam"}, r"run\.optimizer: expected keys and values"),
+        ({"optimizer": {"name": "adam"}}, r"models\.small: give `lr`, or `run\.optimizer\.lr`"),
+        ({"optimizer": {"name": "adam", "lr": "fast"}}, r"models\.small: give `lr`"),
+        ({"model": {"config_overrides": 3}}, r"run\.model\.config_overrides: expected keys"),
+        (
+            {"model": {"config_overrides": {"initializer_range": "wide"}}},
+            r"initializer_range: expected a number \(found 'wide'\)",
+        ),
+        ({"model": {"config_overrides": {"n_layer": "two"}}}, r"model"),
+    ],
+)
+def test_a_wrong_run_is_refused(
+    shardset: Path, tmp_path: Path, run: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        plan(write(tmp_path, shardset, MODELS, run=run), measure=False, gpus_per_run=0)
+
+
+def test_a_run_without_a_model_takes_the_default(shardset: Path, tmp_path: Path) -> None:
+    runs = read(write(tmp_path, shardset, MODELS, run={"model": None}))
+    assert {run.config.model.pretrained_model_name_or_path for run in runs} == {"gpt2"}
