@@ -77,8 +77,9 @@ def work_per_token(config: RunConfig) -> float:
     overrides = config.model.config_overrides
     width = next((overrides[key] for key in _WIDTHS if key in overrides), None)
     layers = next((overrides[key] for key in _LAYERS if key in overrides), 1)
-    known = isinstance(width, int) and isinstance(layers, int)
-    return float(layers * width**2) if known else 1.0
+    if not isinstance(width, int) or not isinstance(layers, int):
+        return 1.0
+    return float(layers * width**2)
 
 
 def _mapping(key: str, value: object, absent: Mapping[str, Any]) -> Mapping[str, Any]:
