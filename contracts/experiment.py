@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
-from mixscale.contracts.config import Config, TokenCount, load_config
+from mixscale.contracts.config import Config, TokenCount, format_tokens, load_config
 from mixscale.contracts.metrics import metrics
 from mixscale.contracts.target import TargetOf
 
@@ -24,7 +31,35 @@ def sums_to_one(mixture: BaseMixture) -> BaseMixture:
     return mixture
 
 
-class DdoDesign(Config):
+class AsTarget(Config):
+    """Proxy runs whose domains repeat as those of a run to come."""
+
+    as_target: PositiveTokens
+    """Token budget of that run."""
+
+
+def _read_repetition(value: object) -> object:
+    if isinstance(value, dict | AsTarget) or value in ("none", "as_target"):
+        return value
+    raise ValueError(
+        "expected none, as_target (the largest of `targets`), or the token budget of the run that "
+        f"proxies are to repeat as: {{as_target: 300B}} (found {value!r})"
+    )
+
+
+Repetition = Annotated[Literal["none", "as_target"] | AsTarget, BeforeValidator(_read_repetition)]
+
+
+class _DesignOfAnyType(Config):
+    """What all designs have."""
+
+    repetition: Repetition = "none"
+    """`as_target`: a proxy run has of each domain's text the same part that its scale is of the
+    target's tokens, so that it repeats a domain as often as the target will with its mixture
+    (arXiv 2606.07597). `none`: it has all of the text."""
+
+
+class DdoDesign(_DesignOfAnyType):
     """One-domain-at-a-time changes around a base, at several scales (arXiv 2407.20177, sec. 3)."""
 
     type: Literal["ddo"]
@@ -63,7 +98,7 @@ class DdoDesign(Config):
         return scales
 
 
-class SwarmDesign(Config):
+class SwarmDesign(_DesignOfAnyType):
     """Random mixtures around a prior, none asking for more of a domain than there is."""
 
     type: Literal["swarm"]
@@ -90,7 +125,7 @@ class SwarmDesign(Config):
         return prior
 
 
-class ExplicitDesign(Config):
+class ExplicitDesign(_DesignOfAnyType):
     """Mixtures written out by name."""
 
     type: Literal["explicit"]
@@ -296,6 +331,27 @@ def _check_order(where: str, floor: float, ceiling: float) -> None:
         raise ValueError(f"{where}the floor {floor:g} is above the ceiling {ceiling:g}")
 
 
+class ModelSize(Config):
+    """One size of model; keys besides these are those of `run.model`, in place of the shared."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    config_overrides: dict[str, Any] = Field(default_factory=dict)
+    """Added to those of `run.model`."""
+    lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Learning rate; when absent that of `run` for the narrowest size, divided by the width."""
+    init: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Standard deviation of the initial weights; when absent that of `run` for the narrowest size,
+    divided by the square root of the width."""
+    scales: tuple[PositiveTokens, ...] | None = Field(default=None, min_length=1)
+    """Those of the design's scales that this size is run at; all when absent."""
+
+    @property
+    def model_keys(self) -> dict[str, Any]:
+        """The keys of `run.model`."""
+        return {**(self.model_extra or {}), "config_overrides": self.config_overrides}
+
+
 class Experiment(Config):
     """A sweep of proxy runs with the question it answers."""
 
@@ -319,12 +375,17 @@ class Experiment(Config):
     """Runs to project the mixture to: token budgets, with the size of the model or without."""
     max_proxy_epochs: float = Field(default=4.0, gt=0)
     """How often a proxy run may repeat a domain. Repeats up to about 4 epochs cost little
-    (Muennighoff et al., arXiv 2305.16264)."""
+    (Muennighoff et al., arXiv 2305.16264). Without effect where `design.repetition` asks for the
+    repeats of the target."""
     price_per_hour: float | None = Field(default=None, gt=0)
     """What an hour costs, of a GPU or of a machine without one: `plan` then says what the runs
     cost, in the same unit."""
     run: dict[str, Any] = Field(default_factory=dict)
     """Keys of `run.yaml` that all runs share: model, optimizer, scheduler, batch size and so on."""
+    models: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$")], ModelSize] = Field(
+        default_factory=dict
+    )
+    """Sizes of model by name; every run of the design is done with each."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Experiment:
@@ -333,7 +394,33 @@ class Experiment(Config):
                 raise ValueError(f"{key}: the same value twice")
         if isinstance(self.design, DdoDesign) and set(self.design.noise_seeds) & set(self.seeds):
             raise ValueError("design.noise_seeds: these are in `seeds` already")
+        self._check_repetition()
+        for name, size in self.models.items():
+            unknown = sorted(set(size.scales or ()) - set(self.design.scales))
+            if unknown:
+                raise ValueError(
+                    f"models.{name}.scales: {unknown} are no scales of the design; it has "
+                    f"{list(self.design.scales)}"
+                )
         return self
+
+    def _check_repetition(self) -> None:
+        target = self.repeated_tokens
+        beyond = [scale for scale in self.design.scales if target is not None and scale > target]
+        if beyond:
+            raise ValueError(
+                f"design.scales: {format_tokens(max(beyond))} tokens are more than the "
+                f"{format_tokens(target or 0)} of the target whose repetition the proxies are to "
+                "have; lower the scales, or give a larger one: repetition: {as_target: TOKENS}"
+            )
+
+    @property
+    def repeated_tokens(self) -> int | None:
+        """Token budget of the run that proxies repeat as; None when each has all of the text."""
+        repetition = self.design.repetition
+        if isinstance(repetition, AsTarget):
+            return repetition.as_target
+        return None if repetition == "none" else max(target.tokens for target in self.targets)
 
 
 def read_experiment(path: str | Path) -> Experiment:

@@ -221,6 +221,8 @@ class Reach(Config):
     """(scales, domains): off the bounds."""
     slope_error: tuple[float, ...] | None = None
     scale_error: tuple[float, ...] | None = None
+    unique_tokens: tuple[tuple[float, ...], ...] | None = None
+    """(scales, domains) that the runs had to offer; null where that was all of the text."""
     law: str | None = None
     """The law that predicts the objective at any budget; null where none can."""
     parameters: dict[str, Any] | None = None

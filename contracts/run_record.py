@@ -32,8 +32,16 @@ class DomainTokens(Config):
     """Seen tokens without repeats."""
     available_tokens: Count
     """Training tokens of the domain in the shard set."""
+    pool_tokens: Count | None = None
+    """Those of them that the run could see: all, unless the design asked for fewer; null in records
+    of earlier versions, which had all."""
     epochs: float = Field(ge=0)
-    """`seen_tokens / available_tokens`."""
+    """`seen_tokens` by the tokens that the run could see."""
+
+    @property
+    def supply_tokens(self) -> int:
+        """Unique tokens that the run had to offer."""
+        return self.available_tokens if self.pool_tokens is None else self.pool_tokens
 
 
 class DomainLoss(Config):

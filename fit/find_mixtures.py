@@ -72,7 +72,7 @@ def find_mixtures(runs: Runs, law: Law, noise: Noise, question: Question) -> Fou
     deciding = deciding_scales(runs, law)
     fits = _fit_scales(runs, law, noise, question, deciding)
     path = OptimumPath(
-        measured=_measured(fits),
+        measured=_measured(fits, question),
         predictor=_predictor_beyond(runs, law, noise, question, fits, deciding),
         repeats=fits[-1].predictor,
     )
@@ -152,6 +152,9 @@ def _few_enough(count: int, question: Question) -> int:
 def _fit_scale(name: str, scale: float, runs: Runs, law: FittedLaw, question: Question) -> ScaleFit:
     feasible = _feasible(question, runs.domains, scale if scale > 1 else None)
     run = planned_run(runs, scale, question.available)
+    pools = _pools(runs, run)
+    if pools is not None:
+        run = replace(run, unique_tokens=pools)
     draws = _draws(law, question, _OF_SCALE, round(scale))
     shares = None if draws is None else draws.optima(feasible, run)
     return ScaleFit(
@@ -190,6 +193,17 @@ def _held(shares: Floats, predictor: Predictor, feasible: Feasible, question: Qu
     if guard is None:
         return shares
     return guard.within(feasible).held(predictor.predict_losses, shares)
+
+
+def _pools(runs: Runs, run: PlannedRun) -> Floats | None:
+    """(domains,) unique tokens that all runs of a scale had, where those are not a run's to come.
+
+    What is best in runs whose pools repeat is best with these repeats.
+    """
+    unique = runs.unique_tokens
+    if unique is None or run.unique_tokens is None or np.ptp(unique, axis=0).any():
+        return None
+    return unique[0] if (unique[0] < run.unique_tokens).any() else None
 
 
 def _shown_draws(
@@ -257,11 +271,12 @@ def _second_opinion(
     return Predictor(name=REFERENCE, law=fitted, draws=None, run=last.run)
 
 
-def _measured(fits: Sequence[ScaleFit]) -> MeasuredOptima:
+def _measured(fits: Sequence[ScaleFit], question: Question) -> MeasuredOptima:
     plain = MeasuredOptima(
         totals=np.array([fit.scale for fit in fits]),
         shares=np.stack([fit.shares for fit in fits]),
         interior=np.stack([fit.interior for fit in fits]),
+        unique_tokens=_unique_at(fits, question),
     )
     draws = _draw_shares(fits)
     if draws is None or len(fits) < 2 or not plain.has_trend.any():
@@ -271,6 +286,15 @@ def _measured(fits: Sequence[ScaleFit]) -> MeasuredOptima:
     error = np.zeros(plain.shares.shape[1])
     error[plain.has_trend] = slopes(weighted, draws).std(0)
     return replace(weighted, slope_error=error)
+
+
+def _unique_at(fits: Sequence[ScaleFit], question: Question) -> Floats | None:
+    """(scales, domains) unique tokens, where the runs of some scale had pools of their own."""
+    whole = unique_of(question.available, fits[-1].runs.domains)
+    unique = [fit.run.unique_tokens for fit in fits]
+    if whole is None or all(tokens is None or (tokens == whole).all() for tokens in unique):
+        return None
+    return np.stack([whole if tokens is None else tokens for tokens in unique])
 
 
 def _draw_shares(fits: Sequence[ScaleFit]) -> Floats | None:

@@ -206,6 +206,9 @@ class StreamConfig(Section):
     """Share of the samples. All samples have `max_seq_len` tokens, so it is a share of tokens."""
     repeat: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     choose: int | None = Field(default=None, ge=0)
+    pool: int | None = Field(default=None, gt=0)
+    """Use this many of the samples alone, which the domain and the shuffle seed choose: those of a
+    smaller pool are among those of a larger one. Needs `shuffle_algo: paired`."""
     download_retry: int | None = Field(default=None, ge=0)
     download_timeout: float | None = Field(default=None, gt=0)
     validate_hash: str | None = None
@@ -218,6 +221,8 @@ class StreamConfig(Section):
         weights = [key for key in ("proportion", "repeat", "choose") if getattr(self, key)]
         if len(weights) > 1:
             raise ValueError(f"give one of {' and '.join(weights)}, not both")
+        if self.pool is not None and self.proportion is None and self.choose is None:
+            raise ValueError("pool: needs `proportion` or `choose`: how much to take of it?")
         return self
 
 
@@ -317,6 +322,16 @@ class DatasetConfig(Section):
         if with_proportion and not sum(streams[name].proportion or 0 for name in streams):
             raise ValueError("all proportions are 0")
         return streams
+
+    @model_validator(mode="after")
+    def _pools_are_paired(self) -> DatasetConfig:
+        pools = sorted(name for name, stream in self.streams.items() if stream.pool is not None)
+        if pools and not (self.shuffle and self.shuffle_algo == PAIRED):
+            raise ValueError(
+                f"streams {pools}: `pool` needs `shuffle: true` and `shuffle_algo: {PAIRED}`; "
+                "Streaming's own algorithms take their samples from all of a stream"
+            )
+        return self
 
 
 _PLACE = ("local", "remote", "split")

@@ -111,7 +111,7 @@ def runs_from_records(records: Sequence[RunRecord], objective: Objective | None 
         ),
         seeds=tuple(record.seed for record in records),
         unique_tokens=np.array(
-            [[r.domains[d].available_tokens for d in domains] for r in records], float
+            [[r.domains[d].supply_tokens for d in domains] for r in records], float
         ),
         parameters=parameters,
         parameters_are=parameters_are,

@@ -262,6 +262,11 @@ def _reach(solution: FoundMixtures, objective: ObjectiveFunction) -> Reach:
         free=tuple(tuple(row) for row in measured.interior.tolist()),
         slope_error=None if of_slopes is None else tuple(of_slopes.tolist()),
         scale_error=None if of_scales is None else tuple(of_scales.tolist()),
+        unique_tokens=(
+            None
+            if measured.unique_tokens is None
+            else tuple(tuple(row) for row in measured.unique_tokens.tolist())
+        ),
         law=None if law is None else law.name,
         parameters=None if law is None else law.law.parameters(),
         repeats_law=None if weighing is None else weighing.name,

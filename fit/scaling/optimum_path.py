@@ -112,12 +112,12 @@ class OptimumPath:
     def _repeats_measured(self, run: PlannedRun, feasible: Feasible) -> Floats | None:
         """(scales, domains) what repeats did to the measured optima; None where none repeated."""
         measured = self.measured
-        factors = [
-            self._of_repeats(
-                replace(run, token_budget=total, parameters=self._largest), feasible, shares
-            )
-            for total, shares in zip(measured.totals.tolist(), measured.shares, strict=True)
-        ]
+        factors = []
+        for number, total in enumerate(measured.totals.tolist()):
+            there = replace(run, token_budget=total, parameters=self._largest)
+            if measured.unique_tokens is not None:
+                there = replace(there, unique_tokens=measured.unique_tokens[number])
+            factors.append(self._of_repeats(there, feasible, measured.shares[number]))
         if all(part is None for part in factors):
             return None
         plain = np.ones(measured.shares.shape[1])

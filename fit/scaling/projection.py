@@ -31,6 +31,8 @@ class MeasuredOptima:
     scale_error: Floats | None = None
     """(scales,) standard deviation of log tokens, the median of the domains with a trend: longer
     runs are less noisy, so their optima count for more."""
+    unique_tokens: Floats | None = None
+    """(scales, domains) that the runs had to offer; None where that was what a run to come has."""
 
     @property
     def has_trend(self) -> Bools:

@@ -169,6 +169,7 @@ def _path(record: FitRecord) -> OptimumPath:
         interior=np.array(reach.free, dtype=bool),
         slope_error=None if of_slopes is None else np.array(of_slopes),
         scale_error=None if of_scales is None else np.array(of_scales),
+        unique_tokens=None if reach.unique_tokens is None else np.array(reach.unique_tokens),
     )
     return OptimumPath(
         measured=measured,

@@ -43,6 +43,9 @@ def plan(
 ) -> None:
     """Show the runs of EXPERIMENT (experiment.yaml): tokens, epochs over domains, memory, time.
 
+    Epochs stand beside those of the target; `design.repetition: as_target` makes them the same.
+    Each size of model in `models` is measured and priced by itself.
+
     The time comes from short runs, about half a minute in all. What the shard set cannot give is
     refused here.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streaming import StreamingDataset
 
 from mixscale.train.data.memory_mapped import TOKENS, MemoryMappedShard, memory_map
-from mixscale.train.data.sample_order import draw_order, interleave
+from mixscale.train.data.sample_order import draw_order, draw_pool, interleave
 
 SAMPLE_ID = "sample_id"
 
@@ -34,13 +34,33 @@ class DomainDataset(StreamingDataset):
     nodes, ranks and workers, downloading and resumption stay Streaming's.
     """
 
-    def __init__(self, domains: Sequence[str], paired: bool, **arguments: Any) -> None:
+    def __init__(
+        self,
+        domains: Sequence[str],
+        paired: bool,
+        pools: Sequence[int | None] | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Open the shards.
+
+        Args:
+            domains: Names, one for each stream.
+            paired: Whether the order is ours.
+            pools: (domains,) samples that may be seen of each; None: all. Needs `paired`.
+            arguments: Streaming's.
+        """
         # Before Streaming's own, which may ask for shards already.
         self._open_shards: dict[int, MemoryMappedShard | None] = {}
         self._failure: ShardError | None = None
         super().__init__(**arguments)
         self.domains = tuple(domains)
         self.paired = paired
+        available = self.samples_per_stream.tolist()
+        self.samples_per_pool = tuple(
+            count if pool is None else pool
+            for count, pool in zip(available, pools or [None] * len(available), strict=True)
+        )
+        """(domains,) samples that may be seen of each."""
         self.holds_text = False
         """Whether samples may be texts, which differ in length."""
         self.read_tokens: ReadTokens = _whole_array
@@ -72,9 +92,12 @@ class DomainDataset(StreamingDataset):
 
     def _drawn(self, stream_id: int, epoch: int) -> NDArray[np.int64]:
         """Draw the samples of one domain, (chosen,) sample numbers in training order."""
+        domain, seed = self.domains[stream_id], self.shuffle_seed
         available = int(self.samples_per_stream[stream_id])
-        chosen = int(self.streams[stream_id].choose)
-        order = draw_order(self.domains[stream_id], available, chosen, self.shuffle_seed, epoch)
+        pool = self.samples_per_pool[stream_id]
+        order = draw_order(domain, pool, int(self.streams[stream_id].choose), seed, epoch)
+        if pool < available:
+            order = draw_pool(domain, available, pool, seed)[order]
         return self.sample_offset_per_stream[stream_id] + order
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

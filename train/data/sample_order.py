@@ -34,6 +34,26 @@ def draw_order(domain: str, available: int, chosen: int, seed: int, epoch: int) 
     return np.concatenate(orders or [np.empty(0, np.int64)])[:chosen].astype(np.int64)
 
 
+def draw_pool(domain: str, available: int, pool: int, seed: int) -> Indices:
+    """Choose the samples of one domain that a run may see.
+
+    Each sample has a hash of the domain's name, the seed and its number; the smallest ones are the
+    pool. So a smaller pool is part of a larger one, and stays nearly the same when samples are
+    added to the domain.
+
+    Args:
+        domain: Name of the domain.
+        available: Samples in the domain.
+        pool: Samples to choose, at most `available`.
+        seed: The run's shuffle seed.
+
+    Returns:
+        (pool,) sample numbers in `[0, available)`, increasing.
+    """
+    hashes = _mixed(np.arange(available, dtype=np.uint64) + _word("pool", domain, seed))
+    return np.sort(np.argpartition(hashes, pool - 1)[:pool]).astype(np.int64)
+
+
 def interleave(domains: Sequence[str], counts: Sequence[int], seed: int, epoch: int) -> Indices:
     """Spread every domain's samples evenly over the epoch.
 
@@ -55,6 +75,18 @@ def interleave(domains: Sequence[str], counts: Sequence[int], seed: int, epoch: 
         for domain, count in zip(domains, counts, strict=True)
     ]
     return np.argsort(np.concatenate(moments), kind="stable").astype(np.int64)
+
+
+def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Hash 64-bit numbers one to one: the finalizer of SplitMix64 (Steele et al. 2014, OOPSLA)."""
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))
+
+
+def _word(purpose: str, domain: str, seed: int) -> np.uint64:
+    text = f"{purpose}\0{domain}\0{seed}".encode()
+    return np.uint64(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little"))
 
 
 def _generator(purpose: str, domain: str, seed: int, epoch: int) -> np.random.Generator:

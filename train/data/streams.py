@@ -44,7 +44,7 @@ def build_dataset(config: DatasetConfig, batch_size: int) -> DomainDataset:
     with starting_datasets(), _named_errors(config):
         dataset = _open_with_free_number(config, batch_size)
         keep_alive(dataset)
-    _check_samples(dataset)
+    _check_samples(dataset, config)
     return dataset
 
 
@@ -63,6 +63,7 @@ def _open(config: DatasetConfig, batch_size: int) -> DomainDataset:
     return DomainDataset(
         domains=tuple(config.streams),
         paired=paired,
+        pools=[stream.pool for stream in config.streams.values()],
         streams=[_stream(stream) for stream in config.streams.values()],
         batch_size=batch_size,
         epoch_size=config.epoch_size,
@@ -173,7 +174,7 @@ def _named_errors(config: DatasetConfig, place: str = "") -> Iterator[None]:
 
 
 def _stream(config: StreamConfig) -> Stream:
-    arguments = config.model_dump(exclude_none=True)
+    arguments = config.model_dump(exclude_none=True, exclude={"pool"})
     if config.remote is not None:
         # Streaming takes a folder as it is, but not as an address.
         arguments["remote"] = config.remote.removeprefix("file://")
@@ -213,9 +214,12 @@ def _check_index(name: str, index: Path) -> None:
         )
 
 
-def _check_samples(dataset: DomainDataset) -> None:
+def _check_samples(dataset: DomainDataset, config: DatasetConfig) -> None:
     if not dataset.num_samples:
         raise UserError(f"streams {list(dataset.domains)}: no samples")
     for domain, samples in zip(dataset.domains, dataset.samples_per_stream, strict=True):
         if not samples:
             raise UserError(f"stream {domain!r}: no samples; give it more text or leave it out")
+        pool = config.streams[domain].pool
+        if pool is not None and pool > samples:
+            raise UserError(f"stream {domain!r}: pool: {pool}, but there are {samples} samples")

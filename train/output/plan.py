@@ -7,6 +7,7 @@ from rich.table import Table
 
 from mixscale.contracts.config import format_tokens
 from mixscale.train.run.memory import MemoryNeed, format_bytes, parts
+from mixscale.train.sweep.calibration import Calibration
 from mixscale.train.sweep.plan import Plan
 
 _MOST_COLUMNS = 10
@@ -14,15 +15,16 @@ _MOST_COLUMNS = 10
 
 
 def plan_table(result: Plan) -> Group:
-    """Draw the plan: what each run takes, then what each domain gives."""
-    return Group(_runs_table(result), _domains_table(result))
+    """Draw the plan: what each run takes, what each domain gives, and how often each repeats."""
+    return Group(_runs_table(result), _domains_table(result), _epochs_table(result))
 
 
 def _runs_table(result: Plan) -> Table:
     domains = list(result.available_tokens)
     columns = domains if len(domains) <= _MOST_COLUMNS else []
     table = Table(title=f"experiment {result.experiment}: {len(result.rows)} runs, tokens")
-    for column in ("run", "changed", "scale", "seed"):
+    has_sizes = any(row.model for row in result.rows)
+    for column in ("run", "changed", "scale", "seed", *(["model"] if has_sizes else [])):
         table.add_column(column)
     for name in (*columns, "all", "most epochs"):
         table.add_column(name, justify="right")
@@ -35,6 +37,7 @@ def _runs_table(result: Plan) -> Table:
             changed,
             format_tokens(row.scale_tokens),
             str(row.seed),
+            *([str(row.model)] if has_sizes else []),
             *(format_tokens(row.tokens_by_domain[domain]) for domain in columns),
             format_tokens(row.tokens),
             f"{row.epochs_by_domain[scarce]:.2f} {scarce}",
@@ -49,16 +52,42 @@ def _domains_table(result: Plan) -> Table:
     for column in ("available", "all runs", "most in a run", "epochs there", "allowed"):
         table.add_column(column, justify="right")
     for domain, available in result.available_tokens.items():
-        most = max(row.tokens_by_domain[domain] for row in result.rows)
+        largest = max(result.rows, key=lambda row: row.tokens_by_domain[domain])
+        most, allowed = largest.tokens_by_domain[domain], result.max_proxy_epochs
         table.add_row(
             domain,
             format_tokens(available),
             format_tokens(sum(row.tokens_by_domain[domain] for row in result.rows)),
             format_tokens(most),
-            f"{most / available:.2f}",
-            f"{result.max_proxy_epochs:g}",
+            f"{largest.epochs_by_domain[domain]:.2f}",
+            "as the target" if allowed is None else f"{allowed:g}",
         )
     return table
+
+
+def _epochs_table(result: Plan) -> Table:
+    """Compare how often proxies and the target read each domain, with the proxies' mixtures."""
+    table = Table(title="epochs of each domain, from the least to the most of the mixtures")
+    table.add_column("domain")
+    scales = sorted({row.scale_tokens for row in result.rows})
+    for scale in scales:
+        table.add_column(f"seen at {format_tokens(scale)}", justify="right")
+        table.add_column("epochs", justify="right")
+    table.add_column(f"target {format_tokens(result.target_tokens)}", justify="right")
+    for domain in result.available_tokens:
+        cells = []
+        for scale in scales:
+            rows = [row for row in result.rows if row.scale_tokens == scale]
+            cells.append(format_tokens(rows[0].pool_tokens[domain]))
+            cells.append(_range([row.epochs_by_domain[domain] for row in rows]))
+        there = _range([row.target_epochs_by_domain[domain] for row in result.rows])
+        table.add_row(domain, *cells, there)
+    return table
+
+
+def _range(values: list[float]) -> str:
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def plan_summary(result: Plan) -> str:
@@ -70,17 +99,29 @@ def plan_summary(result: Plan) -> str:
     lines += [_memory(need, result) for need in result.memory]
     speed = result.calibration
     if speed is not None and result.seconds is not None:
-        lines.append(
-            f"measured with {result.workers} at a time: a run of "
-            f"{format_tokens(speed.parameters)} parameters trains "
-            f"{format_tokens(speed.tokens_per_second)} tokens/s, evaluates "
-            f"{format_tokens(speed.evaluation_tokens_per_second)} tokens/s and takes "
-            f"{speed.start_seconds:.1f} s besides"
-        )
+        if not result.calibrations:
+            lines.append(f"measured with {result.workers} at a time: a run of {_speed(speed)}")
+        for name, one in result.calibrations.items():
+            hours = result.device_hours_by_model[name]
+            price = result.price_per_hour
+            cost = "" if price is None else f", {hours * price:.2f} at {price:g} an hour"
+            lines.append(
+                f"measured with {result.workers} at a time: a run of {name}, {_speed(one)}; "
+                f"its runs take {hours:.3g} device-hours{cost}"
+            )
         lines.append(f"about {duration(result.seconds)}, {result.device_hours:.3g} device-hours")
     if result.cost is not None:
         lines[-1] += f", {result.cost:.2f} at {result.price_per_hour:g} an hour"
     return "\n".join([*(f"warning: {line}" for line in result.warnings), *lines])
+
+
+def _speed(speed: Calibration) -> str:
+    return (
+        f"{format_tokens(speed.parameters)} parameters trains "
+        f"{format_tokens(speed.tokens_per_second)} tokens/s, evaluates "
+        f"{format_tokens(speed.evaluation_tokens_per_second)} tokens/s and takes "
+        f"{speed.start_seconds:.1f} s besides"
+    )
 
 
 def _memory(need: MemoryNeed, result: Plan) -> str:

@@ -116,6 +116,7 @@ def _domain_tokens(config: RunConfig, prepared: PreparedRun) -> dict[str, Domain
     result = {}
     for index, domain in enumerate(dataset.domains):
         available = round(int(dataset.samples_per_stream[index]) * float(per_sample[index]))
+        pool = round(int(dataset.samples_per_pool[index]) * float(per_sample[index]))
         share = float(dataset.streams[index].proportion)
         result[domain] = DomainTokens(
             proportion=min(share, 1.0),
@@ -123,7 +124,8 @@ def _domain_tokens(config: RunConfig, prepared: PreparedRun) -> dict[str, Domain
             seen_tokens=seen[domain],
             unique_tokens=unique[domain],
             available_tokens=available,
-            epochs=seen[domain] / available,
+            pool_tokens=pool,
+            epochs=seen[domain] / pool,
         )
     return result
 

@@ -111,7 +111,8 @@ def content_of(config: RunConfig) -> str:
     streams = config.train_loader.dataset.streams
     places = {
         name: [
-            stream.model_dump(mode="json"),
+            # A pool counts with the rest of the config.
+            stream.model_dump(mode="json", exclude={"pool"}),
             _content_of_split(stream, config.train_loader.dataset.download_timeout),
         ]
         for name, stream in streams.items()

@@ -9,6 +9,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import DdoDesign, Experiment, SwarmDesign
 from mixscale.contracts.shardset import VALIDATION, ShardSet
 from mixscale.train.sweep.design import Point
+from mixscale.train.sweep.pools import check_pools
 from mixscale.train.sweep.run_config import (
     SET_BY_DESIGN,
     evaluation_batch_size,
@@ -103,9 +104,12 @@ def check_supply(point: Point, experiment: Experiment, shardset: ShardSet) -> No
     Raises:
         UserError: Gives the numbers.
     """
+    used = [domain for domain, tokens in point.tokens.items() if tokens]
+    check_pools(point.scale_tokens, used, experiment, shardset)
+    limited = experiment.repeated_tokens is None
     for domain, tokens in point.tokens.items():
         available = shardset.train_tokens(domain)
-        if tokens > available * experiment.max_proxy_epochs:
+        if limited and tokens > available * experiment.max_proxy_epochs:
             raise UserError(
                 f"run {point.label!r} needs {format_tokens(tokens)} tokens of {domain!r}, but the "
                 f"shard set has {format_tokens(available)}, which max_proxy_epochs: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -72,9 +73,10 @@ def _ddo(design: DdoDesign, scale: int, shardset: ShardSet) -> Iterator[Point]:
 def _swarm(design: SwarmDesign, experiment: Experiment, shardset: ShardSet) -> Iterator[Point]:
     prior = mixture_of(design.prior, shardset)
     # The same mixtures at every scale: only then does scale alone differ. The largest decides.
+    # Proxies that repeat as the target does may repeat as often as a mixture of it would.
+    epochs = experiment.max_proxy_epochs if experiment.repeated_tokens is None else math.inf
     ceilings = {
-        domain: shardset.train_tokens(domain) * experiment.max_proxy_epochs / max(design.scales)
-        for domain in prior
+        domain: shardset.train_tokens(domain) * epochs / max(design.scales) for domain in prior
     }
     mixtures = draw_mixtures(design, prior, ceilings, experiment.seeds[0])
     for scale in design.scales:

@@ -14,6 +14,7 @@ from mixscale.train.run.checks import check_run
 from mixscale.train.run.gpus import visible_gpus
 from mixscale.train.run.memory import MemoryNeed, too_much
 from mixscale.train.sweep.calibration import Calibration, calibrate
+from mixscale.train.sweep.pools import supply_tokens
 from mixscale.train.sweep.preflight import check_before_start
 from mixscale.train.sweep.runs import PlannedRun, runs_by_id
 from mixscale.train.sweep.schedule import best_order, end_of
@@ -26,6 +27,8 @@ class PlanRow:
     """One planned run."""
 
     run_id: str
+    model: str | None
+    """Its name in `models`; None for an experiment without."""
     role: str
     domain: str | None
     factor: float
@@ -33,7 +36,12 @@ class PlanRow:
     seed: int
     tokens: int
     tokens_by_domain: dict[str, int]
+    pool_tokens: dict[str, int]
+    """Of each domain, what the run may see."""
     epochs_by_domain: dict[str, float]
+    """Of the pools."""
+    target_epochs_by_domain: dict[str, float]
+    """Of the text, in a run that takes `target_tokens / scale_tokens` as much of each domain."""
     is_done: bool
 
 
@@ -46,7 +54,10 @@ class Plan:
     rows: Sequence[PlanRow]
     available_tokens: dict[str, int]
     """For training, by domain."""
-    max_proxy_epochs: float
+    max_proxy_epochs: float | None
+    """None where proxies repeat as the target does."""
+    target_tokens: int
+    """Token budget of the target that the proxies are compared with."""
     evaluation_tokens: int
     """Of each run, all validation domains and evaluations together."""
     workers: int
@@ -54,7 +65,7 @@ class Plan:
     devices: int
     """GPUs in use; 1 on a machine without."""
     calibration: Calibration | None
-    """None when not asked for."""
+    """Of the first model that is to be run; None when not asked for."""
     price_per_hour: float | None
     """Of a device."""
     tasks: Mapping[str, int] = field(default_factory=dict)
@@ -62,6 +73,8 @@ class Plan:
     warnings: Sequence[str] = ()
     memory: Sequence[MemoryNeed] = ()
     """Of a run of each model that is to be done; without those that cannot be traced."""
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    """Of each size in `models` that is to be run."""
     runs_on_a_device: int = 1
     """Runs at a time that share the memory of a GPU, or of the machine without one."""
 
@@ -83,10 +96,29 @@ class Plan:
             return None
         if not self.missing:
             return 0.0
-        durations = [speed.run_seconds(row.tokens, self.evaluation_tokens) for row in self.missing]
+        durations = self._durations(self.missing)
         order = best_order(durations, self.workers)
         ends = end_of([durations[position] for position in order], self.workers)
         return speed.prepare_seconds + ends
+
+    def _durations(self, rows: Sequence[PlanRow]) -> list[float]:
+        """(rows,) seconds of each."""
+        first = self.calibration
+        assert first is not None
+        speeds = [self.calibrations.get(str(row.model), first) for row in rows]
+        return [
+            speed.run_seconds(row.tokens, self.evaluation_tokens)
+            for speed, row in zip(speeds, rows, strict=True)
+        ]
+
+    @property
+    def device_hours_by_model(self) -> dict[str, float]:
+        """Estimated hours of a device for the runs of each size, one after another."""
+        return {
+            name: sum(self._durations(rows)) / 3600 * self.devices / self.workers
+            for name in self.calibrations
+            if (rows := [row for row in self.missing if row.model == name])
+        }
 
     @property
     def device_hours(self) -> float | None:
@@ -107,12 +139,15 @@ class Plan:
             "out": str(self.out),
             "runs": [vars(row) for row in self.rows],
             "available_tokens": self.available_tokens,
+            "target_tokens": self.target_tokens,
             "missing_tokens": self.missing_tokens,
             "evaluation_tokens_per_run": self.evaluation_tokens,
             "tasks": dict(self.tasks),
             "workers": self.workers,
             "devices": self.devices,
             "calibration": asdict(self.calibration) if self.calibration else None,
+            "calibrations": {name: asdict(speed) for name, speed in self.calibrations.items()},
+            "device_hours_by_model": self.device_hours_by_model,
             "seconds": self.seconds,
             "device_hours": self.device_hours,
             "price_per_hour": self.price_per_hour,
@@ -157,7 +192,11 @@ def plan(
     for run in runs.values():
         check_run(run.config, gpus)
     asked = tasks_of(experiment)
-    rows = [_row(name, run, shardset, is_done(out, name, asked)) for name, run in runs.items()]
+    repeated = experiment.repeated_tokens
+    target = repeated or max(target.tokens for target in experiment.targets)
+    rows = [
+        _row(name, run, shardset, target, is_done(out, name, asked)) for name, run in runs.items()
+    ]
     longest = max(runs.values(), key=lambda run: run.tokens)
     missing = sum(not row.is_done for row in rows)
     found = check_before_start([runs[row.run_id] for row in rows if not row.is_done], gpus)
@@ -169,17 +208,23 @@ def plan(
         if not need.can_fit(on_a_device)
     ]
     measure = measure and bool(missing) and (ignore_memory or not lacking)
-    measured = calibrate(longest.config, workers, gpus_per_run) if measure else None
+    to_do = [runs[row.run_id] for row in rows if not row.is_done] if measure else []
+    measured = {
+        size: calibrate(_longest(to_do, size).config, workers, gpus_per_run)
+        for size in dict.fromkeys(run.size for run in to_do)
+    }
     return Plan(
         experiment=experiment.name,
         out=out,
         rows=rows,
         available_tokens={name: shardset.train_tokens(name) for name in shardset.domain_names},
-        max_proxy_epochs=experiment.max_proxy_epochs,
+        max_proxy_epochs=experiment.max_proxy_epochs if repeated is None else None,
+        target_tokens=target,
         evaluation_tokens=longest.evaluation_tokens * experiment.evaluation.points,
         workers=workers,
         devices=devices_in_use(workers, gpus_per_run),
-        calibration=measured,
+        calibration=next(iter(measured.values()), None),
+        calibrations={size: speed for size, speed in measured.items() if size is not None},
         price_per_hour=price_per_hour or experiment.price_per_hour,
         warnings=[*found.warnings, *(asked.warnings if asked else ()), *lacking],
         tasks=asked.items if asked else {},
@@ -188,11 +233,19 @@ def plan(
     )
 
 
-def _row(run_id: str, run: PlannedRun, shardset: ShardSet, is_done: bool) -> PlanRow:
-    length = shardset.sequence_length
+def _longest(runs: Sequence[PlannedRun], size: str | None) -> PlannedRun:
+    return max((run for run in runs if run.size == size), key=lambda run: run.tokens)
+
+
+def _row(
+    run_id: str, run: PlannedRun, shardset: ShardSet, target_tokens: int, is_done: bool
+) -> PlanRow:
+    length, scale = shardset.sequence_length, run.point.scale_tokens
     tokens = {domain: count * length for domain, count in run.samples.items()}
+    pools = supply_tokens(run.pools, shardset)
     return PlanRow(
         run_id=run_id,
+        model=run.size,
         role=run.point.mixture or run.point.role,
         domain=run.point.domain,
         factor=run.point.factor,
@@ -200,8 +253,11 @@ def _row(run_id: str, run: PlannedRun, shardset: ShardSet, is_done: bool) -> Pla
         seed=run.seed,
         tokens=run.tokens,
         tokens_by_domain=tokens,
-        epochs_by_domain={
-            domain: count / shardset.train_tokens(domain) for domain, count in tokens.items()
+        pool_tokens=pools,
+        epochs_by_domain={domain: count / pools[domain] for domain, count in tokens.items()},
+        target_epochs_by_domain={
+            domain: count * target_tokens / scale / shardset.train_tokens(domain)
+            for domain, count in tokens.items()
         },
         is_done=is_done,
     )

@@ -12,6 +12,7 @@ from mixscale.contracts.experiment import Experiment
 from mixscale.contracts.run_record import run_folder
 from mixscale.contracts.shardset import TRAIN, VALIDATION, ShardSet
 from mixscale.train.config import PAIRED, RunConfig
+from mixscale.train.sweep.model_sizes import run_of_size
 
 SET_BY_DESIGN = {
     "run_name", "metadata", "max_seq_len", "seed", "tokenizer", "train_loader", "eval_loader",
@@ -19,16 +20,15 @@ SET_BY_DESIGN = {
 }  # fmt: skip
 """Keys of run.yaml that the design sets."""
 
-_DEFAULT_MODEL = {
-    "name": "hf_causal_lm",
-    "pretrained_model_name_or_path": "gpt2",
-    "pretrained": False,
-    "config_overrides": {"n_embd": 64, "n_layer": 2, "n_head": 2},
-}
-
 
 def proxy_run_config(
-    label: str, seed: int, samples: Mapping[str, int], experiment: Experiment, shardset: ShardSet
+    label: str,
+    seed: int,
+    samples: Mapping[str, int],
+    experiment: Experiment,
+    shardset: ShardSet,
+    pools: Mapping[str, int] | None = None,
+    size: str | None = None,
 ) -> RunConfig:
     """Write the config of a proxy run.
 
@@ -38,6 +38,8 @@ def proxy_run_config(
         samples: Whole samples of each domain.
         experiment: Gives what all runs share.
         shardset: The data.
+        pools: Samples of each domain that the run may see; all when absent.
+        size: A name in the experiment's `models`.
 
     Raises:
         UserError: `run` in the experiment is wrong.
@@ -48,8 +50,7 @@ def proxy_run_config(
     eval_batch = evaluation_batch_size(experiment)
     points = experiment.evaluation.points
     values = {
-        "model": _DEFAULT_MODEL,
-        **experiment.run,
+        **run_of_size(experiment, size),
         **_saving(experiment),
         "run_name": label,
         "metadata": {"sweep": experiment.name, "run": label, "seed": seed},
@@ -64,6 +65,7 @@ def proxy_run_config(
                         "local": str(root / domain),
                         "split": TRAIN,
                         "proportion": count / total,
+                        **_pool(domain, pools, shardset),
                     }
                     for domain, count in samples.items()
                 },
@@ -82,6 +84,12 @@ def proxy_run_config(
         "device_eval_batch_size": eval_batch,
     }
     return validate(values, RunConfig, f"experiment {experiment.name!r}: run")
+
+
+def _pool(domain: str, pools: Mapping[str, int] | None, shardset: ShardSet) -> dict[str, int]:
+    """Limit a stream to a part of its samples; one that has all of them is as without a pool."""
+    whole = shardset.domains[domain][TRAIN].samples
+    return {} if pools is None or pools[domain] >= whole else {"pool": pools[domain]}
 
 
 def _eval_loader(root: Path, domain: str, length: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,8 @@ from mixscale.train.config import RunConfig
 from mixscale.train.run.run_id import run_id
 from mixscale.train.sweep.checks import check_names, check_supply, check_validation
 from mixscale.train.sweep.design import Point, design_points
+from mixscale.train.sweep.model_sizes import work_per_token
+from mixscale.train.sweep.pools import pools_of_scale
 from mixscale.train.sweep.run_config import proxy_run_config
 
 
@@ -22,8 +24,12 @@ class PlannedRun:
     name: str
     point: Point
     seed: int
+    size: str | None
+    """Its name in the experiment's `models`; None for an experiment without."""
     samples: Mapping[str, int]
     """Whole samples of each domain."""
+    pools: Mapping[str, int] | None
+    """Samples of each domain that the run may see; None: all."""
     config: RunConfig
 
     @property
@@ -39,9 +45,9 @@ class PlannedRun:
 
     @property
     def cost(self) -> float:
-        """The run's time against other runs', in tokens of training."""
+        """The run's time against other runs', in a unit of no meaning."""
         # A forward pass is a third of the work (Kaplan et al., arXiv 2001.08361, sec. 2.1).
-        return self.tokens + self.evaluation_tokens / 3
+        return (self.tokens + self.evaluation_tokens / 3) * work_per_token(self.config)
 
     @property
     def purpose(self) -> dict[str, Any]:
@@ -82,24 +88,43 @@ def plan_runs(experiment: Experiment, shardset: ShardSet) -> list[PlannedRun]:
     points = list(design_points(experiment, shardset))
     for point in points:
         check_supply(point, experiment, shardset)
-    wanted = [(seed, point) for seed in experiment.seeds for point in points]
+    return [
+        _planned(point, seed, experiment, shardset, size)
+        for size in experiment.models or (None,)
+        for seed, point in _of_size(size, points, experiment)
+    ]
+
+
+def _of_size(
+    size: str | None, points: Sequence[Point], experiment: Experiment
+) -> Iterator[tuple[int, Point]]:
+    """Yield seeds and mixtures of one size of model."""
+    own = experiment.models[size].scales if size is not None else None
+    scales = own or experiment.design.scales
+    for seed in experiment.seeds:
+        yield from ((seed, point) for point in points if point.scale_tokens in scales)
     if isinstance(experiment.design, DdoDesign):
-        cheap = [point for point in points if point.scale_tokens == experiment.design.scales[0]]
-        wanted += [(seed, point) for seed in experiment.design.noise_seeds for point in cheap]
-    return [_planned(point, seed, experiment, shardset) for seed, point in wanted]
+        cheap = [point for point in points if point.scale_tokens == min(scales)]
+        yield from ((seed, point) for seed in experiment.design.noise_seeds for point in cheap)
 
 
-def _planned(point: Point, seed: int, experiment: Experiment, shardset: ShardSet) -> PlannedRun:
+def _planned(
+    point: Point, seed: int, experiment: Experiment, shardset: ShardSet, size: str | None
+) -> PlannedRun:
     length = shardset.sequence_length
     samples = {
         domain: max(round(point.tokens.get(domain, 0.0) / length), 0)
         for domain in shardset.domain_names
     }
-    config = proxy_run_config(point.label, seed, samples, experiment, shardset)
+    pools = pools_of_scale(point.scale_tokens, experiment, shardset)
+    label = point.label if size is None else f"{size}-{point.label}"
+    config = proxy_run_config(label, seed, samples, experiment, shardset, pools, size)
     return PlannedRun(
-        name=f"{experiment.name}-{point.label}-s{seed}",
+        name=f"{experiment.name}-{label}-s{seed}",
+        size=size,
         point=point,
         seed=seed,
         samples=samples,
+        pools=pools,
         config=config,
     )

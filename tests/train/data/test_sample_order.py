@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixscale.train.data.sample_order import draw_order, interleave
+from mixscale.train.data.sample_order import draw_order, draw_pool, interleave
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -53,3 +56,43 @@ def test_seed_epoch_and_domain_each_change_the_order() -> None:
     assert draw_order("code", 50, 50, seed=2, epoch=0).tolist() != base
     assert draw_order("code", 50, 50, seed=1, epoch=1).tolist() != base
     assert draw_order("prose", 50, 50, seed=1, epoch=0).tolist() != base
+
+
+@given(available=st.integers(1, 300), parts=st.lists(st.floats(0.01, 1), min_size=2), seed=SEEDS)
+def test_a_smaller_pool_is_part_of_a_larger_one(
+    available: int, parts: list[float], seed: int
+) -> None:
+    sizes = sorted(max(1, round(part * available)) for part in parts)
+    pools = [draw_pool("code", available, size, seed).tolist() for size in sizes]
+    for size, pool in zip(sizes, pools, strict=True):
+        assert len(set(pool)) == size
+        assert set(pool) <= set(range(available))
+    for smaller, larger in itertools.pairwise(pools):
+        assert set(smaller) <= set(larger)
+
+
+def test_the_whole_text_is_its_own_pool() -> None:
+    assert draw_pool("code", 7, 7, seed=5).tolist() == list(range(7))
+
+
+def test_every_sample_has_the_same_chance_to_be_in_a_pool() -> None:
+    counts = np.zeros(100)
+    for seed in range(500):
+        counts[draw_pool("code", 100, 20, seed)] += 1
+    # Binomial with mean 100 and deviation 9: five deviations either way.
+    assert np.abs(counts - 100).max() < 45
+    neighbours = [
+        np.isin(draw_pool("code", 100, 20, seed), draw_pool("prose", 100, 20, seed)).sum()
+        for seed in range(500)
+    ]
+    assert np.mean(neighbours) == pytest.approx(4, abs=0.5)
+
+
+@given(available=st.integers(2, 200), added=st.integers(1, 50), seed=SEEDS)
+def test_samples_that_are_added_push_out_but_never_bring_in_old_ones(
+    available: int, added: int, seed: int
+) -> None:
+    size = -(-available // 2)
+    before = set(draw_pool("code", available, size, seed).tolist())
+    after = set(draw_pool("code", available + added, size, seed).tolist())
+    assert {sample for sample in after if sample < available} <= before

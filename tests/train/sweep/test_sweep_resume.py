@@ -24,6 +24,7 @@ out: {out}
 design:
   type: explicit
   scales: [38400]
+  repetition: {repetition}
   mixtures:
     some: {{code: 0.5, prose: 0.3, tables: 0.2}}
     most: {{code: 0.8, prose: 0.1, tables: 0.1}}
@@ -43,10 +44,11 @@ run:
 """
 
 
-def write(folder: Path, shardset: Path, more: str = "") -> Path:
+def write(folder: Path, shardset: Path, more: str = "", repetition: str = "none") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "experiment.yaml"
-    path.write_text(EXPERIMENT.format(shardset=shardset, out=folder / "out") + more)
+    text = EXPERIMENT.format(shardset=shardset, out=folder / "out", repetition=repetition)
+    path.write_text(text + more)
     return path
 
 
@@ -57,10 +59,13 @@ def outcomes(folder: Path) -> list[dict[str, object]]:
     return [record.model_dump(exclude=clocks) for record in records]
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(shardset: Path, tmp_path: Path) -> None:
-    whole = write(tmp_path / "whole", shardset)
+@pytest.mark.parametrize("repetition", ["none", "as_target"])
+def test_a_killed_run_goes_on_from_its_checkpoint(
+    shardset: Path, tmp_path: Path, repetition: str
+) -> None:
+    whole = write(tmp_path / "whole", shardset, repetition=repetition)
     sweep(whole, workers=1, report=lambda line: None)
-    resumed = write(tmp_path / "killed", shardset, "  autoresume: true\n")
+    resumed = write(tmp_path / "killed", shardset, "  autoresume: true\n", repetition)
     command = [sys.executable, "-m", "mixscale", "sweep", str(resumed), "--workers", "1"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     _wait_for_checkpoint(tmp_path / "killed")
@@ -73,6 +78,10 @@ def test_a_killed_run_goes_on_from_its_checkpoint(shardset: Path, tmp_path: Path
     assert len(logs) == 2
     assert outcomes(tmp_path / "killed") == outcomes(tmp_path / "whole")
     assert len(list((tmp_path / "killed").glob("out/runs/*/checkpoints/latest-rank0.pt"))) == 2
+    # Of 40 samples 15 where the target has 100k tokens; the run of most asks for 120 of them.
+    (most,) = [r for r in sweep_records(tmp_path / "killed" / "out", "long") if r.mixture == "most"]
+    expected = 15 * 32 if repetition == "as_target" else 40 * 32
+    assert most.domains["tables"].unique_tokens == expected
 
 
 def test_runs_that_save_have_folders_of_their_own(shardset: Path, tmp_path: Path) -> None:
