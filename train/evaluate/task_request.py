@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mixscale.contracts.errors import UserError
-from mixscale.contracts.experiment import Experiment
-from mixscale.contracts.run_record import RunRecord
+
+if TYPE_CHECKING:
+    # Runs are started before numpy is loaded.
+    from mixscale.contracts.experiment import Experiment
+    from mixscale.contracts.run_record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,10 +129,12 @@ if __name__ == "__main__":
     if not child:
         time.sleep(600)
         os._exit(0)
-    from mixscale.train.executors.process import fork_server
-    fork_server()
-    os.kill(child, signal.SIGKILL)
-    print("started")
+    try:
+        from mixscale.train.executors.process import fork_server
+        fork_server()
+        print("started")
+    finally:
+        os.kill(child, signal.SIGKILL)
 """
     )
     done = run([sys.executable, str(script)], folder)
