@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixscale.contracts.errors import UserError
 from mixscale.fit.arrays import Bools, Floats
@@ -89,13 +90,18 @@ def mixture_effects(
     except UserError:
         return _no_effects(runs)
     earlier, latest = ((stage == one) & runs.is_end for one in (before, last))
-    part = _lasting_part(_missed(of_smaller, runs, earlier), _missed(of_smaller, runs, latest))
+    mixtures = np.array(runs.mixtures)
+    missed = runs.losses - of_smaller.predict_losses(runs.points)
+    part = _lasting_part(
+        _by_mixture(missed, mixtures, earlier), _by_mixture(missed, mixtures, latest)
+    )
     if not part:
         return _no_effects(runs)
-    missed, largest, mixtures = _missed(fitted, runs, latest), runs.where(latest), runs.mixtures
+    largest = runs.where(latest)
+    lasting = _by_mixture(runs.losses - fitted.predict_losses(runs.points), mixtures, latest)
     return MixtureEffects(
-        shares=runs.shares[[mixtures.index(name) for name in missed]],
-        effects=part * np.stack(list(missed.values())),
+        shares=runs.shares[[int(np.argmax(mixtures == name)) for name in lasting]],
+        effects=part * np.stack(list(lasting.values())),
         part=part,
         parameters=0.0 if largest.parameters is None else float(largest.parameters.min()),
         tokens=float(largest.tokens.sum(-1).min()),
@@ -112,10 +118,8 @@ def _stages(runs: Runs, law: Law) -> Floats | None:
     return runs.scale if len(np.unique(runs.scale[runs.is_end])) > 1 else None
 
 
-def _missed(fitted: FittedLaw, runs: Runs, among: Bools) -> dict[str, Floats]:
+def _by_mixture(missed: Floats, mixtures: NDArray[np.str_], among: Bools) -> dict[str, Floats]:
     """(validation,) mean by mixture of the measured less the predicted losses of some runs."""
-    missed = runs.losses - fitted.predict_losses(runs.points)
-    mixtures = np.array(runs.mixtures)
     names = dict.fromkeys(mixtures[among].tolist())
     return {name: missed[among & (mixtures == name)].mean(0) for name in names}
 

@@ -15,8 +15,10 @@ from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.sweep_record import sweep_records
 from mixscale.train.sweep.sweep import sweep
 from tests.ray_cluster import RayCluster, worker_processes
+from tests.train.tiny_run import TINY_RUN
 
-EXPERIMENT = """\
+EXPERIMENT = (
+    """\
 name: tiny
 shardset: {shardset}
 out: {out}
@@ -31,15 +33,9 @@ max_proxy_epochs: 20
 evaluation:
   tokens_per_domain: 512
 targets: [100k]
-run:
-  model:
-    name: hf_causal_lm
-    pretrained_model_name_or_path: gpt2
-    pretrained: false
-    config_overrides: {{n_embd: 16, n_layer: 1, n_head: 2}}
-  optimizer: {{name: decoupled_adamw, lr: 0.01}}
-  global_train_batch_size: 8
 """
+    + TINY_RUN
+)
 
 
 pytestmark = pytest.mark.usefixtures("connected")

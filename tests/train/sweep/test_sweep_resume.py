@@ -16,8 +16,10 @@ from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.sweep_record import sweep_records
 from mixscale.train.sweep.plan import plan
 from mixscale.train.sweep.sweep import sweep
+from tests.train.tiny_run import TINY_RUN
 
-EXPERIMENT = """\
+EXPERIMENT = (
+    """\
 name: long
 shardset: {shardset}
 out: {out}
@@ -33,15 +35,9 @@ evaluation:
   tokens_per_domain: 512
   points: 4
 targets: [100k]
-run:
-  model:
-    name: hf_causal_lm
-    pretrained_model_name_or_path: gpt2
-    pretrained: false
-    config_overrides: {{n_embd: 16, n_layer: 1, n_head: 2}}
-  optimizer: {{name: decoupled_adamw, lr: 0.01}}
-  global_train_batch_size: 8
 """
+    + TINY_RUN
+)
 
 
 def write(folder: Path, shardset: Path, more: str = "", repetition: str = "none") -> Path:

@@ -21,8 +21,10 @@ from mixscale.train.output.plan import plan_summary
 from mixscale.train.output.sweep import sweep_summary
 from mixscale.train.sweep.plan import plan
 from mixscale.train.sweep.sweep import sweep
+from tests.train.tiny_run import TINY_RUN
 
-EXPERIMENT = """\
+EXPERIMENT = (
+    """\
 name: tiny
 shardset: {shardset}
 out: out
@@ -35,15 +37,9 @@ design:
     prosaic: {{code: 0.2, prose: 0.7, tables: 0.1}}
 evaluation: {evaluation}
 targets: [100k]
-run:
-  model:
-    name: hf_causal_lm
-    pretrained_model_name_or_path: gpt2
-    pretrained: false
-    config_overrides: {{n_embd: 16, n_layer: 1, n_head: 2}}
-  optimizer: {{name: decoupled_adamw, lr: 0.01}}
-  global_train_batch_size: 8
 """
+    + TINY_RUN
+)
 
 
 def write(folder: Path, shardset: Path, **evaluation: Any) -> Path:
