@@ -45,7 +45,7 @@ evidence: $(VENV)/installed-dev  ## the runs behind docs/results.md, on text in 
 
 docs: $(VENV)/installed-dev  ## the documentation as a site, every link checked
 	$(PIP_INSTALL) --editable '.[docs]'
-	$(BIN)/mkdocs build --strict --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
 PEERS = llm-foundry datatrove litdata
 peers: $(PEERS:%=build/peers/%/installed)  ## other tools, each on its own, for benchmarks.build

@@ -1,6 +1,7 @@
 """How far fits are right on published tables: errors, intervals, regret, advice.
 
-    python -m benchmarks.validation [--laws joint,bimix] [--splits 3] [--write docs/validation.md]
+    python -m benchmarks.validation [--laws joint,bimix] [--splits 3]
+        [--write docs/validation/published-tables.md]
 
 Every number comes from the published tables in `../shared/data/mixtures`. Each table's runs are
 split at random into a part that is fitted and a held-out part, several times. The baselines

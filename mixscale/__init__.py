@@ -1,7 +1,7 @@
 """Find the domain mixture of a large pre-training run from small proxy runs.
 
 `import mixscale as ms` gives the functions of a notebook; each is imported when it is first used:
-docs/api.md shows all of them.
+docs/how-to/python.md shows all of them.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _RUNS_EACH = 3
 _MOST = 20
 _PART = 0.5
 """Of a prediction. Part and number were tried on Olmix's 256 runs, left out in fifths, and then
-compared there and on its 127 other runs; `docs/fit.md` has both."""
+compared there and on its 127 other runs; `docs/validation/laws.md` has both."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from mixscale.contracts.fit_record import Recommendation, Scale, Signal
 
 ENOUGH = 2.0
 """Times the noise that the differences must be. With less, a mixture chosen by some seeds of real
-runs did not gain under the others, see `docs/fit.md`."""
+runs did not gain under the others, see `docs/validation/advice.md`."""
 _MOST_RUNS = 100
 
 
@@ -85,7 +85,7 @@ def _runs(needed: Sequence[float], found: Signal) -> str:
     about = "" if needed[0] > _MOST_RUNS else "about "
     return (
         f"{about}{_together(many)} runs of each mixture instead of {found.runs_each:.2g}, a larger "
-        'scale, or a recipe with less noise (docs/training.md, "Choosing a recipe by its noise")'
+        "scale, or a recipe with less noise (docs/how-to/recipe.md)"
     )
 
 

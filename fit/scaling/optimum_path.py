@@ -68,8 +68,8 @@ class OptimumPath:
         The trend of the measured optima, as far as it exceeds their noise, is followed as far as a
         law fitted to all scales supports it. A law of all scales is not asked itself: its form
         then moves the shares whatever the runs say, which on published tables lost more than
-        holding the shares (`docs/fit.md`). What it is asked is how repeated tokens, or another
-        size, change its own optimum: the shares change by the same factors.
+        holding the shares (`docs/validation/laws.md`). What it is asked is how repeated tokens, or
+        another size, change its own optimum: the shares change by the same factors.
         """
         there = self._repeats_measured(run, feasible)
         shares, followed = self._by_tokens(run, feasible, there)

@@ -87,7 +87,7 @@ def query(shardset: Folder, sql: str, *, out: Folder | None = None) -> Rows:
 
     Args:
         shardset: Its folder, or what `build` returned.
-        sql: One statement that reads; docs/sql.md describes the views.
+        sql: One statement that reads; docs/reference/sql.md describes the views.
         out: Folder with `runs/`, `sweeps/` and `fits/`; the shard set's own when absent.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Every block of docs/api.md runs, in order, in a folder with the files that it names."""
+"""Every block of docs/how-to/python.md runs, in order, in a folder with the files that it names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import mixscale as ms
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "python.md"
 CORPUS = """\
 domains: {prose: {paths: [prose.jsonl]}, code: {paths: [code.jsonl]}}
 tokenizer: {train: {vocab_size: 300}}

@@ -9,8 +9,14 @@ from mixscale.ingest.readers.decompress import COMPRESSIONS
 from mixscale.ingest.readers.registry import AUTO, BUILT_IN
 from mixscale.ingest.unit_rows import STATUS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "corpus.md"
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "reference" / "corpus.md"
+PAGES = (PAGE, DOCS / "how-to" / "own-corpus.md")
+EXAMPLES = [
+    example
+    for page in PAGES
+    for example in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -21,7 +27,7 @@ def test_examples_are_read(tmp_path: Path, example: str) -> None:
 
 
 def test_every_status_is_explained() -> None:
-    text = PAGE.read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "shardset.md").read_text(encoding="utf-8")
     assert all(f"| `{status}` |" in text for status in STATUS)
 
 

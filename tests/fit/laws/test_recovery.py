@@ -34,7 +34,8 @@ RUN = PlannedRun(token_budget=1.0)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_intervals_hold_the_truth_at_their_rate(name: str) -> None:
-    # 100 trials: two standard errors of the rate are about 0.04, see docs/fit.md for the rates.
+    # 100 trials: two standard errors of the rate are about 0.04.
+    # The rates: docs/validation/advice.md.
     law, noise, seeds = CASES[name]
     inside = [outcome.inside.mean() for outcome in trials(law, noise, seeds, 100)]
     assert np.mean(inside) > 0.9 - 0.04

@@ -171,7 +171,8 @@ def test_the_prior_of_size_is_a_part_of_the_loss() -> None:
 
 
 def test_slimpajama_from_smaller_models(tables: Path) -> None:
-    # docs/fit.md: 0.55 and 0.60 % of the loss, ranks 0.980 and 0.987; benchmarks/reach.py.
+    # docs/validation/laws.md: 0.55 and 0.60 % of the loss, ranks 0.980 and 0.987
+    # (benchmarks/reach.py).
     table = widened(read_table(tables / "slimpajama_sizes_train.csv"), "table")
     runs, _ = read_runs(table, table, TableSettings(), ("table", "table"))
     assert runs.parameters is not None

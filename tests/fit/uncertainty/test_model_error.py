@@ -24,7 +24,7 @@ from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE
 
 @pytest.mark.parametrize("law", ["joint", "loglinear", "linear"])
 def test_unseen_mixtures_of_a_published_table(tables: Path, law: str) -> None:
-    # Without the law's own error 57 %, 67 % and 64 %; see docs/fit.md for all tables.
+    # Without the law's own error 57 %, 67 % and 64 %; see docs/validation/advice.md for all tables.
     train, test = published.regmix(tables), published.regmix(tables, "test")
     chosen = np.sort(np.random.default_rng(5).permutation(len(train))[:64])
     held = Held()

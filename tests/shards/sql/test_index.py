@@ -375,7 +375,7 @@ def test_the_index_imports_no_torch() -> None:
 
 
 def test_the_documentation_lists_every_column() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "sql.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "sql.md").read_text()
     for name, view in VIEWS.items():
         section = text.split(f"### `{name}`\n")[1].split("\n### ")[0]
         for column, meaning in view.columns.items():

@@ -13,7 +13,7 @@ from mixscale.contracts.run_record import CurvePoint, write_record
 from mixscale.shards.sql.index import open_index
 from tests.shards.small_shardsets import make_runs, make_shardset
 
-PAGE = Path(__file__).parents[3] / "docs" / "sql.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "sql.md"
 CALLS = re.findall(r"```sql\n(FROM \w+_difference\(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
