@@ -23,27 +23,11 @@ from mixscale.contracts.metrics import metric_named
 from mixscale.fit.output.figures import draw_figures
 from mixscale.fit.output.signal_wording import ENOUGH
 from mixscale.fit.output.wording import reading_lines, result_lines
+from mixscale.pages.elements import Html, listed
+from mixscale.pages.frame import Page, render, section
+from mixscale.pages.tables import table
 
 PAGE = "report.html"
-
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 62rem;
-       margin: 2rem auto 4rem; padding: 0 1.25rem; }
-h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
-p.lead { color: #555; margin: 0 0 1.25rem; }
-.verdict { border-left: 4px solid #009e73; background: #f2f8f5; padding: .7rem 1rem; }
-.verdict.keep { border-color: #e69f00; background: #fdf7e9; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { padding: .28rem .45rem; text-align: right; border-bottom: 1px solid #e4e4e4;
-         vertical-align: top; }
-th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 1px solid #888; }
-td small { color: #777; display: block; } img { max-width: 100%; height: auto; }
-.scroll { overflow-x: auto; } ul { padding-left: 1.2rem; } figure { margin: 0; }
-th small { font-weight: normal; color: #777; display: block; } td small { white-space: nowrap; }
-figure img { max-width: none; width: 100%; min-width: 38rem; }
-figcaption { color: #555; font-size: .9rem; position: sticky; left: 0; }
-"""
 
 _FIGURES = {
     "mixture": (
@@ -111,22 +95,22 @@ def render_page(record: FitRecord, figures: dict[str, bytes]) -> str:
         _section("What was read", _reading(record)),
         _section("Settings", _settings(record)),
     ]
-    body = "\n".join(part for part in parts if part)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(record.fit_id)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
+    head, verdict, *sections = parts
+    return render(
+        Page(
+            title=record.fit_id,
+            lead=Html(head),
+            sections=[Html(verdict), *(Html(part) for part in sections if part)],
+        )
     )
 
 
 def _head(record: FitRecord) -> str:
     aim = metric_named(record.objective.metric).title if record.aim is None else record.aim.title
     return (
-        f"<h1>{escape(record.fit_id)}</h1>\n"
-        f'<p class="lead">Law <b>{escape(record.law)}</b>, fitted to {record.cost.runs} runs; '
+        f"Law <b>{escape(record.law)}</b>, fitted to {record.cost.runs} runs; "
         f"objective: {_over(record)} of the {escape(aim)}"
-        f"{', more is better' if _more(record) else ''}.</p>"
+        f"{', more is better' if _more(record) else ''}."
     )
 
 
@@ -400,20 +384,16 @@ def _plain(settings: dict[str, Any]) -> str:
 
 
 def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>\n{body}</section>" if body else ""
+    return section(title, Html(body) if body else None) or ""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{cell}</th>" for cell in heads)
-    body = "\n".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    cells = [[Html(cell) for cell in row] for row in rows]
+    return table("Numbers of this fit", [Html(head) for head in heads], cells)
 
 
 def _list(items: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>" if items else ""
+    return listed(items) or ""
 
 
 def _number(value: float | None) -> str:
