@@ -26,5 +26,5 @@ def completion(ctx: click.Context, shell: str) -> None:
     chosen = get_completion_class(shell)
     assert chosen is not None
     completer = chosen(ctx.find_root().command, {}, PROGRAM, _VARIABLE)
-    # `source` would first start a bash to ask for its version; the script may be for another machine.
+    # `source` would start a bash for its version; the script may be for another machine.
     click.echo(completer.source_template % completer.source_vars())

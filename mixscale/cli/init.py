@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def init(folder: Path, out: Path, force: bool, as_json: bool) -> None:
     """Write corpus.yaml, experiment.yaml and run.yaml for the text in FOLDER.
 
-    Looks at formats, fields, sizes and names, takes sub-folders, files or a field of the records for
-    domains, and recognises published layouts. A bounded number of files and bytes is read, so that
-    a large folder takes seconds, too. The files are a start that works: read and change them.
+    Looks at formats, fields, sizes and names, takes sub-folders, files or a field of the records
+    for domains, and recognises published layouts. A bounded number of files and bytes is read, so
+    that a large folder takes seconds, too. The files are a start that works: read and change them.
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def _remarks(found: Proposal) -> list[str]:
         lines.append(f"tokenizer: {decision.tokenizer}")
     for reason, files in survey.left_out.items():
         example = files[0].path
-        lines.append(f"not read: {len(files):,} {reason}, such as {example}")
+        lines.append(f"not read: {reason}: {example}{_more(len(files))}")
     listing = survey.listing
     lines += [f"not read: {count:,} {kind}" for kind, count in listing.left_out.items()]
     lines += [f"cannot be read: {reason}" for reason in listing.unreadable[:5]]
@@ -102,6 +102,10 @@ def _remarks(found: Proposal) -> list[str]:
     if listing.is_cut:
         lines.append("the folder has more files than were listed: the amounts are too low")
     return lines
+
+
+def _more(count: int) -> str:
+    return f" and {count - 1:,} more" if count > 1 else ""
 
 
 def _next_steps(found: Proposal) -> list[str]:

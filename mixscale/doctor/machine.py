@@ -42,13 +42,13 @@ def look_at_memory() -> Finding:
     return Finding(topic="memory", state="ok", text=", ".join(parts) or "not known")
 
 
-def look_at_shared_memory() -> list[Finding]:
-    """Measure /dev/shm, through which datasets and their workers talk, and find what is left in it."""
-    if not SHARED_MEMORY.is_dir():
-        text = f"{SHARED_MEMORY} is not there: training datasets need it"
+def look_at_shared_memory(folder: Path = SHARED_MEMORY) -> list[Finding]:
+    """Measure /dev/shm, which datasets and their workers share, and find what is left in it."""
+    if not folder.is_dir():
+        text = f"{folder} is not there: training datasets need it"
         return [Finding(topic="shared memory", state="warning", text=text)]
-    usage = shutil.disk_usage(SHARED_MEMORY)
-    text = f"{SHARED_MEMORY}: {format_bytes(usage.free)} of {format_bytes(usage.total)} free"
+    usage = shutil.disk_usage(folder)
+    text = f"{folder}: {format_bytes(usage.free)} of {format_bytes(usage.total)} free"
     small = usage.total < _SMALL_SHARED_MEMORY
     size = Finding(
         topic="shared memory",
@@ -56,7 +56,7 @@ def look_at_shared_memory() -> list[Finding]:
         text=text,
         remedy="start the container with --shm-size=2g, or --ipc=host" if small else None,
     )
-    return [size, *_stale()]
+    return [size, *_stale(folder)]
 
 
 def look_at_temporary_folder() -> Finding:
@@ -102,8 +102,8 @@ def look_at_caches() -> list[Finding]:
     ]
 
 
-def _stale() -> list[Finding]:
-    found = [(path, parts) for path, parts in stale_datasets() if _is_old(path)]
+def _stale(folder: Path) -> list[Finding]:
+    found = [(path, parts) for path, parts in stale_datasets(folder) if _is_old(path)]
     if not found:
         return []
     sizes = sum(_size(file) for path, parts in found for file in (path, *parts))

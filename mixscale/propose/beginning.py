@@ -15,6 +15,7 @@ from mixscale.ingest.readers.malformed import Malformed
 from mixscale.ingest.readers.records import record_blocks
 from mixscale.ingest.readers.source_file import SourceFile, Unit, local_version
 
+
 @dataclass
 class _Progress:
     """How far a file was read in pieces; nothing of one whose reader goes to and fro."""

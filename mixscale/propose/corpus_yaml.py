@@ -9,9 +9,9 @@ from mixscale.ingest.presets import LAYOUTS
 from mixscale.ingest.readers.find_files import format_by_name
 from mixscale.propose.decide import Decision, tokens_of
 from mixscale.propose.listing import ListedFile
-from mixscale.propose.patterns import joined, patterns_for
+from mixscale.propose.patterns import joined, literal, patterns_for
 from mixscale.propose.survey import FoundDomain
-from mixscale.propose.wording import about_bytes, about_count
+from mixscale.propose.wording import about_bytes, about_count, plural
 from mixscale.propose.yaml_text import flow_list, one_line, scalar
 
 _MOST_LISTED = 12
@@ -87,10 +87,11 @@ class _Writer:
         return "\n".join([*lines, *self._too_small()])
 
     def _routed_preset(self, preset: str, root: tuple[str, ...]) -> str:
-        lines = [f"preset: {preset}", f"root: {scalar(self._path(root))}"]
-        lines.append(
-            f"domains:                # those seen in samples of {LAYOUTS[preset].route_field}"
-        )
+        lines = [
+            f"preset: {preset}",
+            f"root: {scalar(self._path(root))}",
+            f"domains:                # those that samples name in {LAYOUTS[preset].route_field}",
+        ]
         for domain in self._decision.domains:
             values = f"text: {scalar(domain.text)}" if domain.text != "text" else ""
             lines.append(f"  {domain.name}: {{{values}}}  # {_amount(domain)}")
@@ -141,8 +142,10 @@ class _Writer:
         chosen = domain.looks[0]
         if format_by_name(chosen.files[0].parts[-1])[0] != chosen.format:
             lines.append(f"    format: {chosen.format}")
-        if domain.is_separated:
-            lines.append('    separator: "<|endoftext|>"  # it stands between documents')
+        if chosen.format == "lines":
+            lines.append("    # Every line is a document, so that some can be held out.")
+        elif chosen.separator is not None:
+            lines.append(f"    separator: {scalar(chosen.separator)}  # between documents")
         if domain.text != "text":
             lines.append(f"    text: {scalar(domain.text)}{self._other_fields(domain)}")
         return lines
@@ -151,9 +154,7 @@ class _Writer:
         """Name the fields that could have been meant."""
         fields = domain.looks[0].fields
         long = sorted(fields.counts.items(), key=lambda item: -item[1].mean)[:4]
-        names = [
-            one_line(path) for path, counts in long if path != domain.text and counts.mean > 20
-        ]
+        names = [one_line(p) for p, counts in long if p != domain.text and counts.mean > 20]
         return f"  # other long fields: {', '.join(names)}" if names else ""
 
     def _too_small(self) -> list[str]:
@@ -162,10 +163,8 @@ class _Writer:
             return []
         lines = ["# Too little text for a domain of its own:"]
         lines += [f"#   {domain.name}: {_amount(domain)}" for domain in found[:_MOST_LISTED]]
-        return [
-            *lines,
-            *([f"#   and {len(found) - _MOST_LISTED} more"] if len(found) > _MOST_LISTED else []),
-        ]
+        more = len(found) - _MOST_LISTED
+        return [*lines, f"#   and {more} more"] if more > 0 else lines
 
     def _not_read(self) -> list[ListedFile]:
         return [file for files in self._survey.left_out.values() for file in files if file.size]
@@ -178,6 +177,9 @@ class _Writer:
         """Write a path from the folder of the file."""
         if not parts:
             return self._base or "."
+        if "?" in self._base:
+            # Nothing is taken as it is behind the first part that is a pattern.
+            parts = (*(part if part == "**" else literal(part) for part in parts[:-1]), parts[-1])
         inside = joined(parts[:-1], parts[-1], is_pattern=True)
         return f"{self._base}/{inside}" if self._base else inside
 
@@ -185,14 +187,16 @@ class _Writer:
         """Write which tokenizer cuts the text."""
         decision = self._decision
         if decision.tokenizer is not None:
-            path = self._path(
-                tuple(decision.tokenizer.split("/")) if decision.tokenizer != "." else ()
-            )
-            return f"# Found here. A name on the model hub works, too: gpt2.\ntokenizer: {scalar(path)}"
+            parts = () if decision.tokenizer == "." else tuple(decision.tokenizer.split("/"))
+            # Without a sign of a folder it could be a name on the model hub.
+            path = self._path(parts)
+            path = path if path.startswith((".", "/")) else f"./{path}"
+            why = "# Found here. A name on the model hub works, too: gpt2."
+            return f"{why}\ntokenizer: {scalar(path)}"
         return "\n".join(
             [
-                "# Trained on a sample of this text. For the tokenizer of your model write its name on the",
-                "# model hub or its folder instead: `tokenizer: gpt2`.",
+                "# Trained on a sample of this text. For the tokenizer of your model write its",
+                "# name on the model hub or its folder instead: `tokenizer: gpt2`.",
                 "tokenizer:",
                 f"  train: {{vocab_size: {decision.vocab_size}}}",
             ]
@@ -230,7 +234,7 @@ class _Writer:
 def _amount(domain: FoundDomain) -> str:
     tokens = about_count(tokens_of(domain))
     size = about_bytes(domain.raw_bytes)
-    in_files = f", {len(domain.files):,} files of {size}" if not domain.values else ""
+    in_files = f", {plural(len(domain.files), 'file')} of {size}" if not domain.values else ""
     return f"about {about_count(domain.amount.documents)} documents, {tokens} tokens{in_files}"
 
 

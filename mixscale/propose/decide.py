@@ -17,6 +17,8 @@ BYTES_PER_TOKEN = 4.5
 """Of English with a large vocabulary: more than most tokenizers need, so that no token is promised
 that the build will not find."""
 _LENGTHS = (2048, 1024, 512, 256, 128, 64, 32, 16)
+_LEAST_BYTES = 400
+"""Of which every tokenizer makes a sample of 16 tokens."""
 _LEAST_TRAIN_SAMPLES = 24
 _LEAST_VALIDATION_SAMPLES = 4
 _SHARES = (0.01, 0.02, 0.05, 0.1)
@@ -29,7 +31,14 @@ _MAX_EPOCHS = 4.0
 _FACTOR = 3.0
 _MARGIN = 0.6
 _EVALUATED_TOKENS = 32768
-_SMALL_TEXT = 8_000_000
+_VOCABULARIES = ((2e5, 512), (2e6, 1024), (2e7, 2048), (5e8, 8192), (1e10, 16384))
+"""Tokens to learn from less than so many bytes."""
+_LEAST_VOCABULARY = 257
+_LEARNT_BYTES = 4_000_000
+_LEARNT_FILES = 16
+"""Of each domain: a build learns from the beginnings of so many."""
+_SURPLUS = 1.3
+"""The build learns from other texts, which may give fewer tokens."""
 _TINY_TOKENS = 50_000
 _TINY_PART = 0.005
 
@@ -89,7 +98,10 @@ def decide(survey: Survey) -> Decision:
         UserError: No domain has enough text.
     """
     enough = sorted((d for d in survey.domains if d.is_enough), key=tokens_of)
-    dropped = [d for d in survey.domains if not d.is_enough]
+    if not enough:
+        # A shard set can be made of little; proxy runs cannot.
+        enough = [d for d in survey.domains if d.amount.distinct_bytes >= _LEAST_BYTES]
+        enough.sort(key=tokens_of)
     if not enough:
         listed = ", ".join(
             f"{d.name}: about {d.amount.distinct_bytes:.0f} bytes in {d.amount.documents:.0f}"
@@ -97,18 +109,18 @@ def decide(survey: Survey) -> Decision:
         )
         raise UserError(
             f"{survey.listing.folder}: too little text for a domain ({listed} documents); "
-            "two documents and some kilobytes of text are needed"
+            "some hundred bytes of text make one sample, some kilobytes a proxy run"
         )
     found: tuple[int, float | None, int | None, ProxyRuns] | None = None
     remaining = list(enough)
     while len(remaining) > 1 and _is_tiny(remaining):
-        dropped.append(remaining.pop(0))
+        remaining.pop(0)
     while remaining and found is None:
         found = _fitting(survey, remaining)
         if found is None:
-            dropped.append(remaining.pop(0))
+            remaining.pop(0)
     if found is None:
-        remaining, dropped = [enough[-1]], [d for d in survey.domains if d is not enough[-1]]
+        remaining = [enough[-1]]
     length, share, documents, proxies = found or (16, None, 0, None)
     names = {domain.name for domain in remaining}
     domains = tuple(domain for domain in survey.domains if domain.name in names)
@@ -265,31 +277,28 @@ def _usable_tokenizer(survey: Survey) -> str | None:
 
 
 def _vocabulary(domains: tuple[FoundDomain, ...]) -> int:
-    """Choose how many tokens to train; of little text fewer can be learned."""
+    """Choose how many tokens to train; of few or uniform texts fewer can be learned."""
     size = sum(domain.amount.distinct_bytes for domain in domains)
-    wanted = next(
-        (n for most, n in ((2e5, 512), (2e6, 1024), (2e7, 2048), (5e8, 8192), (1e10, 16384)) if size < most),
-        32768,
-    )
-    if size >= _SMALL_TEXT:
-        return wanted
-    given = [text for d in domains for text in texts(d.looks, d.text, _SMALL_TEXT)]
-    return max(257, min(wanted, _learnable(given, wanted)))
+    wanted = next((tokens for most, tokens in _VOCABULARIES if size < most), 32768)
+    given = [
+        text.encode("utf-8", "replace")
+        for domain in domains
+        for text in texts(domain.looks, domain.text, _LEARNT_BYTES // len(domains), _LEARNT_FILES)
+    ]
+    while wanted > _LEAST_VOCABULARY and not _is_learnable(given, int(_SURPLUS * wanted)):
+        wanted = max(_LEAST_VOCABULARY, wanted // 2)
+    return wanted
 
 
-def _learnable(given: list[str], wanted: int) -> int:
-    """Count the tokens that can be learned from texts, by learning them."""
+def _is_learnable(given: list[bytes], tokens: int) -> bool:
+    """Try whether so many tokens can be learned from texts."""
+    from mixscale.ingest.tokenize.prepare_tokenizer import END_OF_TEXT
     from mixscale.ingest.tokenize.train_tokenizer import train_tokenizer
 
-    data = [text.encode("utf-8", "replace") for text in given]
     with tempfile.TemporaryDirectory() as scratch:
-        while wanted > 257:
-            try:
-                train_tokenizer(
-                    TrainTokenizer(vocab_size=wanted), "<|endoftext|>", data, Path(scratch) / "t"
-                )
-            except UserError:
-                wanted = max(257, wanted // 2)
-            else:
-                return wanted
-    return wanted
+        folder = Path(scratch) / "tokenizer"
+        try:
+            train_tokenizer(TrainTokenizer(vocab_size=tokens), END_OF_TEXT, given, folder)
+        except UserError:
+            return False
+        return True

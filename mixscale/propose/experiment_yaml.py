@@ -59,8 +59,9 @@ def _heading(decision: Decision, proxies: ProxyRuns) -> str:
     if len(decision.domains) == 1:
         lines += [
             "#",
-            "# There is one domain, so there is nothing to mix yet: these runs only measure how its loss",
-            "# falls with tokens. Add a domain to corpus.yaml, then give the design `type: ddo`.",
+            "# There is one domain, so there is nothing to mix yet: these runs only measure how",
+            "# its loss falls with tokens. Add a domain to corpus.yaml, then give the design",
+            "# `type: ddo`.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -81,14 +82,15 @@ def _design(decision: Decision, proxies: ProxyRuns) -> str:
         f"  scales: {scales}  # token budgets of the base; larger ones tell more\n"
         "  factor: 3\n"
         f"  base: {proxies.base}  # {base}\n"
-        "  # noise_seeds: [18]  # the smaller scale once more, to know how much of a difference is chance\n"
+        "  # noise_seeds: [18]  # the smaller scale again: how much of a difference is chance\n"
     )
 
 
 def _targets(proxies: ProxyRuns) -> str:
     listed = ", ".join(_exactly(target) for target in proxies.targets)
     return (
-        "# Token budgets of the runs to come: write yours, such as 300B, or 300B@7B with the model's size.\n"
+        "# Token budgets of the runs to come: write yours, such as 300B, or 300B@7B with the size\n"
+        "# of the model.\n"
         f"# The text was estimated at {about_count(proxies.targets[0])} tokens.\n"
         f"targets: [{listed}]\n"
     )
@@ -99,8 +101,8 @@ def _run(decision: Decision, proxies: ProxyRuns) -> str:
     settings = f"model:\n{model}{OPTIMIZER}global_train_batch_size: {proxies.batch_size}\n"
     indented = "".join(f"  {line}\n" for line in settings.splitlines())
     return (
-        "# What all proxy runs share, in the words of run.yaml: a model that a processor trains in\n"
-        "# minutes. Take the architecture and the optimizer of your own run, made smaller.\n"
+        "# What all proxy runs share, in the words of run.yaml: a model that a processor trains\n"
+        "# in minutes. Take the architecture and the optimizer of your own run, made smaller.\n"
         f"run:\n{indented}"
     )
 

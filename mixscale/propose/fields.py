@@ -76,7 +76,8 @@ class Fields:
 def text_field(fields: Fields) -> str | None:
     """Choose the field that holds the text; nothing when none can be it.
 
-    A name that published corpora use wins over a longer field, unless it is much shorter.
+    A name that published corpora use wins over a longer field, such as the page that a text comes
+    from, unless its texts are shorter than a sentence.
     """
     often = {p: c for p, c in fields.counts.items() if 2 * c.texts >= fields.records and c.mean}
     if not often:
@@ -85,7 +86,8 @@ def text_field(fields: Fields) -> str | None:
     for name in _TEXT_NAMES:
         for path, counts in often.items():
             is_named = path.rpartition(".")[2].lower() == name
-            if is_named and counts.mean >= _PART_OF_LONGEST * longest:
+            is_long = counts.mean >= min(_LEAST_CHARACTERS, _PART_OF_LONGEST * longest)
+            if is_named and is_long:
                 return path
     if longest < _LEAST_CHARACTERS:
         return None

@@ -136,8 +136,13 @@ def _sort_out(
             if entry.is_dir():
                 folders.append(entry.name)
             elif not entry.is_file():
-                kind = "links that lead nowhere" if entry.is_symlink() else "pipes and devices"
-                listing.left_out[kind] += 1
+                if entry.is_symlink() and not os.path.exists(entry.path):
+                    name = "/".join((*parts, entry.name))
+                    listing.unreadable.append(
+                        f"{name}: a link that leads nowhere; a build refuses it: remove it"
+                    )
+                else:
+                    listing.left_out["pipes and devices"] += 1
             elif not (entry.name in _OWN_FILES or entry.name in _TOKENIZER_FILES):
                 files.append(_file((*parts, entry.name), entry.stat().st_size))
         except OSError as error:

@@ -17,12 +17,15 @@ from mixscale.propose.beginning import FirstRecords, first_records
 from mixscale.propose.fields import Fields, text_field
 from mixscale.propose.listing import ListedFile
 
-PLAIN_BYTES = 48_000_000
+PLAIN_BYTES = 32_000_000
 """So much plain text is read in all."""
 _MOST_FILES = 64
 _MOST_RECORDS = 20_000
 """Of a file, whose fields are looked at."""
-_SEPARATOR = "<|endoftext|>"
+_END_OF_TEXT = "<|endoftext|>"
+_PARAGRAPHS = "\n\n"
+_FEW_DOCUMENTS = 20
+_ENOUGH_PIECES = 40
 
 
 @dataclass(kw_only=True)
@@ -39,6 +42,8 @@ class Look:
     """Sampled files that cannot be read, with the reason."""
     samples: list[tuple[list[dict[str, Any]], float, int]] = field(default_factory=list)
     """Of each sampled file: records, how many times as much it holds, its size in bytes."""
+    separator: str | None = None
+    """What stands between the documents of text files; nothing when a file is one document."""
 
     @property
     def text(self) -> str | None:
@@ -73,7 +78,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         """Take the folder that the files are named from."""
         self._folder = folder
-        self._read: dict[tuple[str, ...], tuple[int, FirstRecords]] = {}
+        self._read: dict[tuple[tuple[str, ...], str], tuple[int, FirstRecords]] = {}
 
     def look(self, files: Sequence[ListedFile], plain_bytes: float) -> list[Look]:
         """Sample files, those of each ending by themselves.
@@ -117,11 +122,11 @@ class Reader:
         return found
 
     def _records(self, file: ListedFile, format_name: str, most_bytes: int) -> FirstRecords:
-        known = self._read.get(file.parts)
+        known = self._read.get((file.parts, format_name))
         if known is not None and known[0] >= most_bytes:
             return known[1]
         found = first_records(self._folder.joinpath(*file.parts), format_name, most_bytes)
-        self._read[file.parts] = most_bytes, found
+        self._read[file.parts, format_name] = most_bytes, found
         return found
 
 
@@ -158,7 +163,7 @@ def amount(look: Look, text: str, seen: set[bytes]) -> Amount:
             if digest not in seen:
                 seen.add(digest)
                 distinct += len(data)
-    if look.format == "text":
+    if look.format == "text" and look.separator is None:
         # The beginning of a long text is not several of them.
         documents = float(sum(len(records) for records, _, _ in look.samples))
     whole = sum(file.size for file in look.files) / raw if raw else 0.0
@@ -169,22 +174,59 @@ def amount(look: Look, text: str, seen: set[bytes]) -> Amount:
     )
 
 
-def has_separator(look: Look) -> bool:
-    """Whether texts of plain files seem to be divided by an end-of-text token."""
-    return look.format == "text" and any(
-        _SEPARATOR in str(record.get("text", ""))
+def divide(looks: Sequence[Look]) -> None:
+    """Find what divides text files into documents, and divide the samples by it.
+
+    An end-of-text token does wherever it is found. Where there are so few files that none can be
+    held out for validation, blank lines do, or else every line is a document.
+    """
+    if not all(look.format == "text" for look in looks):
+        return
+    whole = [
+        str(record.get("text", ""))
+        for look in looks
         for records, _, _ in look.samples
         for record in records
-    )
+    ]
+    are_few = sum(len(look.files) for look in looks) < _FEW_DOCUMENTS
+    if sum(text.count(_END_OF_TEXT) for text in whole):
+        _divide_by(looks, _END_OF_TEXT)
+    elif are_few and sum(text.count(_PARAGRAPHS) for text in whole) >= _ENOUGH_PIECES:
+        _divide_by(looks, _PARAGRAPHS)
+    elif are_few and sum(text.count("\n") for text in whole) >= _ENOUGH_PIECES:
+        _divide_by(looks, "\n")
+        for look in looks:
+            look.format = "lines"
 
 
-def texts(looks: Iterable[Look], text: str, most_bytes: int) -> list[str]:
-    """Give sampled texts, at most about so many bytes of them."""
+def _divide_by(looks: Sequence[Look], separator: str) -> None:
+    for look in looks:
+        look.separator = separator
+        look.samples = [
+            (
+                [
+                    {"text": piece.strip("\r\n")}
+                    for record in records
+                    for piece in str(record.get("text", "")).split(separator)
+                    if piece.strip("\r\n")
+                ],
+                factor,
+                size,
+            )
+            for records, factor, size in look.samples
+        ]
+
+
+def texts(
+    looks: Iterable[Look], text: str, most_bytes: int, most_files: int | None = None
+) -> list[str]:
+    """Give sampled texts, at most about so many bytes of them, of so many files of each ending."""
     path = parse_path(text)
     given: list[str] = []
     size = 0
     for look in looks:
-        for records, _, _ in look.samples:
+        step = 1 if most_files is None else -(-len(look.samples) // most_files) or 1
+        for records, _, _ in look.samples[::step]:
             for record in records:
                 found = find_text(record, path)
                 if isinstance(found, str) and size < most_bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import os
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -37,10 +37,12 @@ def patterns_for(wanted: Sequence[ListedFile], others: Sequence[ListedFile]) -> 
 def _for_one_ending(
     wanted: Sequence[ListedFile], others: Sequence[ListedFile], ending: str
 ) -> list[str]:
-    top = os.path.commonprefix([file.parts[:-1] for file in wanted])
-    start = os.path.commonprefix([file.parts[-1] for file in wanted])
+    top = _shared_beginning([file.parts[:-1] for file in wanted])
+    # A beginning of the name alone, not of its ending.
+    start = "".join(_shared_beginning([file.parts[-1].split(".")[0] for file in wanted]))
     names = [f"*.{ending}" if ending else "*"]
-    names += [f"{literal(word)}*.{ending}" for word in _beginnings(start) if ending]
+    if len(wanted) > 1:
+        names += [f"{literal(word)}*.{ending}" for word in _beginnings(start) if ending]
     is_flat = all(len(file.parts) == len(top) + 1 for file in wanted)
     for name in names:
         for middle in ([], ["**"]) if is_flat else (["**"],):
@@ -49,6 +51,12 @@ def _for_one_ending(
                 return [joined(pattern[:-1], name, is_pattern=True)]
     by_folder = _by_folder(wanted, others, names[0])
     return by_folder or [joined(file.parts[:-1], file.parts[-1]) for file in wanted]
+
+
+def _shared_beginning(values: Sequence[Sequence[str]]) -> list[str]:
+    """Give the parts that all values begin with."""
+    shared = itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*values, strict=False))
+    return [parts[0] for parts in shared]
 
 
 def _beginnings(start: str) -> list[str]:

@@ -20,6 +20,7 @@ def run_yaml(decision: Decision, proxies: ProxyRuns, shardset: str) -> str:
     length = decision.sequence_length
     names = [domain.name for domain in decision.domains]
     samples = max(1, proxies.targets[0] // length)
+    batches = max(1, proxies.tokens_per_domain // length // _SAMPLES_IN_A_BATCH)
     model = "".join(f"{line}\n" for line in MODEL.format(length=max(1024, length)).splitlines())
     return "\n".join(
         [
@@ -34,7 +35,7 @@ def run_yaml(decision: Decision, proxies: ProxyRuns, shardset: str) -> str:
             + "algorithms:\n  gradient_clipping: {clipping_type: norm, clipping_threshold: 1.0}\n",
             f"max_duration: {samples * length}tok  # {samples:,} samples of {length} tokens\n"
             "eval_interval: 1dur\n"
-            f"eval_subset_num_batches: {max(1, proxies.tokens_per_domain // length // _SAMPLES_IN_A_BATCH)}\n"
+            f"eval_subset_num_batches: {batches}\n"
             f"global_train_batch_size: {proxies.batch_size}\n"
             f"device_eval_batch_size: {_SAMPLES_IN_A_BATCH}\n",
         ]
@@ -42,9 +43,9 @@ def run_yaml(decision: Decision, proxies: ProxyRuns, shardset: str) -> str:
 
 
 _HEADING = """\
-# The run to come, in the layout of LLM Foundry's training YAML, with equal proportions. Use your own
-# instead, or grow this one. Written by `mixscale init`; start it from this folder.
-#   mixscale apply shardset/fits/FIT --tokens TOKENS run.yaml   writes the recommended proportions
+# The run to come, in the layout of LLM Foundry's training YAML, with equal proportions. Use your
+# own instead, or grow this one. Written by `mixscale init`; start it from this folder.
+#   mixscale apply shardset/fits/FIT --tokens TOKENS run.yaml   writes the advised proportions
 #   mixscale train run.yaml                                     trains it
 """
 

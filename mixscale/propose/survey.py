@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mixscale.contracts.errors import UserError
+from mixscale.ingest.readers.find_files import format_by_name
 from mixscale.ingest.readers.registry import all_readers
 from mixscale.propose.fields import Fields, domain_field
 from mixscale.propose.grouping import domain_name, group_files
 from mixscale.propose.layouts import KnownLayout, known_layout, routed_layout
 from mixscale.propose.listing import ListedFile, Listing, list_folder
-from mixscale.propose.look import PLAIN_BYTES, Amount, Look, Reader, amount, has_separator, spread
+from mixscale.propose.look import PLAIN_BYTES, Amount, Look, Reader, amount, divide, spread
 from mixscale.propose.splits import split_of
 
 _SMALL_PART = 0.05
@@ -40,8 +41,6 @@ class FoundDomain:
     """Files that are published for tests, which nothing reads."""
     values: list[str] = field(default_factory=list)
     """What records name the domain by, when they do."""
-    is_separated: bool = False
-    """Whether an end-of-text token divides the files into documents."""
 
     @property
     def files(self) -> list[ListedFile]:
@@ -119,7 +118,7 @@ def _readable(
         known += [replace(file, format=format_name) for file in alike if format_name is not None]
     notes = [file for file in known if file.format == _TEXT_FORMAT]
     if 0 < sum(f.size for f in notes) < _SMALL_PART * sum(f.size for f in known):
-        left_out["notes beside the data"] = notes
+        left_out["text files beside the data"] = notes
         known = [file for file in known if file.format != _TEXT_FORMAT]
     return sorted(known, key=lambda file: file.parts)
 
@@ -198,6 +197,7 @@ def _domain(name: str, looks: list[Look], seen: set[bytes]) -> tuple[FoundDomain
         for look in looks
         if look.text == text and ("" if _is_by_ending(look) else look.format) == kind
     ]
+    divide(used)
     parts = [amount(look, text, seen) for look in used]
     whole = sum(part.text_bytes for part in parts)
     total = Amount(
@@ -205,19 +205,13 @@ def _domain(name: str, looks: list[Look], seen: set[bytes]) -> tuple[FoundDomain
         text_bytes=whole,
         distinct=sum(part.distinct_bytes for part in parts) / whole if whole else 1.0,
     )
-    separated = [look for look in used if has_separator(look)]
-    domain = FoundDomain(
-        name=name, looks=used, text=text, amount=total, is_separated=len(separated) == len(used)
-    )
+    domain = FoundDomain(name=name, looks=used, text=text, amount=total)
     return domain, [look for look in looks if look not in used]
 
 
 def _is_by_ending(look: Look) -> bool:
     """Whether `format: auto` reads these files."""
-    ending = look.files[0].parts[-1]
-    from mixscale.ingest.readers.find_files import format_by_name
-
-    return format_by_name(ending)[0] == look.format
+    return format_by_name(look.files[0].parts[-1])[0] == look.format
 
 
 def _by_split(

@@ -14,7 +14,7 @@ SHARED_MEMORY = Path("/dev/shm")
 _LOCALS_FILE = re.compile(r"(\d{6,})_locals")
 
 
-def stale_datasets() -> list[tuple[Path, list[Path]]]:
+def stale_datasets(folder: Path = SHARED_MEMORY) -> list[tuple[Path, list[Path]]]:
     """Find the shared memory of datasets that no process has marked as in use.
 
     A dataset that is just starting has no mark yet: what is to be deleted must be looked for under
@@ -23,13 +23,13 @@ def stale_datasets() -> list[tuple[Path, list[Path]]]:
     Returns:
         For each dataset the file that registers it, and its other files.
     """
-    if not SHARED_MEMORY.is_dir():
+    if not folder.is_dir():
         return []
     found = []
-    for path in sorted(SHARED_MEMORY.iterdir()):
+    for path in sorted(folder.iterdir()):
         match = _LOCALS_FILE.fullmatch(path.name)
         if match and int(match[1]) >= FIRST_NUMBER and not _is_in_use(path):
-            found.append((path, [p for p in SHARED_MEMORY.glob(f"{match[1]}_*") if p != path]))
+            found.append((path, [p for p in folder.glob(f"{match[1]}_*") if p != path]))
     return found
 
 
