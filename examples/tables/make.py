@@ -2,7 +2,7 @@
 
     python examples/tables/make.py [FOLDER]
 
-Forty runs: twenty mixtures of four domains, each with 1B and with 4B tokens, a model of 160M
+Forty runs: twenty mixtures of four domains, each with 2B and with 8B tokens, a model of 160M
 parameters. A token of one domain is worth something to the others, too; the seed's noise is 0.004
 nats.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 DOMAINS = ("web", "code", "books", "wiki")
 PARAMETERS = 160_000_000
-SCALES = (1_000_000_000, 4_000_000_000)
+SCALES = (2_000_000_000, 8_000_000_000)
 # Row v: what a token of each domain is worth for the loss on domain v.
 WORTH = np.array(
     [

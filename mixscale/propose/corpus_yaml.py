@@ -50,7 +50,7 @@ class _Writer:
         lines = [
             f"# What to read. Written by `mixscale init` after a look at "
             f"{one_line(str(listing.folder))}{cut}.",
-            "# Amounts are estimates from samples. All keys: docs/corpus.md.",
+            "# Amounts are estimates from samples. All keys: docs/reference/corpus.md.",
             "#   mixscale build corpus.yaml --out shardset",
         ]
         for reason, files in self._survey.left_out.items():

@@ -51,7 +51,7 @@ def experiment_yaml(decision: Decision, proxies: ProxyRuns, name: str, shardset:
 def _heading(decision: Decision, proxies: ProxyRuns) -> str:
     lines = [
         "# Which proxy runs to try, and for which runs to come. Written by `mixscale init`;",
-        "# all keys: docs/training.md.",
+        "# all keys: docs/reference/experiment.md.",
         "#   mixscale plan experiment.yaml    what the runs need and how long they take",
         "#   mixscale sweep experiment.yaml   runs them",
         "#   mixscale fit experiment.yaml     fits a law and recommends a mixture",

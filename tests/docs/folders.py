@@ -178,10 +178,10 @@ def run_block(block: Block, folder: Path, names: dict[str, str]) -> list[str]:
 
 
 def newest(folder: Path) -> dict[str, str]:
-    """FIT stands for the newest fit of a folder; BEFORE and AFTER for its two final runs."""
+    """FIT is the newest fit of a folder, OTHER the oldest, BEFORE and AFTER its two final runs."""
     fits = _by_age(folder, "**/fits/*/fit.json")
     finals = _by_age(folder, "shardset/runs/final-*/result.json")
-    names = {"FIT": fits[-1]} if fits else {}
+    names = {"FIT": fits[-1], "OTHER": fits[0]} if fits else {}
     return names | ({"BEFORE": finals[0], "AFTER": finals[1]} if len(finals) == 2 else {})
 
 

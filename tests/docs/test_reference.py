@@ -12,6 +12,7 @@ import yaml
 from mixscale.contracts import experiment
 from mixscale.fit.inputs.options import TableSettings
 from mixscale.ingest import corpus
+from mixscale.pages.glossary import DEFINITIONS
 from mixscale.train import config
 from tests.docs import command_reference
 from tests.docs.blocks import ROOT
@@ -135,3 +136,9 @@ def test_the_python_page_has_all_that_is_public() -> None:
     text = (REFERENCE / "python.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^::: [\w.]+\.(\w+)$", text, re.MULTILINE))
     assert named | {"__version__"} == set(ms.__all__)
+
+
+def test_the_glossary_has_the_words_that_the_pages_of_results_explain() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = {word for row in re.findall(r"^\| ([^|]+) \|", text, re.M) for word in row.split(", ")}
+    assert sorted(set(DEFINITIONS) - words) == []
