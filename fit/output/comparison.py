@@ -13,7 +13,7 @@ from mixscale.fit.output.advised import Advised, advised
 from mixscale.fit.output.sections.mixtures import shown_interval, shown_name, shown_shares
 from mixscale.fit.output.units import amount_with_interval, name_of
 from mixscale.fit.output.verdict import left_out_error, verdict
-from mixscale.pages.bars import Bar, bars, legend
+from mixscale.pages.bars import Bar, Kind, bars, legend, swatch
 from mixscale.pages.elements import Html, element, joined
 from mixscale.pages.frame import Page, paragraph, render, section
 from mixscale.pages.glossary import term
@@ -102,7 +102,8 @@ def _mixtures(pair: Pair) -> Iterable[Html]:
         by = f"{100 * (shares[1][name] - shares[0][name]):+.1f}" if both else "-"
         rows.append([name, cell(bars(drawn, most), class_="bars"), *cells, by])
     yield legend([("advised", pair[0].fit_id), ("third", pair[1].fit_id)])
-    heads = [term("domain"), "", *(_heading(one) for one in found), "points more"]
+    kinds: tuple[Kind, Kind] = ("advised", "third")
+    heads = [term("domain"), "", *map(_heading, found, kinds), "points more"]
     caption = "Share of the tokens in both mixtures, with 90 % intervals"
     yield table(caption, heads, rows, class_="wide", show_caption=True)
 
@@ -111,8 +112,8 @@ def _interval(found: Advised, name: str) -> tuple[float, float] | None:
     return shown_interval(found, name) if name in found.shares else None
 
 
-def _heading(found: Advised) -> Html:
-    return joined([shown_name(found), small(found.run or "runs as measured")])
+def _heading(found: Advised, kind: Kind) -> Html:
+    return joined([swatch(kind), " ", shown_name(found), small(found.run or "runs as measured")])
 
 
 def _share(share: float | None, span: tuple[float, float] | None) -> Html | str:

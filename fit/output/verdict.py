@@ -74,10 +74,7 @@ def moved(found: Advised) -> str:
 
 def _from_to(found: Advised, name: str) -> str:
     before, after = found.now[name], found.shares[name]
-    texts = percent(before, found.interval(name)), percent(after, found.interval(name))
-    if texts[0] == texts[1]:
-        texts = percent(before), percent(after)
-    return f"{name} {texts[0].removesuffix(' %')} → {texts[1]}"
+    return f"{name} {percent(before).removesuffix(' %')} → {percent(after, found.interval(name))}"
 
 
 def gain_of(record: FitRecord, found: Advised) -> str:

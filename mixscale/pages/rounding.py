@@ -11,7 +11,8 @@ _WITHOUT = 3
 _LARGEST_LEADING = 2.0
 """Leading digits of an uncertainty below which it is given two of them, and else one: it is itself
 known to tens of percent."""
-_EXACT = 6
+_EXACT = 9
+"""Digits beyond which a width is a number's own rounding."""
 
 
 def number(
