@@ -48,7 +48,7 @@ def render(page: Page) -> str:
         element("style", Html(_style())),
     )
     foot = None if page.footer is None else element("footer", element("p", page.footer))
-    whole = element("html", head, element("body", body, words, foot), lang="en")
+    whole = element("html", head, _unbroken(element("body", body, words, foot)), lang="en")
     return f"<!doctype html>\n{_broken_into_lines(whole)}\n"
 
 
@@ -86,6 +86,11 @@ def anchor(title: str) -> str:
 def _style() -> str:
     text = files("mixscale.pages").joinpath("page.css").read_text(encoding="utf-8")
     return "\n" + re.sub(r"/\*.*?\*/\n?", "", text, flags=re.DOTALL)
+
+
+def _unbroken(body: Html) -> Html:
+    """Keep a number with its percent sign on one line."""
+    return Html(body.replace(" %", "\u00a0%"))
 
 
 def _broken_into_lines(html: str) -> str:
