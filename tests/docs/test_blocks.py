@@ -45,12 +45,12 @@ def by_place(wanted: list[Block]) -> list:
 
 
 def test_every_block_says_how_it_is_tested() -> None:
-    silent = [
+    unsaid = [
         f"{block.where} ({block.language or 'no language'})"
         for block in ALL
         if block.kind is None and block.language not in SHOWN | {"yaml"}
     ]
-    assert silent == []
+    assert unsaid == []
 
 
 def test_what_blocks_need_is_known() -> None:
