@@ -10,7 +10,12 @@ from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FIT, FitRecord, read_fit
 from mixscale.fit.output.advised import Advised, advised
-from mixscale.fit.output.sections.mixtures import shown_interval, shown_name, shown_shares
+from mixscale.fit.output.sections.mixtures import (
+    shown_interval,
+    shown_name,
+    shown_shares,
+    with_interval,
+)
 from mixscale.fit.output.units import amount_with_interval, name_of
 from mixscale.fit.output.verdict import left_out_error, verdict
 from mixscale.pages.bars import Bar, Kind, bars, legend, swatch
@@ -119,7 +124,7 @@ def _heading(found: Advised, kind: Kind) -> Html:
 def _share(share: float | None, span: tuple[float, float] | None) -> Html | str:
     if share is None:
         return "no such domain"
-    return joined([percent(share, span), None if span is None else small(percent_span(span))])
+    return with_interval(share, span)
 
 
 def _numbers(pair: Pair) -> Html:

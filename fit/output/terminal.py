@@ -136,7 +136,8 @@ def _share(found: Advised, domain: str) -> str:
     if not found.change:
         interval = None if intervals is None else intervals[domain]
     text = percent(_shown(found)[domain], interval)
-    return text if interval is None else f"{text} ({percent_span(interval).removesuffix(' %')})"
+    within = text if interval is None else percent_span(interval)
+    return text if within == text else f"{text} ({within.removesuffix(' %')})"
 
 
 def _largest_changes(record: FitRecord, found: Advised) -> list[str]:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from mixscale.fit.arrays import Floats
 from mixscale.fit.fit_experiment import fit_experiment
-
-
-def losses(tokens: Floats) -> Floats:
-    """(validation,) losses that web, code and books lower by different amounts."""
-    return 2.5 + np.array([4.0, 1.0, 0.3]) * (tokens / 1e6 + 0.05 * tokens.sum() / 1e6) ** -0.25
+from tests.fit.simulated import losses_of_three as losses
 
 
 @pytest.fixture(scope="package")
