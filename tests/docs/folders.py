@@ -78,7 +78,8 @@ def run(command: str, folder: Path, status: int = 0) -> str:
         stdin=subprocess.DEVNULL,
     )
     assert ran.returncode == status, f"{command}\n{ran.stdout}\n{ran.stderr}"
-    return ran.stdout if status == 0 else ran.stderr.removeprefix("error: ")
+    printed = ran.stdout if status == 0 else ran.stderr.removeprefix("error: ")
+    return printed.replace(f"{folder.resolve()}/", "")
 
 
 def make_tables(folder: Path) -> dict[str, str]:
