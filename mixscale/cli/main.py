@@ -8,7 +8,17 @@ import sys
 
 import click
 
-from mixscale.cli import completion, demo, doctor, evaluation, fitting, init, shardset, training
+from mixscale.cli import (
+    completion,
+    demo,
+    doctor,
+    evaluation,
+    fitting,
+    init,
+    report,
+    shardset,
+    training,
+)
 from mixscale.contracts.errors import UserError
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -26,7 +36,7 @@ _COMMANDS = (
     training.export,
     fitting.fit,
     fitting.apply,
-    fitting.report,
+    report.report,
     demo.demo,
     doctor.doctor,
     completion.completion,
