@@ -166,5 +166,5 @@ def _made_by(shardset: ShardSet | None) -> str:
         return "mixscale. The records are in .build/documents; mixscale sql answers questions."
     return (
         f"mixscale {shardset.mixscale_version}, content {shardset.content_sha256[:12]}. "
-        "mixscale sql answers every other question about it; docs/sql.md lists the views."
+        "mixscale sql answers every other question about it; docs/reference/sql.md lists the views."
     )

@@ -185,7 +185,7 @@ def test_records_that_name_their_domain(raw: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("stories.txt", "<|endoftext|>".join(text(n) for n in range(200)), "separator"),
+        ("passages.txt", "<|endoftext|>".join(text(n) for n in range(200)), "separator"),
         ("essays.md", "\n\n".join(text(n) for n in range(200)), "separator"),
         ("book.tex", "\n".join(text(n) for n in range(200)), "format"),
         ("wiki_00", "".join(json.dumps({"text": text(n)}) + "\n" for n in range(200)), "format"),
