@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
+import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -107,9 +108,11 @@ def _write(page: Path, made: Made, *, record: bool) -> None:
     for block in blocks(page):
         if block.kind not in kinds or block.language not in ("bash", "console"):
             continue
-        if block.language == "bash" and not any(one.kind == "record" for one in blocks(page)):
-            continue
-        folder, names = made["empty" if block.kind == "record" else block.folder]
+        name = "empty" if block.kind == "record" else block.folder
+        original, names = made[name]
+        folder = made.parent / page.stem / name
+        if not folder.exists():
+            shutil.copytree(original, folder)
         printed = run_block(block, folder, names)
         print(f"{page.relative_to(ROOT)}:{block.line}", *commands(block), sep="\n  ")
         if block.language == "console":
