@@ -64,6 +64,8 @@ def run(command: str, folder: Path, status: int = 0) -> str:
         "HF_HUB_OFFLINE": "1",
         "COLUMNS": "80",
         "NO_COLOR": "1",
+        # Threads that wait for each other take minutes for seconds on a busy machine.
+        "OMP_NUM_THREADS": "1",
     }
     program = shlex.quote(sys.executable)
     script = re.sub(r"(?m)^((?:\w+=\S+ )*)mixscale ", rf"\1{program} -m mixscale ", command)
