@@ -25,7 +25,7 @@ def number(
     """Write a number for people.
 
     Args:
-        value: Finite.
+        value: One that is not finite is written as such.
         interval: What it is known to lie in; half its width decides the digits.
         signed: Whether a plus is written, too.
         digits: Significant ones without an interval, or with one of no width.
@@ -70,7 +70,9 @@ def _percent(part: float, interval: Interval) -> tuple[float, int]:
 def _place(value: float, interval: Interval | None, digits: int = _WITHOUT) -> int:
     """The power of ten of the last digit that is written."""
     half = 0.0 if interval is None else abs(interval[1] - interval[0]) / 2
-    if half <= abs(value) * 10.0**-_EXACT:
+    if not math.isfinite(value):
+        return 0
+    if not math.isfinite(half) or half <= abs(value) * 10.0**-_EXACT:
         return _leading(value) - digits + 1 if value else 0
     leading = _leading(half)
     return leading - 1 if half / 10.0**leading < _LARGEST_LEADING else leading
@@ -82,6 +84,8 @@ def _leading(value: float) -> int:
 
 
 def _written(value: float, place: int, signed: bool) -> str:
+    if not math.isfinite(value):
+        return f"{value:g}"
     rounded = round(value, -place)
     text = f"{rounded:.{max(-place, 0)}f}"
     if float(text) == 0:

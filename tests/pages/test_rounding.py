@@ -72,6 +72,14 @@ def test_larger_numbers_are_never_written_as_smaller(
     assert float(number(small, interval)) <= float(number(large, interval))
 
 
+def test_what_is_not_finite_does_no_harm() -> None:
+    inf = float("inf")
+    assert number(inf) == "inf"
+    assert number(1.5, (-inf, inf)) == "1.50"
+    assert span((0.5, inf), value=1.0) == "0.50 to inf"
+    assert percent(float("nan")) == "nan %"
+
+
 @given(value=numbers)
 def test_three_digits_are_within_half_a_percent(value: float) -> None:
     written = float(number(value))
