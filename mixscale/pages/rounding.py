@@ -56,15 +56,20 @@ def percent(part: float, interval: Interval | None = None) -> str:
 def percent_span(interval: Interval) -> str:
     """Write an interval of parts of one, `28 to 34 %`; one number where both ends look alike."""
     scaled = (100 * interval[0], 100 * interval[1])
-    place = max(_place(scaled[1], scaled), -1)
+    place = _percent_place(scaled[1], scaled)
     low, high = (_written(end, place, False) for end in scaled)
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _percent(part: float, interval: Interval) -> tuple[float, int]:
     scaled = (100 * interval[0], 100 * interval[1])
-    # A hundredth of a percent of a mixture is nobody's concern, however exactly it is known.
-    return 100 * part, max(_place(100 * part, scaled), -1)
+    return 100 * part, _percent_place(100 * part, scaled)
+
+
+def _percent_place(value: float, scaled: Interval) -> int:
+    """Whole percent or tenths: a share is never so unsure that 0 % could stand for 1 %, nor are
+    hundredths of anybody's concern."""
+    return min(max(_place(value, scaled), -1), 0)
 
 
 def _place(value: float, interval: Interval | None, digits: int = _WITHOUT) -> int:

@@ -43,6 +43,9 @@ def test_percentages() -> None:
     assert percent(1 / 3) == "33.3 %"
     assert percent(0.3127, (0.282, 0.341)) == "31 %"
     assert percent_span((0.282, 0.341)) == "28 to 34 %"
+    # However little is known of it, a small share is not nothing.
+    assert percent(0.008, (0.008, 0.8)) == "1 %"
+    assert percent_span((0.008, 0.8)) == "1 to 80 %"
     # However exactly it is known, a mixture needs no hundredths of a percent.
     assert percent(0.312745, (0.312744, 0.312746)) == "31.3 %"
 
