@@ -18,6 +18,8 @@ from mixscale.pages.tables import table
 _MOST_PANELS = 12
 _SIZES: tuple[Kind, ...] = ("advised", "third", "fourth", "fifth")
 _TICK_RATIO = 3.0
+_LEAST_MOVED = 5e-4
+"""Parts of the tokens below which there is nothing to see."""
 
 
 def movement(record: FitRecord) -> Html | None:
@@ -31,7 +33,7 @@ def movement(record: FitRecord) -> Html | None:
     names = _largest(record, points[-1])
     axes = _axes(points, names)
     sizes = sorted({m.parameters or 0 for m in points})
-    kinds = {size: _SIZES[min(i, len(_SIZES) - 1)] for i, size in enumerate(sizes)}
+    kinds: dict[int, Kind] = {size: _SIZES[min(i, len(_SIZES) - 1)] for i, size in enumerate(sizes)}
     drawn = [panel(name, _series(points, name, kinds), axes, _say(points, name)) for name in names]
     keys = [
         (kind, f"model of {format_tokens(size)} parameters") for size, kind in kinds.items() if size
@@ -128,7 +130,7 @@ def _largest(record: FitRecord, mixture: Mixture) -> list[str]:
 def _table(record: FitRecord) -> Html | None:
     """What moves the mixture, a row for each run asked for."""
     moved = [(m, m.moved) for m in record.mixtures if m.moved is not None]
-    if not moved:
+    if not any(max(by.tokens, by.repeats, by.size) >= _LEAST_MOVED for _, by in moved):
         return None
     rows = [
         [run_words(m), percent(by.tokens), percent(by.repeats), percent(by.size)] for m, by in moved
