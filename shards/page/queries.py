@@ -150,15 +150,16 @@ def reasons(connection: duckdb.DuckDBPyConnection) -> list[Reason]:
     rows = connection.execute(
         f"""
 WITH rejected AS (
-    SELECT domain, status, {_place()} AS place, detail, chars, meta::VARCHAR AS kept_meta,
+    SELECT domain, status, source_file, source_row, detail, chars,
            left(regexp_replace(coalesce(detail, ''), '{_NUMBERS}', '\\2\\3…\\1', 'g'), 200) AS why
     FROM documents WHERE status NOT IN ('kept', 'duplicate', 'near_duplicate'))
 SELECT domain, status, why, count(*) AS records, min_by(
-    {{'place': place, 'detail': left(detail, 400), 'chars': chars,
-      'meta': left(kept_meta, {_META_CHARACTERS})}}, md5(place), {REJECT_SAMPLES}) AS examples
+    {{'file': source_file, 'row': source_row, 'detail': left(detail, 400), 'chars': chars}},
+    md5(source_file || ':' || source_row), {REJECT_SAMPLES}) AS examples
 FROM rejected GROUP BY domain, status, why
 ORDER BY records DESC, domain, status, why LIMIT {MOST_REASONS}"""
     ).fetchall()
+    metas = _metas(connection, [(one["file"], one["row"]) for row in rows for one in row[4]])
     return [
         Reason(
             domain=domain,
@@ -167,16 +168,36 @@ ORDER BY records DESC, domain, status, why LIMIT {MOST_REASONS}"""
             records=count,
             examples=tuple(
                 Example(
-                    place=one["place"],
+                    place=_named(one["file"], one["row"]),
                     detail=one["detail"],
                     characters=one["chars"] or 0,
-                    meta=one["meta"],
+                    meta=metas.get((one["file"], one["row"])),
                 )
                 for one in examples
             ),
         )
         for domain, status, why, count, examples in rows
     ]
+
+
+def _metas(
+    connection: duckdb.DuckDBPyConnection, places: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], str | None]:
+    """Fetch the other fields of some records; for all records they would be much to read."""
+    if not places:
+        return {}
+    files, numbers = (list(dict.fromkeys(values)) for values in zip(*places, strict=True))
+    rows = connection.execute(
+        f"SELECT source_file, source_row, left(meta::VARCHAR, {_META_CHARACTERS}) FROM documents "
+        f"WHERE source_row IN ({', '.join(map(str, numbers))}) "
+        f"AND source_file IN ({', '.join('?' for _ in files)})",
+        files,
+    ).fetchall()
+    return {(file, number): meta for file, number, meta in rows}
+
+
+def _named(file: str, number: int) -> str:
+    return f"{file[:_LONGEST_PLACE]}:{number}"
 
 
 def worst_files(connection: duckdb.DuckDBPyConnection) -> list[FileLoss]:
@@ -233,22 +254,20 @@ def copy_examples(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple
 
 
 def sampled(connection: duckdb.DuckDBPyConnection) -> list[Kept]:
-    """Choose some training documents of every domain, by a hash of their text: always the same.
-
-    The hash is read from its end: by its beginning validation texts were chosen.
-    """
+    """Choose the training documents of every domain with the lowest hashes of their texts."""
     rows = connection.execute(
         f"""
 SELECT domain, unnest(min_by(
-    {{'place': {_place()}, 'first_sample': first_sample, 'first_offset': first_offset,
-      'tokens': tokens, 'bytes': bytes, 'meta': left(meta::VARCHAR, {_META_CHARACTERS})}},
-    reverse(doc_id), {SAMPLES}), recursive := true)
+    {{'file': source_file, 'row': source_row, 'first_sample': first_sample,
+      'first_offset': first_offset, 'tokens': tokens, 'bytes': bytes}}, doc_id, {SAMPLES}),
+    recursive := true)
 FROM documents WHERE status = 'kept' AND split = '{TRAIN}' GROUP BY domain ORDER BY domain"""
     ).fetchall()
+    metas = _metas(connection, [(row[1], row[2]) for row in rows])
     return [
         Kept(
-            domain=r[0], place=r[1], first_sample=r[2], first_offset=r[3], tokens=r[4], bytes=r[5],
-            meta=r[6],
+            domain=r[0], place=_named(r[1], r[2]), first_sample=r[3], first_offset=r[4],
+            tokens=r[5], bytes=r[6], meta=metas.get((r[1], r[2])),
         )
         for r in rows
     ]  # fmt: skip
