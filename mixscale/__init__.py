@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mixscale.api.fits import fit as fit
     from mixscale.api.fits import fit_tables as fit_tables
     from mixscale.api.fits import load_fit as load_fit
+    from mixscale.api.reports import report as report
     from mixscale.api.rows import Rows as Rows
     from mixscale.api.runs import plan as plan
     from mixscale.api.runs import sweep as sweep
@@ -44,6 +45,7 @@ __all__ = [
     "load_fit",
     "plan",
     "query",
+    "report",
     "sweep",
 ]
 
@@ -60,6 +62,7 @@ _HOMES = {
     "load_fit": "mixscale.api.fits",
     "plan": "mixscale.api.runs",
     "query": "mixscale.api.shardsets",
+    "report": "mixscale.api.reports",
     "sweep": "mixscale.api.runs",
 }
 

@@ -129,7 +129,7 @@ class _Finder:
             for real_path, address, size, version in found:
                 if real_path in files:
                     continue
-                format_name, compression = _by_ending(address)
+                format_name, compression = format_by_name(address)
                 if compression is None and size > _LARGE_BYTES:
                     # A large file is read in ranges, unless it is compressed.
                     compression = _by_content(address)
@@ -229,7 +229,7 @@ def _format(chosen: str, by_ending: str | None, where: str) -> str:
     return by_ending
 
 
-def _by_ending(address: str) -> tuple[str | None, str | None]:
+def format_by_name(address: str) -> tuple[str | None, str | None]:
     """Find format and compression of a file by its endings."""
     endings = address.rpartition("/")[2].lower().split(".")[1:]
     compression = COMPRESSIONS.get(endings[-1]) if endings else None

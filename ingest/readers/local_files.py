@@ -87,20 +87,21 @@ def is_below(path: str, pattern: str, folder: Path) -> bool:
             above = glob.escape(os.path.abspath(folder)).split(os.sep)
             parts = [part for part in above if part] + parts
         names = [name for name in path.split(os.sep) if name not in ("", ".")]
-        if any(_parts_match(names[:length], parts) for length in range(1, len(names) + 1)):
+        if any(parts_match(names[:length], parts) for length in range(1, len(names) + 1)):
             return True
     return False
 
 
-def _parts_match(names: Sequence[str], parts: Sequence[str]) -> bool:
+def parts_match(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Return whether the names of a path match the parts of a pattern, `**` among them."""
     if not parts:
         return not names
     if parts[0] == _ANY_DEPTH:
-        return any(_parts_match(names[start:], parts[1:]) for start in range(len(names) + 1))
+        return any(parts_match(names[start:], parts[1:]) for start in range(len(names) + 1))
     return (
         bool(names)
         and (names[0] == parts[0] or fnmatch.fnmatchcase(names[0], parts[0]))
-        and _parts_match(names[1:], parts[1:])
+        and parts_match(names[1:], parts[1:])
     )
 
 

@@ -8,11 +8,22 @@ import sys
 
 import click
 
-from mixscale.cli import demo, evaluation, fitting, shardset, training
+from mixscale.cli import (
+    completion,
+    demo,
+    doctor,
+    evaluation,
+    fitting,
+    init,
+    report,
+    shardset,
+    training,
+)
 from mixscale.contracts.errors import UserError
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _COMMANDS = (
+    init.init,
     shardset.build,
     shardset.stats,
     shardset.sql,
@@ -25,8 +36,10 @@ _COMMANDS = (
     training.export,
     fitting.fit,
     fitting.apply,
-    fitting.report,
+    report.report,
     demo.demo,
+    doctor.doctor,
+    completion.completion,
 )
 """In the order in which they are used."""
 
@@ -39,7 +52,9 @@ class CommandGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one may have been meant."""
         name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
+        is_unknown = self.get_command(ctx, name) is None and not name.startswith("-")
+        # While a shell asks for completions nothing is complained about.
+        if is_unknown and not ctx.resilient_parsing:
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             known = ", ".join(self.list_commands(ctx))
@@ -64,7 +79,10 @@ def cli() -> None:
     to the token budget of your run:   mixscale fit experiment.yaml
                                        mixscale apply shardset/fits/FIT --tokens 300B run.yaml
 
+    \b
+    A first corpus.yaml for your text:  mixscale init raw
     All of it on this machine, offline: mixscale demo
+    What is installed, what is missing: mixscale doctor
     """
 
 

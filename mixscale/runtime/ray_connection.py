@@ -14,7 +14,7 @@ from typing import Any
 
 from mixscale.contracts.errors import UserError
 
-_LOCAL = "local"
+LOCAL = "local"
 _STORE_BYTES = 100 << 20
 """Of Ray's object store when it is started here: results are small, data goes through files."""
 
@@ -53,7 +53,7 @@ def _connect(cores: int | None) -> None:
     import ray
     from ray.exceptions import RayError
 
-    address = _address()
+    address = cluster_address()
     here: dict[str, Any] = {
         "num_cpus": cores,
         "object_store_memory": _STORE_BYTES,
@@ -64,13 +64,13 @@ def _connect(cores: int | None) -> None:
             address,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            **(here if address == _LOCAL else {}),
+            **(here if address == LOCAL else {}),
         )
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         raise UserError(f"cannot connect to Ray at {address}: {error}") from error
 
 
-def _address() -> str:
+def cluster_address() -> str:
     """Find the cluster to connect to.
 
     Raises:
@@ -95,7 +95,7 @@ def _address() -> str:
         address = _address_file().read_text(encoding="utf-8").strip()
         if address and _connection_error(address) is None:
             return address
-    return _LOCAL
+    return LOCAL
 
 
 def _address_file() -> Path:

@@ -81,8 +81,8 @@ def test_help_shows_an_example_for_every_command() -> None:
     listed = done.stdout.partition("Commands:")[2].split("\n")
     commands = [line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "]
     assert commands == [
-        "build", "stats", "sql", "verify", "plan", "sweep", "train", "evaluate", "compare",
-        "export", "fit", "apply", "report", "demo",
+        "init", "build", "stats", "sql", "verify", "plan", "sweep", "train", "evaluate", "compare",
+        "export", "fit", "apply", "report", "demo", "doctor", "completion",
     ]  # fmt: skip
     for command in commands:
         assert f"mixscale {command}" in mixscale(command, "--help").stdout

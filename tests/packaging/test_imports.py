@@ -42,7 +42,9 @@ cli.main(standalone_mode=False)
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["sql", "--help"], ["sweep", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["sql", "--help"], ["sweep", "--help"], ["completion", "bash"]]
+)
 def test_help_loads_little(arguments: list[str]) -> None:
     heavy = LIGHT | {"numpy", "pyarrow", "duckdb", "pydantic", "rich"}
     assert loaded(HELP.format(arguments=arguments)) & heavy == set()
@@ -59,6 +61,8 @@ def test_help_loads_little(arguments: list[str]) -> None:
         "fit.pipeline",
         "fit.apply.run_yaml",
         "ingest.build",
+        "propose.propose",
+        "doctor.examine",
     ],
 )
 def test_what_needs_no_training_loads_none(module: str) -> None:

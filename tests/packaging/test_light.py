@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib import metadata
 from pathlib import Path
@@ -105,6 +106,32 @@ print("torch" in sys.modules)
     assert (budget, torch) == ("10000000000", "False"), done.stderr
     assert sweep.endswith("pip install 'mixscale[train]'")
     assert frame == "this data frame needs pandas: pip install pandas"
+
+
+def test_the_doctor_says_what_is_missing_for_which_command(
+    light: Installed, tmp_path: Path
+) -> None:
+    done = light.run("mixscale", "doctor", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["works"] is True
+    install = {state["command"]: state["install"] for state in found["commands"]}
+    assert {name for name, line in install.items() if line is None} == {
+        "init", "build", "stats", "sql", "verify", "compare", "fit", "apply", "report", "doctor",
+        "completion",
+    }  # fmt: skip
+    assert install["plan"] == "pip install 'mixscale[train]'"
+    assert install["evaluate --tasks"] == "pip install 'mixscale[eval]'"
+    assert install["sweep --executor ray"] == "pip install 'mixscale[train,ray]'"
+
+
+def test_first_settings_are_written(light: Installed, corpus: Path, tmp_path: Path) -> None:
+    done = light.run("mixscale", "init", corpus.parent, "--out", "new", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = light.run(
+        "mixscale", "build", "new/corpus.yaml", "--out", "new/shardset", "--quiet", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,9 @@ from streaming import StreamingDataset
 from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK, LOCALS
 from streaming.base.shared import SharedMemory, prefix
 
-FIRST_NUMBER = 100_000
+from mixscale.train.data.stale_memory import FIRST_NUMBER, SHARED_MEMORY, stale_datasets
+
 _LOCK_FILE = re.compile(rf"(\d{{6,}})_(?:{BARRIER_FILELOCK}|{CACHE_FILELOCK})")
-_LOCALS_FILE = re.compile(rf"(\d{{6,}})_{LOCALS}")
-_SHARED_MEMORY = Path("/dev/shm")
 
 
 @contextlib.contextmanager
@@ -87,7 +86,7 @@ def _find_together(*arguments: Any, **options: Any) -> int:
 @contextlib.contextmanager
 def _numbers_locked() -> Iterator[None]:
     """Lock the folder of the shared memory; unlike a lock file, any user of the machine can."""
-    folder = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
+    folder = SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -104,7 +103,7 @@ def keep_alive(dataset: StreamingDataset) -> None:
     The mark is a lock on the memory's file: it ends with the processes, however they end, and
     processes of another container that shares the memory see it too.
     """
-    path = _SHARED_MEMORY / f"{dataset._shm_prefix_int:06}_{LOCALS}"
+    path = SHARED_MEMORY / f"{dataset._shm_prefix_int:06}_{LOCALS}"
     if path.is_file():
         descriptor = os.open(path, os.O_RDONLY)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -121,13 +120,13 @@ def remove_stale() -> None:
     CPU time. A dataset registers its shared memory before it makes its locks, so that a lock
     without shared memory belongs to nobody, as long as none is starting.
     """
-    if not _SHARED_MEMORY.is_dir():
+    if not SHARED_MEMORY.is_dir():
         return
     with _numbers_locked():
         _remove_stale_memory()
         for path in Path(tempfile.gettempdir()).iterdir():
             found = _LOCK_FILE.fullmatch(path.name)
-            if found and not (_SHARED_MEMORY / f"{found[1]}_{LOCALS}").exists():
+            if found and not (SHARED_MEMORY / f"{found[1]}_{LOCALS}").exists():
                 # Another user may own it.
                 with contextlib.suppress(FileNotFoundError, PermissionError):
                     path.unlink()
@@ -135,27 +134,8 @@ def remove_stale() -> None:
 
 def _remove_stale_memory() -> None:
     """Delete what belongs to no process; under the lock of the numbers no dataset is starting."""
-    for path in list(_SHARED_MEMORY.iterdir()):
-        found = _LOCALS_FILE.fullmatch(path.name)
-        if not found or int(found[1]) < FIRST_NUMBER or _is_in_use(path):
-            continue
-        parts = [part for part in _SHARED_MEMORY.glob(f"{found[1]}_*") if part != path]
+    for path, parts in stale_datasets():
         # Its own file last: killed before, the next call finds the rest by it.
         for part in (*parts, path):
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 part.unlink()
-
-
-def _is_in_use(path: Path) -> bool:
-    """Whether a process has marked the memory, or it is another user's."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except (FileNotFoundError, PermissionError):
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

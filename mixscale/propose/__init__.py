@@ -1,0 +1,1 @@
+"""First settings for a folder of text, from a look at what is in it."""
