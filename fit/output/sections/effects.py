@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mixscale.contracts.fit_record import FitRecord
-from mixscale.pages.elements import Html, joined
+from mixscale.pages.elements import Html, breakable, joined
 from mixscale.pages.frame import details, paragraph, section
 from mixscale.pages.glossary import term
 from mixscale.pages.heat_map import heat_cell
@@ -118,7 +118,7 @@ def _map(found: Effects, domains: Sequence[str], results: Sequence[str]) -> Html
         ]
         for domain in domains
     ]
-    heads = [term("domain"), *results]
+    heads = [term("domain"), *map(breakable, results)]
     return table("Change of each result, by domain that gets more", heads, rows, class_="heat")
 
 

@@ -40,8 +40,10 @@ def laws(record: FitRecord) -> Html | None:
         row += [_with_error(score.next_size, score.next_size_error)] if further[1] else []
         rows.append(row)
     keys: list[tuple[Kind, str]] = [("advised", "left-out mixtures")]
-    keys += [("third", "largest scale, from the smaller")] if further[0] else []
-    keys += [("fourth", "largest model, from the smaller")] if further[1] else []
+    if further[0]:
+        keys.append(("third", "largest scale, from the smaller"))
+    if further[1]:
+        keys.append(("fourth", "largest model, from the smaller"))
     return section(
         title,
         legend(keys) if len(keys) > 1 else None,

@@ -221,7 +221,7 @@ class Page(HTMLParser):
         self._cell, self._open = ["", ""], []
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
-        if tag in ("meta", "br"):
+        if tag in ("meta", "br", "wbr"):
             return
         given = dict(attrs)
         self._open.append("definition" if given.get("class") == "definition" else tag)
