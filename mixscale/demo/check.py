@@ -12,6 +12,7 @@ from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import RESULT, RunRecord, read_record, run_folder
 from mixscale.contracts.shardset import ShardSet
+from mixscale.demo.gather import SCARCE
 
 if TYPE_CHECKING:
     from mixscale.train.executors.job import Job
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 RECOMMENDED = "recommended"
 EQUAL = "equal shares"
 NATURAL = "as found"
-ONLY = "only what counts"
-OTHERS = (EQUAL, NATURAL, ONLY)
-"""What one would take without an answer: all domains alike, all text alike, or no other domains
-than those that the model is for."""
+ALONE = f"{SCARCE} alone"
+OTHERS = (EQUAL, NATURAL, ALONE)
+"""What one would take without an answer: all domains alike, all text alike, or nothing but what the
+model is for."""
 FILES = {
     EQUAL: "run.yaml",
     NATURAL: "run-natural.yaml",
-    ONLY: "run-only.yaml",
+    ALONE: f"run-{SCARCE}.yaml",
     RECOMMENDED: "run-recommended.yaml",
 }
 
@@ -42,7 +43,7 @@ class Check:
     one."""
 
 
-def write_others(out: Path, shardset: ShardSet, objective: Mapping[str, float]) -> None:
+def write_others(out: Path, shardset: ShardSet) -> None:
     """Write the runs with the mixtures to beat beside `run.yaml`, which has equal shares."""
     from mixscale.fit.apply.stream_proportions import with_proportions
     from mixscale.train.sweep.design import mixture_of
@@ -50,7 +51,7 @@ def write_others(out: Path, shardset: ShardSet, objective: Mapping[str, float]) 
     text = (out / FILES[EQUAL]).read_text(encoding="utf-8")
     mixtures = {
         NATURAL: (mixture_of("natural", shardset), "all text equally often"),
-        ONLY: (mixture_of(dict(objective), shardset), "the shares of the objective"),
+        ALONE: (mixture_of({SCARCE: 1.0}, shardset), ALONE),
     }
     for name, (shares, meaning) in mixtures.items():
         with atomic_write(out / FILES[name]) as stream:

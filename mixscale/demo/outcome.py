@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixscale.api.comparison import MetricDifference
+from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FitRecord, Interval
 from mixscale.contracts.run_record import RunRecord
 from mixscale.demo.check import EQUAL, RECOMMENDED, Check
@@ -42,6 +43,8 @@ class Outcome:
     """Over equal shares, which the experiment starts from."""
     predicted_interval: Interval | None
     """90 %."""
+    predicted_at: int
+    """Token budget that the law speaks of: that of the run, or else of the proxies."""
     losses: Mapping[str, float]
     """The objective by mixture."""
     gains: Mapping[str, Gain]
@@ -55,6 +58,17 @@ class Outcome:
             return None
         low, high = self.predicted_interval
         return low <= self.gains[EQUAL].value <= high
+
+    def prediction(self) -> str:
+        """Hold the predicted gain against the measured one, for a person."""
+        if self.predicted_gain is None or self.predicted_interval is None:
+            return f"Measured gain over {EQUAL}: {self.gains[EQUAL]}; none was predicted"
+        low, high = self.predicted_interval
+        return (
+            f"Gain over {EQUAL}: predicted {self.predicted_gain:+.2f} ({low:+.2f} to {high:+.2f}) "
+            f"at {format_tokens(self.predicted_at)} tokens, measured\n{self.gains[EQUAL]}: it "
+            f"{'came true' if self.came_true else 'did not come true'}"
+        )
 
     def lines(self) -> Iterator[str]:
         """Mixture, measured gain, page."""
@@ -71,6 +85,7 @@ class Outcome:
             "mixture": dict(self.mixture),
             "predicted_gain": self.predicted_gain,
             "predicted_interval": self.predicted_interval,
+            "predicted_at": self.predicted_at,
             "losses": dict(self.losses),
             "gains": {other: gain.value for other, gain in self.gains.items()},
             "intervals": {other: gain.interval for other, gain in self.gains.items()},
@@ -94,13 +109,15 @@ def outcome(
     mixture = next(
         one for one in record.mixtures if one.kind == "projected" and one.token_budget == tokens
     )
+    decision = mixture.decision or record.recommended
     domains = found.records[RECOMMENDED].domains
     seen = sum(domain.seen_tokens for domain in domains.values())
     return Outcome(
-        action=(mixture.decision or record.recommended).action,
+        action=decision.action,
         mixture={name: domain.seen_tokens / seen for name, domain in domains.items()},
         predicted_gain=mixture.recommended_gain,
         predicted_interval=mixture.recommended_interval,
+        predicted_at=decision.decided_at or tokens,
         losses={name: objective_of(one, objective) for name, one in found.records.items()},
         gains={other: _gain(of, objective) for other, of in found.differences.items()},
         page=page,

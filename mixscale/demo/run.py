@@ -57,8 +57,9 @@ def run_demo(out: Path, *, seed: int, workers: int | None, report: Report) -> di
     _apply(out, fit_folder, tokens, report)
     found = _check(out, objective, tokens, workers, report)
     result = outcome(read_fit(fit_folder), tokens, objective, found, fit_folder / PAGE)
+    report(f"\n{result.prediction()}")
     seconds = time.monotonic() - started
-    report(f"\n{seconds:.0f} s; {out} holds the text, the settings and all runs\n")
+    report(f"{seconds:.0f} s; {out} holds the text, the settings and all runs\n")
     for line in result.lines():
         report(line)
     return {
@@ -152,7 +153,7 @@ def _check(
     report(
         f"\n6. Check: the run itself, {format_tokens(tokens)} tokens, with each of four mixtures"
     )
-    write_others(out, read_shardset(out / "shardset"), objective)
+    write_others(out, read_shardset(out / "shardset"))
     found = check(out, objective, workers=workers, report=lambda line: report(f"   {line}"))
     report(_text(_losses(found.records, objective)))
     return found
