@@ -110,6 +110,11 @@ class Mixture(Config):
     """
     recommended_interval: Interval | None = None
     """90 %."""
+    tokens_saved: float | None = None
+    """Part of the tokens that `recommended` needs fewer to be as good as the mixture in use; null
+    where no law tells what tokens are worth."""
+    tokens_saved_interval: Interval | None = None
+    """90 %, from that of `recommended_gain`."""
     decision: Recommendation | None = None
     """Whether to change the mixture for a run of this budget, and why."""
     predicted_objective: float | None
@@ -195,6 +200,12 @@ class Scale(Config):
     """Domains whose response the noise hides."""
     responses: dict[str, Response] = Field(default_factory=dict)
     """By domain, around the base run if there is one."""
+    moved_share: float = 0.0
+    """Part of all tokens that `moves` moves to a domain."""
+    moves: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """By training domain, by result, in its own unit: what the law predicts it to change by when
+    `moved_share` of all tokens goes to the domain, taken from all in proportion to what they have
+    in the mixture in use. Of the largest scale alone, and of domains that the runs vary."""
     effects: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)
     """`increased` and `reduced`: by changed training domain, by validation domain, the change in
     loss against the base run, nats."""
@@ -206,6 +217,8 @@ class Cost(Config):
     runs: int
     tokens: int | None
     seconds: float | None
+    device_seconds: dict[str, float] = Field(default_factory=dict)
+    """The seconds by what the runs were trained on; empty where that is not known."""
 
 
 class Reach(Config):
@@ -332,6 +345,17 @@ class TableReading(Config):
     """What was noticed about the runs, in sentences."""
 
 
+class Caution(Config):
+    """A limit of a result that its reader can do something about."""
+
+    costs: Literal["decision", "reach", "precision"]
+    """What it puts in doubt, from worst: what to do, how far it carries, how exact it is."""
+    says: str
+    """What is so, in a clause without a full stop."""
+    remedy: str
+    """What would mend it, likewise."""
+
+
 class FitRecord(Config):
     """The whole result of one fit."""
 
@@ -363,6 +387,10 @@ class FitRecord(Config):
     laws: tuple[LawScore, ...] = ()
     """Held-out errors of the laws compared, the chosen one first."""
     warnings: tuple[str, ...]
+    """Everything that limits the result, in whole sentences."""
+    cautions: tuple[Caution, ...] | None = None
+    """Of these limits the ones that a reader can act on, in short, what costs most first; null in
+    records of earlier versions."""
     noise: Literal["seeds", "residuals", "evaluation", "unknown"]
     noise_objective: float | None
     """Standard deviation of one run's objective, all scales together."""

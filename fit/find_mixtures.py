@@ -30,6 +30,7 @@ from mixscale.fit.recommend import Advice, Evidence, advise, step
 from mixscale.fit.scaling.deciding_scales import DecidingScales, deciding_scales
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import SMALLEST_SHARE, MeasuredOptima, slopes
+from mixscale.fit.scaling.tokens_saved import tokens_saved
 from mixscale.fit.uncertainty.gain import GainOver, Predictor, gain_over
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.noise import Noise
@@ -96,7 +97,7 @@ def find_mixtures(runs: Runs, law: Law, noise: Noise, question: Question) -> Fou
         scales=fits,
         deciding=deciding,
         path=path,
-        answers=tuple(answers),
+        answers=tuple(_with_tokens_saved(answer, path, plan) for answer in answers),
         current=plan.others[CURRENT],
         several_sizes=len(runs.sizes) > 1,
         unanswered=unanswered,
@@ -426,6 +427,18 @@ def _answer(
         gains=gains,
         binding=name_binding(feasible, shares, fit.law.no_response(), fit.law.too_noisy()),
         parameters=fit.run.parameters,
+    )
+
+
+def _with_tokens_saved(answer: FoundMixture, path: OptimumPath, plan: Plan) -> FoundMixture:
+    """Say in tokens what the recommended mixture gains, where the law that decided can."""
+    advice, available = answer.advice, plan.question.available
+    if not advice.change or path.predictor is None or advice.decided_at != answer.budget:
+        return answer
+    run = planned_run(plan.runs, answer.budget, available, answer.parameters)
+    predictor = replace(path.predictor, run=run)
+    return replace(
+        answer, saved=tokens_saved(predictor, answer.recommended, answer.recommended_gain)
     )
 
 

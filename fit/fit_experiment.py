@@ -85,15 +85,24 @@ def fit_gathered(
             fit_id=f"{experiment.name}-{chosen}-{content[:8]}",
             experiment=experiment.name,
             warnings=gathered.warnings,
+            cautions=gathered.cautions,
             cost=Cost(
                 runs=len(records),
                 tokens=sum(record.seen_tokens for record in records),
                 seconds=sum(record.seconds for record in records),
+                device_seconds=_seconds_by_device(records),
             ),
             run_ids=tuple(record.run_id for record in records),
         )
 
     return fit_runs(runs, request, provenance, bits_per_nat(records, runs.validation)).record
+
+
+def _seconds_by_device(records: Sequence[RunRecord]) -> dict[str, float]:
+    seconds: dict[str, float] = {}
+    for record in records:
+        seconds[record.device] = seconds.get(record.device, 0.0) + record.seconds
+    return seconds
 
 
 def _content(

@@ -24,6 +24,7 @@ from mixscale.fit.inputs.points import PLENTY, Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.table_files import read_table, stacked
 from mixscale.fit.inputs.tables import join
+from mixscale.fit.output.cautions import reading_cautions
 from mixscale.fit.output.page import report
 from mixscale.fit.output.record import Provenance
 from mixscale.fit.output.wording import reading_remarks
@@ -176,6 +177,7 @@ def fit_table_runs(
         return Provenance(
             fit_id=f"{name}-{chosen}-{content[:8]}",
             warnings=(*reading_remarks(reading), *supply_remarks(runs, settings)),
+            cautions=tuple(reading_cautions(reading)),
             reading=reading,
             cost=Cost(runs=len(runs), tokens=tokens, seconds=None),
         )

@@ -124,6 +124,9 @@ class FoundMixture:
     """Whether that is what was asked for, and not the size of the largest runs."""
     moved: Moved | None = None
     """How far the optimum moves from that of the largest measured scale."""
+    saved: Floats | None = None
+    """(3,) part of the tokens that the recommended mixture saves: expected, and a 90 % interval;
+    (1,) without an interval; None where no law tells."""
 
 
 @dataclass(frozen=True, kw_only=True)

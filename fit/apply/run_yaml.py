@@ -17,6 +17,8 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import FitRecord, Mixture, Recommendation, read_fit
 from mixscale.fit.apply.replace_file import replace_file
 from mixscale.fit.apply.stream_proportions import with_proportions
+from mixscale.fit.output.advised import said_of
+from mixscale.fit.output.verdict import gain_of
 
 Estimate = Literal["recommended", "optimum"]
 
@@ -35,6 +37,8 @@ class ApplyResult:
     """Domains at a bound, with the rule."""
     advice: str
     """The fit's advice in one line."""
+    gain: str
+    """What the recommended mixture is predicted to bring, in a sentence or two."""
     meaning: str
     """Which mixture was written, in words."""
     size: str
@@ -110,6 +114,7 @@ def apply(
         binding=_binding(record, shares, tokens),
         meaning=_meaning(said, estimate),
         advice=f"{said.action}. {said.reason}",
+        gain=gain_of(record, said_of(record, mixture, said)),
         size=size_said(mixture),
         backup=kept,
         written=is_new and not dry_run,

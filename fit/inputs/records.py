@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Objective
+from mixscale.contracts.fit_record import Caution
 from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.sweep_record import read_sweep, sweep_records
 from mixscale.fit.arrays import Floats
@@ -26,6 +27,8 @@ class Gathered:
     records: tuple[RunRecord, ...]
     """Finished."""
     warnings: tuple[str, ...]
+    cautions: tuple[Caution, ...] = ()
+    """The same in short."""
 
 
 def gather(out: Path, name: str) -> Gathered:
@@ -52,7 +55,26 @@ def gather(out: Path, name: str) -> Gathered:
         warnings.append(f"{len(broken)} runs did not finish and are left out: {_some(names)}.")
     if not finished:
         raise UserError(f"{out}: experiment {name} has no finished run. " + " ".join(warnings))
-    return Gathered(records=finished, warnings=tuple(warnings))
+    return Gathered(
+        records=finished,
+        warnings=tuple(warnings),
+        cautions=tuple(_cautions(len(missing), len(broken), len(planned))),
+    )
+
+
+def _cautions(missing: int, broken: int, planned: int) -> Iterator[Caution]:
+    if missing:
+        yield Caution(
+            costs="decision",
+            says=f"{missing} of {planned} planned runs are missing",
+            remedy="`mixscale sweep` with the same experiment runs them",
+        )
+    if broken:
+        yield Caution(
+            costs="decision",
+            says=f"{broken} of {planned} runs did not finish and are left out",
+            remedy="--details names them with the reason",
+        )
 
 
 def _reason_against(record: RunRecord) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixscale.contracts.experiment import Objective
 from mixscale.contracts.fit_record import (
+    Caution,
     Cost,
     FitRecord,
     Gain,
@@ -24,13 +25,13 @@ from mixscale.contracts.fit_record import (
 from mixscale.fit.apply.exact_decimals import exact_shares
 from mixscale.fit.arrays import Floats
 from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
-from mixscale.fit.inputs.columns import LOSSES
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
 from mixscale.fit.laws.base import Law
 from mixscale.fit.laws.registry import law_named
-from mixscale.fit.metrics.scale import scale_of
 from mixscale.fit.output import signal_wording, wording
+from mixscale.fit.output.cautions import cautions, signal_cautions, worst_first
+from mixscale.fit.output.moves import MOVED_SHARE, in_own_units, moves
 from mixscale.fit.output.responses import responses
 from mixscale.fit.output.versions import versions
 from mixscale.fit.scaling.optimum_path import Moved
@@ -46,6 +47,8 @@ class Provenance:
     experiment: str | None = None
     warnings: tuple[str, ...] = ()
     """About the runs, from those who read them."""
+    cautions: tuple[Caution, ...] = ()
+    """Likewise."""
     cost: Cost
     run_ids: tuple[str, ...] = ()
     reading: TableReading | None = None
@@ -67,7 +70,10 @@ def fit_record(
     runs = solution.scales[0].runs
     of_seeds = noise if law.needs_base else UNKNOWN_NOISE
     drawn = solution.scales[-1].draw_shares
-    scales = tuple(_scale(fit, noise.at(fit.scale)) for fit in solution.scales)
+    *smaller, largest = (_scale(fit, noise.at(fit.scale)) for fit in solution.scales)
+    moved = moves(solution.scales[-1], solution.current, question.held)
+    largest = largest.model_copy(update={"moves": moved, "moved_share": MOVED_SHARE})
+    scales = (*smaller, largest)
     recommendation = recommend(solution, of_seeds)
     mixtures = tuple(
         mixture_record(answer, runs.domains, question.objective).model_copy(
@@ -98,6 +104,13 @@ def fit_record(
             *provenance.warnings,
             *wording.warnings(solution, law, noise, question),
             *signal_wording.warnings(scales, recommend(solution, of_seeds, solution.measured)),
+        ),
+        cautions=worst_first(
+            [
+                *provenance.cautions,
+                *cautions(solution, law, noise, question),
+                *signal_cautions(scales, recommend(solution, of_seeds, solution.measured)),
+            ]
         ),
         noise=noise.source,
         noise_objective=noise.objective,
@@ -172,6 +185,10 @@ def mixture_record(answer: FoundMixture, domains: Sequence[str], aim: ObjectiveF
         recommended=_exact(answer.recommended, domains),
         recommended_gain=answer.recommended_gain.gain,
         recommended_interval=_pair(answer.recommended_gain.interval),
+        tokens_saved=None if answer.saved is None else float(answer.saved[0]),
+        tokens_saved_interval=_pair(answer.saved[1:])
+        if answer.saved is not None and len(answer.saved) > 1
+        else None,
         predicted_objective=None
         if answer.objective is None
         else aim.shown_span(answer.objective, answer.objective)[0],
@@ -230,10 +247,7 @@ def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
     base = np.array([name == BASE for name in runs.changed])
     if not base.any():
         return {}
-    values = runs.losses
-    if any(result.metric not in LOSSES for result in runs.results):
-        columns = zip(runs.results, runs.losses.T, strict=True)
-        values = np.stack([scale_of(result).measured(column) for result, column in columns], 1)
+    values = in_own_units(runs.losses, runs.results)
     base_losses, base_tokens = values[base].mean(0), runs.tokens[base].mean(0)
     effects: dict[str, dict[str, dict[str, float]]] = {"increased": {}, "reduced": {}}
     for i, domain in enumerate(runs.domains):

@@ -75,13 +75,19 @@ def _not_sure(recommended: Recommendation, last: Signal) -> Iterator[str]:
     )
 
 
+def runs_of_each(found: Signal) -> str:
+    """How many runs of each mixture would raise the ratio to what is enough."""
+    return f"about {_counted(_needed(found), found)}".replace("about more", "more")
+
+
+def _counted(needed: float, found: Signal) -> str:
+    least = math.floor(found.runs_each) + 1
+    return f"more than {_MOST_RUNS}" if needed > _MOST_RUNS else str(max(math.ceil(needed), least))
+
+
 def _runs(needed: Sequence[float], found: Signal) -> str:
     """How many runs would do, each time, and what would do instead."""
-    least = math.floor(found.runs_each) + 1
-    many = [
-        f"more than {_MOST_RUNS}" if number > _MOST_RUNS else str(max(math.ceil(number), least))
-        for number in needed
-    ]
+    many = [_counted(number, found) for number in needed]
     about = "" if needed[0] > _MOST_RUNS else "about "
     return (
         f"{about}{_together(many)} runs of each mixture instead of {found.runs_each:.2g}, a larger "

@@ -1,133 +1,148 @@
-"""What a terminal shows of a fit."""
+"""What a terminal shows of a fit: the answer first, everything else on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from rich.table import Table
 
 from mixscale.contracts.config import format_tokens
-from mixscale.contracts.fit_record import FitRecord, Gain, LawScore, Mixture
-from mixscale.fit.output.signal_wording import sentence
-from mixscale.fit.output.wording import name_of, reading_lines, result_lines, unit_words
+from mixscale.contracts.fit_record import FitRecord
+from mixscale.fit.output.advised import Advised, advised, all_advised
+from mixscale.fit.output.details import lines, render
+from mixscale.fit.output.next_steps import NextStep, apply_step, surer_steps
+from mixscale.fit.output.verdict import verdict
+from mixscale.pages.rounding import percent, span
+
+WIDTH = 80
+"""Characters of a line."""
+_MOST_DOMAINS = 16
+_MOST_RUNS = 3
+_MOST_CAUTIONS = 3
 
 
-def render(record: FitRecord) -> Table:
-    """Draw the mixtures: a row for each domain, a column for each token budget."""
-    table = Table(title=f"best mixture by token budget, law {record.law}")
-    table.add_column("domain")
-    for mixture in record.mixtures:
-        table.add_column(_heading(mixture), justify="right")
-    for domain in record.domains:
-        table.add_row(domain, *(_cell(mixture, domain) for mixture in record.mixtures))
+def answer_lines(
+    record: FitRecord, folder: Path | None = None, width: int = WIDTH
+) -> Iterator[str]:
+    """Say what to do, what it brings, what that rests on, and what to do next.
+
+    Args:
+        record: The fit.
+        folder: Where it lies, for the command to copy.
+        width: Characters of a line.
+    """
+    found = advised(record)
+    said = verdict(record, found)
+    yield from wrapped(said.what, width)
+    yield from wrapped(said.gain, width)
+    for other in all_advised(record):
+        if other.said.action != found.said.action:
+            yield from wrapped(f"For {other.run}: {other.said.action}.", width)
+    yield from wrapped(said.rests_on, width)
+    step = apply_step(record, folder)
+    if step is not None:
+        # A command that is broken into lines cannot be copied.
+        yield f"Next: {step.command}"
+    surer = surer_steps(record)
+    if surer:
+        label = "Next" if step is None else "Surer"
+        yield from wrapped(f"{label}: {step_words(surer[0])}", width)
+
+
+def step_words(step: NextStep) -> str:
+    """A step with what it costs, or else what it brings."""
+    return f"{step.do} ({step.cost})." if step.cost else f"{step.do}, so that {step.so_that}."
+
+
+def mixture_table(record: FitRecord) -> Table:
+    """Draw the mixture in use and the recommended ones: a row for each domain."""
+    asked = all_advised(record)[-_MOST_RUNS:]
+    now = asked[-1].now
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("domain", overflow="fold")
+    table.add_column("now", justify="right")
+    for one in asked:
+        table.add_column(_heading(one, alone=len(asked) == 1), justify="right")
+    shown = _largest_changes(record, asked[-1])
+    for domain in shown:
+        table.add_row(domain, percent(now[domain]), *(_share(one, domain) for one in asked))
+    rest = len(record.domains) - len(shown)
+    if rest:
+        kept = [1 - sum(_shown(one)[d] for d in shown) for one in asked]
+        before = 1 - sum(now[d] for d in shown)
+        table.add_row(f"{rest} others", percent(before), *(percent(part) for part in kept))
     return table
 
 
-def lines(record: FitRecord) -> Iterator[str]:
-    """Say what the table does not: laws, signal and noise, gains, warnings, the recommendation."""
-    if record.reading is not None:
-        yield from reading_lines(record.reading)
-    yield from result_lines(record)
-    yield from (_score(score, record) for score in record.laws)
-    yield from (text for scale in record.scales if (text := sentence(scale)))
-    for gain in record.gains:
-        yield _gain(gain, unit_words(record))
-    yield from (_far(m, record) for m in record.mixtures if m.kind == "projected" and m.gains)
-    yield from (_movement(m) for m in record.mixtures if m.moved is not None)
-    yield from (f"warning: {warning}" for warning in record.warnings)
-    yield from _decisions(record)
+def caution_lines(record: FitRecord, width: int = WIDTH) -> Iterator[str]:
+    """Name what the result is limited by and can be mended, what costs most first."""
+    found = record.cautions
+    if found is None:
+        # Records of earlier versions tell what matters and what does not in one list.
+        if record.warnings:
+            yield f"{len(record.warnings)} remarks on this fit: --details shows them."
+        return
+    for caution in found[:_MOST_CAUTIONS]:
+        yield from wrapped(f"Note: {caution.says}; {caution.remedy}.", width)
+    if len(found) > _MOST_CAUTIONS:
+        yield f"{len(found) - _MOST_CAUTIONS} more: --details shows them."
 
 
-def _movement(mixture: Mixture) -> str:
-    """How far the best mixture moves, and what moves it."""
-    moved = mixture.moved
-    assert moved is not None
-    return (
-        f"best mixture for {format_tokens(mixture.token_budget or 0)} tokens{_size(mixture)}: "
-        f"{moved.tokens:.1%} of the tokens move with the budget, {moved.repeats:.1%} since text "
-        f"repeats, {moved.size:.1%} with the model's size"
+def summary(record: FitRecord, folder: Path | None = None) -> Iterator[str | Table]:
+    """Everything that is shown first, to print in this order."""
+    yield from answer_lines(record, folder)
+    yield ""
+    yield mixture_table(record)
+    cautions = list(caution_lines(record))
+    if cautions:
+        yield ""
+        yield from cautions
+
+
+def details(record: FitRecord) -> Iterator[str | Table]:
+    """Everything else, likewise."""
+    for caution in (record.cautions or ())[_MOST_CAUTIONS:]:
+        yield from wrapped(f"Note: {caution.says}; {caution.remedy}.")
+    yield render(record)
+    yield from lines(record)
+
+
+def wrapped(text: str, width: int = WIDTH) -> list[str]:
+    """Break a sentence into lines, all but the first indented."""
+    return textwrap.wrap(
+        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
 
 
-def _decisions(record: FitRecord) -> Iterator[str]:
-    """A decision with its mixture for each budget that was asked for, or else measured."""
-    asked = [m for m in record.mixtures if m.kind == "projected"] or record.mixtures[-1:]
-    for mixture in asked:
-        said = mixture.decision or record.recommended
-        budget = mixture.token_budget
-        at = f" for {format_tokens(budget)} tokens{_size(mixture)}" if budget else ""
-        yield f"recommended{at}: {said.action}. {said.reason}"
-        if mixture.recommended:
-            yield _recommended(mixture)
+def _heading(found: Advised, *, alone: bool) -> str:
+    """What stands over the shares: where the mixture in use is kept, the best ones are shown."""
+    mixture = found.mixture
+    name = "recommended" if found.change else "best found"
+    if alone or mixture.token_budget is None:
+        return name
+    size = f"@{format_tokens(mixture.parameters)}" if mixture.parameters else ""
+    return f"{name},\n{format_tokens(mixture.token_budget)}{size}"
 
 
-def _score(score: LawScore, record: FitRecord) -> str:
-    if score.held_out is None:
-        return f"law {score.law}: left out, {score.note}"
-    mark = " (taken)" if score.law == record.law else ""
-    text = f"law {score.law}: error {_with_error(score.held_out, score.held_out_error)}"
-    text += " on left-out mixtures"
-    further = ""
-    if score.next_scale is not None:
-        further = f", {_with_error(score.next_scale, score.next_scale_error)} at the next scale"
-    if score.next_size is not None:
-        further += f", {_with_error(score.next_size, score.next_size_error)} at the next size"
-    note = "" if score.note is None else f"; {score.note}"
-    return text + further + mark + note
+def _shown(found: Advised) -> Mapping[str, float]:
+    return found.shares if found.change else found.mixture.proportions
 
 
-def _with_error(value: float, error: float | None) -> str:
-    return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
+def _share(found: Advised, domain: str) -> str:
+    intervals = found.mixture.intervals
+    interval = found.interval(domain)
+    if not found.change:
+        interval = None if intervals is None else intervals[domain]
+    text = percent(_shown(found)[domain], interval)
+    return text if interval is None else f"{text} ({span((100 * interval[0], 100 * interval[1]))})"
 
 
-def _gain(gain: Gain, metric: str) -> str:
-    text = f"gain of the best mixture over the {gain.over} one: {gain.gain:+.4f} {metric}"
-    if gain.interval is None:
-        return text
-    low, high = gain.interval
-    return f"{text} (90 %: {low:+.4f} to {high:+.4f})"
-
-
-def _far(mixture: Mixture, record: FitRecord) -> str:
-    """Predicted objective and gain at a budget that was not measured."""
-    gain, metric = mixture.gains[0], name_of(record)
-    value = f"{mixture.predicted_objective:.4f}{_span(mixture.objective_interval)}"
-    text = (
-        f"at {format_tokens(mixture.token_budget or 0)} tokens{_size(mixture)}: {metric} {value}, "
-        f"gain over the {gain.over} mixture {gain.gain:+.4f}{_span(gain.interval)}"
-    )
-    other = mixture.predicted_by != record.law
-    return f"{text}, as {mixture.predicted_by} predicts" if other else text
-
-
-def _span(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" (90 %: {interval[0]:.4f} to {interval[1]:.4f})"
-
-
-def _recommended(mixture: Mixture) -> str:
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in (mixture.recommended or {}).items())
-    budget = ""
-    if mixture.token_budget:
-        budget = f" for {format_tokens(mixture.token_budget)} tokens{_size(mixture)}"
-    return f"recommended mixture{budget}: {shares}"
-
-
-def _size(mixture: Mixture) -> str:
-    return (
-        "" if mixture.parameters is None else f" and {format_tokens(mixture.parameters)} parameters"
-    )
-
-
-def _heading(mixture: Mixture) -> str:
-    budget = "" if mixture.token_budget is None else format_tokens(mixture.token_budget)
-    size = "" if mixture.parameters is None else f"@ {format_tokens(mixture.parameters)}"
-    return f"{budget} {size}".strip() + f"\n{mixture.kind}"
-
-
-def _cell(mixture: Mixture, domain: str) -> str:
-    text = f"{mixture.proportions[domain]:.1%}"
-    if mixture.intervals is not None:
-        low, high = mixture.intervals[domain]
-        text += f" [{low:.0%}, {high:.0%}]"
-    rule = mixture.binding.get(domain)
-    return f"{text}\n{rule}" if rule else text
+def _largest_changes(record: FitRecord, found: Advised) -> list[str]:
+    """Domains to show, in the record's order."""
+    if len(record.domains) <= _MOST_DOMAINS:
+        return list(record.domains)
+    size = {d: (abs(found.shares[d] - found.now[d]), found.shares[d]) for d in record.domains}
+    kept = set(sorted(record.domains, key=lambda d: size[d], reverse=True)[:_MOST_DOMAINS])
+    return [domain for domain in record.domains if domain in kept]

@@ -12,10 +12,12 @@ from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.inputs.tables import COPY, EARLIER, EARLY
 from mixscale.fit.laws.base import Law
 from mixscale.fit.metrics.weights import uncounted
+from mixscale.fit.output.units import name_of
 from mixscale.fit.recommend import Advice
 from mixscale.fit.scaling.deciding_scales import DecidingScales
 from mixscale.fit.scaling.projection import MeasuredOptima, trend_kept
 from mixscale.fit.uncertainty.noise import Noise
+from mixscale.pages.rounding import number, span
 
 _FEW_NAMES = 8
 _ONE_SEED = " Every run has one seed, so the interval leaves out the difference between seeds."
@@ -125,13 +127,6 @@ def reading_remarks(reading: TableReading) -> tuple[str, ...]:
         runs = "1 run is" if len(named) == 1 else f"{len(named)} runs are"
         sentences.append(f"{runs} left out: {', '.join(named[:_FEW_NAMES])}{more}.")
     return tuple(sentences)
-
-
-def name_of(record: FitRecord) -> str:
-    """What the objective is called."""
-    if record.aim is None or not record.aim.unit:
-        return record.objective.metric
-    return record.aim.title.partition(",")[0]
 
 
 def unit_words(record: FitRecord) -> str:
@@ -411,15 +406,17 @@ def _reason(answer: FoundMixture, largest: ScaleFit) -> str:
     than = "the current mixture" if advice.start_allowed else "the allowed mixture nearest to it"
     worse = advice.gain < 0
     more = worse != largest.objective.higher_is_better
-    amount = f"{abs(advice.gain):.4g} {'higher' if more else 'lower'} objective than {than}{at}"
-    if advice.interval is None:
+    interval = advice.interval
+    bounds = None if interval is None else (float(interval[0]), float(interval[1]))
+    by = number(abs(advice.gain), bounds)
+    amount = f"{by} {'higher' if more else 'lower'} objective than {than}{at}"
+    if bounds is None:
         return f"Predicted {amount}{doubt}; the noise is unknown."
     if not advice.step_size:
         return f"The best mixture found{at} promises no more than noise alone would promise."
-    low, high = advice.interval
-    span = f"gain {advice.gain:.4g}, 90 % interval {low:.4g} to {high:.4g}"
+    known = f"gain {number(advice.gain, bounds)}, 90 % interval {span(bounds, value=advice.gain)}"
     step = f"A step of {advice.step_size:.0%} from {than} towards the best one"
-    return f"{step} is predicted to give {amount} ({span}){_risk(advice)}{doubt}."
+    return f"{step} is predicted to give {amount} ({known}){_risk(advice)}{doubt}."
 
 
 _LEAST_CHANCE = 0.001  # a smaller one says more of the formula than of the mixture
@@ -450,7 +447,7 @@ def _doubt(answer: FoundMixture, largest: ScaleFit) -> str:
     sign = "a gain of only" if second.gain > 0 else "a loss of"
     own = answer.predicted_by is not None and answer.kind == "projected"
     fitted = f"fitted to the runs{_at(largest.scale)}" if own else "fitted to the same runs"
-    return f", but law {advice.second_law}, {fitted}, predicts {sign} {abs(second.gain):.4g}"
+    return f", but law {advice.second_law}, {fitted}, predicts {sign} {number(abs(second.gain))}"
 
 
 def _at(tokens: float) -> str:

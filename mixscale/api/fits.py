@@ -176,9 +176,13 @@ class Fit:
         self.folder = target
         return target
 
-    def summary(self) -> str:
-        """Say in plain text what `mixscale fit` prints: mixtures, gains, warnings, advice."""
-        return self._drawn().export_text()
+    def summary(self, details: bool = False) -> str:
+        """Say in plain text what `mixscale fit` prints: the answer, what it rests on, what next.
+
+        Args:
+            details: Whether to add all that `mixscale fit --details` prints.
+        """
+        return self._drawn(details).export_text()
 
     def __repr__(self) -> str:
         said = self.recommendation
@@ -190,17 +194,19 @@ class Fit:
             inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>'
         )
 
-    def _drawn(self) -> Any:
+    def _drawn(self, details: bool = False) -> Any:
         from io import StringIO
 
         from rich.console import Console
 
-        from mixscale.fit.output.terminal import lines, render
+        from mixscale.fit.output import terminal
 
         console = Console(file=StringIO(), record=True, width=110, highlight=False, markup=False)
-        console.print(render(self.record))
-        for line in lines(self.record):
-            console.print(line)
+        parts = [*terminal.summary(self.record, self.folder)]
+        parts += ["", *terminal.details(self.record)] if details else []
+        for part in parts:
+            # A command that is broken into lines cannot be copied.
+            console.print(part, soft_wrap=isinstance(part, str))
         return console
 
     @cached_property

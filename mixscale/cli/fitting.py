@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixscale.cli.options import FILE, MetricName, ParameterCount, TokenBudget, json_option
-from mixscale.cli.output import print_json, print_table
+from mixscale.cli.options import (
+    FILE,
+    MetricName,
+    ParameterCount,
+    TokenBudget,
+    details_option,
+    json_option,
+)
+from mixscale.cli.output import print_json, print_parts
 
 if TYPE_CHECKING:
     from mixscale.contracts.fit_record import FitRecord
@@ -80,6 +87,7 @@ if TYPE_CHECKING:
 @click.option("--max-kl", type=float, help="Largest divergence from the prior, nats.")
 @click.option("--current", metavar="MIXTURE", help="The mixture in use, which gains are over.")
 @click.option("--risk", type=float, help="Chance of a loss up to which a change is advised.")
+@details_option
 @json_option
 def fit(
     experiment: Path | None,
@@ -92,6 +100,7 @@ def fit(
     predict: Path | None,
     out: Path | None,
     settings: Path | None,
+    details: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -104,6 +113,8 @@ def fit(
     for each checkpoint, and for each validation domain (columns valid_domain and loss); runs of
     several model sizes need a column such as parameters.
     Without --floor every domain keeps a little: 1 %, less where they are many.
+    The answer is printed first: the mixture, what it brings, what that rests on, what to do next.
+    --details adds how the tables were read, the laws compared, and all that limits the result.
     A token budget that the constraints leave no mixture for ends with status 2, after the others
     are written. --settings takes the same as YAML, with the keys of experiment.yaml, and
     groups of domains, too; an option wins over the file.
@@ -154,12 +165,14 @@ def fit(
         print_json({"folder": str(folder), **record.model_dump(mode="json")})
         _refuse_unanswered(record, folder)
         return
-    from mixscale.fit.output.terminal import lines, render
+    from mixscale.fit.output import terminal
 
-    print_table(render(record))
-    for line in lines(record):
-        click.echo(line)
-    click.echo(f"wrote {folder}")
+    print_parts(terminal.summary(record, folder))
+    if details:
+        click.echo()
+        print_parts(terminal.details(record))
+    more = "" if details else "; more with --details"
+    click.echo(f"\nwrote {folder} (report.html is its page{more})")
     _refuse_unanswered(record, folder)
 
 
@@ -240,7 +253,6 @@ def apply(
       mixscale apply shardset/fits/demo-1a2b3c --tokens 300B run.yaml --dry-run
       mixscale apply shardset/fits/demo-1a2b3c --tokens 300B --parameters 7B run.yaml
     """
-    from mixscale.contracts.config import format_tokens
     from mixscale.fit.apply.run_yaml import apply as apply_fit
 
     result = apply_fit(
@@ -257,16 +269,13 @@ def apply(
     if as_json:
         print_json(vars(result))
         return
-    click.echo(result.diff or "the proportions are these already", nl=False)
-    for domain, reason in result.binding.items():
-        click.echo(f"{domain}: {reason}")
-    click.echo(f"advice: {result.advice}")
-    verb = "would write" if dry_run else "wrote" if result.written else "left as it is:"
-    click.echo(f"{verb} {result.path}, {result.meaning} for {format_tokens(tokens)} tokens")
-    if result.size:
-        click.echo(f"for {result.size}")
-    if result.backup is not None:
-        click.echo(f"kept the old file as {result.backup}")
+    from mixscale.fit.output.applied import applied_lines
+
+    for line in applied_lines(result, tokens, dry_run=dry_run):
+        click.echo(line)
+    if result.diff:
+        click.echo()
+        click.echo(result.diff, nl=False)
 
 
 def _mapping(pairs: tuple[str, ...]) -> dict[str, str] | None:
@@ -281,17 +290,29 @@ def _mapping(pairs: tuple[str, ...]) -> dict[str, str] | None:
 
 @click.command()
 @click.argument("fit_folder", metavar="FIT", type=FILE)
+@click.option(
+    "--compare", type=FILE, metavar="OTHER", help="Another fit: one page about both instead."
+)
 @json_option
-def report(fit_folder: Path, as_json: bool) -> None:
-    """Draw the page of FIT again: report.html with its figures.
+def report(fit_folder: Path, compare: Path | None, as_json: bool) -> None:
+    """Draw the page of FIT again: report.html, and its figures as PNG files.
+
+    With --compare OTHER it is a page about two fits, compare-OTHER.html in the folder of FIT: both
+    mixtures, their gains and laws, and what differs in what was read.
 
     \b
-    Example:
+    Examples:
       mixscale report shardset/fits/demo-1a2b3c
+      mixscale report shardset/fits/demo-1a2b3c --compare shardset/fits/demo-4d5e6f
     """
-    from mixscale.fit.output.page import report as write_report
+    if compare is None:
+        from mixscale.fit.output.page import report as write_report
 
-    page = write_report(fit_folder)
+        page = write_report(fit_folder)
+    else:
+        from mixscale.fit.output.comparison import compare as write_comparison
+
+        page = write_comparison(fit_folder, compare)
     if as_json:
         print_json({"report": str(page)})
     else:

@@ -56,6 +56,9 @@ class MetricName(click.ParamType):
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+details_option = click.option(
+    "--details", is_flag=True, help="Print everything, not the answer alone."
+)
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), help="How many at a time; one for each core or GPU."
 )

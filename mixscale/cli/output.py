@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -21,6 +22,15 @@ def print_table(table: Any) -> None:
     # A pipe has no width: a table must not lose its columns there.
     console.width = console.width if console.is_terminal else 200
     console.print(table)
+
+
+def print_parts(parts: Iterable[Any]) -> None:
+    """Print sentences, which are broken into lines already, and tables."""
+    for part in parts:
+        if isinstance(part, str):
+            click.echo(part)
+        else:
+            print_table(part)
 
 
 def note(text: str) -> None:

@@ -10,6 +10,7 @@ import click
 
 from mixscale.cli.options import (
     FILE,
+    details_option,
     executor_option,
     gpus_per_run_option,
     ignore_memory_option,
@@ -78,6 +79,7 @@ def plan(
 @executor_option
 @gpus_per_run_option
 @ignore_memory_option
+@details_option
 @json_option
 def sweep(
     experiment: Path,
@@ -85,12 +87,13 @@ def sweep(
     executor: str,
     gpus_per_run: float | None,
     ignore_memory: bool,
+    details: bool,
     as_json: bool,
 ) -> None:
     """Run the proxy runs of EXPERIMENT that have no record yet.
 
     Interrupted or killed, the same command runs what is missing. Exit status 1 when a run left
-    no result.
+    no result. What was done and what to do next is printed first; --details adds the losses.
 
     \b
     Examples:
@@ -100,7 +103,7 @@ def sweep(
     require("train", "mixscale sweep")
     if executor == "ray":
         require("ray", "sweep --executor ray")
-    from mixscale.train.output.sweep import sweep_summary, sweep_table
+    from mixscale.train.output.sweep import sweep_answer, sweep_table
     from mixscale.train.sweep.sweep import sweep as run_sweep
 
     result = run_sweep(
@@ -114,8 +117,12 @@ def sweep(
     if as_json:
         print_json(result.as_json())
     else:
-        print_table(sweep_table(result))
-        click.echo(sweep_summary(result))
+        for line in sweep_answer(result, str(experiment)):
+            click.echo(line)
+        if details:
+            print_table(sweep_table(result))
+        else:
+            click.echo("--details shows the losses of each run")
     if not result.is_complete:
         sys.exit(1)
 

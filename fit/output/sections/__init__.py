@@ -1,0 +1,1 @@
+"""The parts of a fit's page, a module each."""

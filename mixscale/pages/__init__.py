@@ -1,0 +1,1 @@
+"""The pages that people read in a browser: one frame for all of them."""
