@@ -23,8 +23,9 @@ from mixscale.demo.gather import SCARCE, gather, is_gathered
 from mixscale.demo.outcome import objective_of, outcome
 
 Report = Callable[[str], None]
-_WIDTH = 100
-"""Characters of a line of a table."""
+_WIDTH = 80
+"""Characters of a line."""
+_INDENT = "   "
 
 
 def run_demo(out: Path, *, seed: int, workers: int | None, report: Report) -> dict[str, Any]:
@@ -121,26 +122,34 @@ def _sweep(out: Path, objective: Mapping[str, float], workers: int | None, repor
 def _fit(out: Path, report: Report) -> Path:
     from mixscale.contracts.fit_record import read_fit
     from mixscale.fit.fit_experiment import fit_experiment
-    from mixscale.fit.output.terminal import render
+    from mixscale.fit.output.page import PAGE
+    from mixscale.fit.output.terminal import mixture_table, wrapped
+    from mixscale.fit.output.verdict import verdict
 
     report("\n4. Mixture: mixscale fit experiment.yaml")
     folder = fit_experiment(out / EXPERIMENT)
     record = read_fit(folder)
-    report(_text(render(record)))
+    said = verdict(record)
+    for sentence in (said.what, said.gain, said.rests_on):
+        for line in wrapped(sentence, _WIDTH - len(_INDENT)):
+            report(_INDENT + line)
+    report(_text(mixture_table(record)))
+    report(f"{_INDENT}What it is limited by: {folder / PAGE}")
     return folder
 
 
 def _apply(out: Path, fit_folder: Path, tokens: int, report: Report) -> None:
     from mixscale.fit.apply.run_yaml import apply
 
-    name = FILES[RECOMMENDED]
+    target = out / FILES[RECOMMENDED]
     report(
-        f"\n5. Proportions: mixscale apply {fit_folder} --tokens {format_tokens(tokens)} run.yaml"
+        f"\n5. Proportions: mixscale apply FIT --tokens {format_tokens(tokens)} run.yaml "
+        f"--output {target.name}"
     )
-    result = apply(fit_folder, tokens, out / FILES[EQUAL], output=out / name)
-    changed = (line for line in result.diff.splitlines() if "proportion:" in line)
-    for line in changed:
-        report(f"   {line}")
+    result = apply(fit_folder, tokens, out / FILES[EQUAL], output=target, backup=False)
+    for line in result.diff.splitlines():
+        if "proportion:" in line:
+            report(_INDENT + line)
 
 
 def _check(
@@ -163,13 +172,13 @@ def _losses(records: Mapping[str, RunRecord], objective: Mapping[str, float]) ->
     """Draw a row for each run: its mixture, how often it read the scarce text, the objective."""
     domains = list(next(iter(records.values())).evaluation)
     table = Table(box=None, pad_edge=False)
-    table.add_column("   mixture")
-    for column in (*domains, f"epochs of {SCARCE}", "loss"):
+    table.add_column("mixture")
+    for column in (*domains, "epochs", "loss"):
         table.add_column(column, justify="right")
     for name, record in records.items():
         seen = {domain: one.seen_tokens for domain, one in record.domains.items()}
         table.add_row(
-            f"   {name}",
+            name,
             *(f"{seen.get(domain, 0) / sum(seen.values()):.0%}" for domain in domains),
             f"{record.domains[SCARCE].epochs:.1f}" if SCARCE in record.domains else "0",
             f"{objective_of(record, objective):.3f}",
@@ -178,7 +187,7 @@ def _losses(records: Mapping[str, RunRecord], objective: Mapping[str, float]) ->
 
 
 def _text(table: Table) -> str:
-    console = Console(width=_WIDTH, file=io.StringIO())
+    console = Console(width=_WIDTH - len(_INDENT), file=io.StringIO())
     with console.capture() as captured:
         console.print(table)
-    return captured.get().rstrip("\n")
+    return "\n".join(_INDENT + line.rstrip() for line in captured.get().rstrip().split("\n"))

@@ -105,6 +105,8 @@ def shorten(out: Path) -> None:
     """Make the demo in a folder a few seconds long: its settings are the user's to change."""
     changes = {
         "experiment.yaml": (
+            (r"\n +third-prose:.*\n.*half-code:.*", ""),
+            (r"\n +more-code:.*\n.*more-headers:.*", ""),
             (r"scales: \[.*\]", "scales: [8192]"),
             (r"targets: \[.*\]", "targets: [16384]"),
             (r"tokens_per_domain: \d+", "tokens_per_domain: 2048"),
