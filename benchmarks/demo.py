@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mixscale.contracts.atomic import write_json
-from mixscale.demo.check import ALONE, EQUAL, NATURAL
+from mixscale.demo.check import EQUAL, NATURAL, ONLY
 from mixscale.demo.files import claim
 
 _RESULT = "demo.json"
@@ -59,7 +59,7 @@ def table(found: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Write a row of markdown for each seed, then what all of them say."""
     yield (
         "| seed | advice | mixture | predicted gain over equal shares (90 %) | measured over equal "
-        "shares (95 %) | over the text as found | over docstrings alone | came true | "
+        "shares (95 %) | over the text as found | over only what counts | came true | "
         "beyond the noise |"
     )
     yield "|" + "---|" * 9
@@ -67,11 +67,11 @@ def table(found: Sequence[dict[str, Any]]) -> Iterator[str]:
         mixture = ", ".join(f"{name} {share:.0%}" for name, share in one["mixture"].items())
         yield (
             f"| {one['seed']} | {one['action']} | {mixture} | {_predicted(one)} | "
-            + " | ".join(_gain(one, other) for other in (EQUAL, NATURAL, ALONE))
+            + " | ".join(_gain(one, other) for other in (EQUAL, NATURAL, ONLY))
             + f" | {_word(one['came_true'])} | {_word(is_beyond_noise(one, found))} |"
         )
     yield ""
-    for other in (EQUAL, NATURAL, ALONE):
+    for other in (EQUAL, NATURAL, ONLY):
         gains = [one["gains"][other] for one in found]
         spread = f", standard deviation {statistics.stdev(gains):.4f}" if len(gains) > 1 else ""
         yield f"gain over {other}: mean {statistics.fmean(gains):+.4f}{spread}"

@@ -12,7 +12,6 @@ from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.run_record import RESULT, RunRecord, read_record, run_folder
 from mixscale.contracts.shardset import ShardSet
-from mixscale.demo.gather import SCARCE
 
 if TYPE_CHECKING:
     from mixscale.train.executors.job import Job
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
 RECOMMENDED = "recommended"
 EQUAL = "equal shares"
 NATURAL = "as found"
-ALONE = f"{SCARCE} alone"
-OTHERS = (EQUAL, NATURAL, ALONE)
-"""What one would take without an answer: all domains alike, all text alike, or nothing but what the
-model is for."""
+ONLY = "only what counts"
+OTHERS = (EQUAL, NATURAL, ONLY)
+"""What one would take without an answer: all domains alike, all text alike, or only the domains
+that the model is for, as much of each as it counts."""
 FILES = {
     EQUAL: "run.yaml",
     NATURAL: "run-natural.yaml",
-    ALONE: f"run-{SCARCE}.yaml",
+    ONLY: "run-only.yaml",
     RECOMMENDED: "run-recommended.yaml",
 }
 
@@ -43,7 +42,7 @@ class Check:
     one."""
 
 
-def write_others(out: Path, shardset: ShardSet) -> None:
+def write_others(out: Path, shardset: ShardSet, objective: Mapping[str, float]) -> None:
     """Write the runs with the mixtures to beat beside `run.yaml`, which has equal shares."""
     from mixscale.fit.apply.stream_proportions import with_proportions
     from mixscale.train.sweep.design import mixture_of
@@ -51,7 +50,7 @@ def write_others(out: Path, shardset: ShardSet) -> None:
     text = (out / FILES[EQUAL]).read_text(encoding="utf-8")
     mixtures = {
         NATURAL: (mixture_of("natural", shardset), "all text equally often"),
-        ALONE: (mixture_of({SCARCE: 1.0}, shardset), ALONE),
+        ONLY: (mixture_of(dict(objective), shardset), "the shares of the objective"),
     }
     for name, (shares, meaning) in mixtures.items():
         with atomic_write(out / FILES[name]) as stream:

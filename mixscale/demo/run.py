@@ -162,7 +162,7 @@ def _check(
     report(
         f"\n6. Check: the run itself, {format_tokens(tokens)} tokens, with each of four mixtures"
     )
-    write_others(out, read_shardset(out / "shardset"))
+    write_others(out, read_shardset(out / "shardset"), objective)
     found = check(out, objective, workers=workers, report=lambda line: report(f"   {line}"))
     report(_text(_losses(found.records, objective)))
     return found
