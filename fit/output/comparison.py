@@ -10,10 +10,15 @@ from mixscale.contracts.atomic import atomic_write
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FIT, FitRecord, read_fit
 from mixscale.fit.output.advised import Advised, advised
-from mixscale.fit.output.sections.mixtures import shown_interval, shown_name, shown_shares
+from mixscale.fit.output.sections.mixtures import (
+    shown_interval,
+    shown_name,
+    shown_shares,
+    with_interval,
+)
 from mixscale.fit.output.units import amount_with_interval, name_of
 from mixscale.fit.output.verdict import left_out_error, verdict
-from mixscale.pages.bars import Bar, bars, legend
+from mixscale.pages.bars import Bar, Kind, bars, legend, swatch
 from mixscale.pages.elements import Html, element, joined
 from mixscale.pages.frame import Page, paragraph, render, section
 from mixscale.pages.glossary import term
@@ -102,7 +107,8 @@ def _mixtures(pair: Pair) -> Iterable[Html]:
         by = f"{100 * (shares[1][name] - shares[0][name]):+.1f}" if both else "-"
         rows.append([name, cell(bars(drawn, most), class_="bars"), *cells, by])
     yield legend([("advised", pair[0].fit_id), ("third", pair[1].fit_id)])
-    heads = [term("domain"), "", *(_heading(one) for one in found), "points more"]
+    kinds: tuple[Kind, Kind] = ("advised", "third")
+    heads = [term("domain"), "", *map(_heading, found, kinds), "points more"]
     caption = "Share of the tokens in both mixtures, with 90 % intervals"
     yield table(caption, heads, rows, class_="wide", show_caption=True)
 
@@ -111,14 +117,14 @@ def _interval(found: Advised, name: str) -> tuple[float, float] | None:
     return shown_interval(found, name) if name in found.shares else None
 
 
-def _heading(found: Advised) -> Html:
-    return joined([shown_name(found), small(found.run or "runs as measured")])
+def _heading(found: Advised, kind: Kind) -> Html:
+    return joined([swatch(kind), " ", shown_name(found), small(found.run or "runs as measured")])
 
 
 def _share(share: float | None, span: tuple[float, float] | None) -> Html | str:
     if share is None:
         return "no such domain"
-    return joined([percent(share, span), None if span is None else small(percent_span(span))])
+    return with_interval(share, span)
 
 
 def _numbers(pair: Pair) -> Html:

@@ -11,7 +11,7 @@ from mixscale.contracts.fit_record import FitRecord, Gain, LawScore, Mixture
 from mixscale.fit.output.signal_wording import sentence
 from mixscale.fit.output.units import name_of
 from mixscale.fit.output.wording import reading_lines, result_lines, unit_words
-from mixscale.pages.rounding import Interval, number, percent, span
+from mixscale.pages.rounding import Interval, number, percent, percent_span, span
 
 
 def render(record: FitRecord) -> Table:
@@ -133,6 +133,6 @@ def _cell(mixture: Mixture, domain: str) -> str:
     interval = None if mixture.intervals is None else mixture.intervals[domain]
     text = percent(mixture.proportions[domain], interval)
     if interval is not None:
-        text += f" ({span((100 * interval[0], 100 * interval[1]))})"
+        text += f" ({percent_span(interval)})"
     rule = mixture.binding.get(domain)
     return f"{text}\n{rule}" if rule else text

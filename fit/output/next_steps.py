@@ -78,7 +78,22 @@ def surer_steps(record: FitRecord) -> list[NextStep]:
         *_sizes(record, found),
     ]
     steps.sort(key=lambda step: (step.tokens or 0, step.runs))
-    return [*steps, *_questions(record, found)]
+    # What costs more than the run that it is about is not worth it, unless nothing else is left.
+    worth = [step for step in steps if (step.tokens or 0) <= _tokens_to_come(record, found)]
+    return [*(worth or steps[:1]), *_questions(record, found)]
+
+
+def _tokens_to_come(record: FitRecord, found: Advised) -> float:
+    """Tokens of the proxy runs' model that cost as much as the run that the advice is for."""
+    mixture = found.mixture
+    if mixture.kind != "projected" or mixture.token_budget is None:
+        return math.inf
+    size = (
+        mixture.parameters / record.model_sizes[-1]
+        if mixture.parameters and record.model_sizes
+        else 1
+    )
+    return mixture.token_budget * size
 
 
 def duration(seconds: float) -> str:
@@ -122,22 +137,24 @@ def _seeds(record: FitRecord, found: Advised) -> Iterator[NextStep]:
 
 
 def _pair(record: FitRecord, found: Advised) -> Iterator[NextStep]:
-    """Where a change is advised: the two mixtures, side by side at a larger scale."""
-    gain, noise = found.mixture.recommended_gain, record.noise_objective
-    scale = record.scales[-1].scale_tokens
-    if found.said.action != "change" or not gain or gain <= 0 or scale is None:
+    """The mixture in use and the other one, side by side at a larger scale."""
+    gain = found.mixture.recommended_gain if found.change else found.said.gain
+    noise, scale = record.noise_objective, record.scales[-1].scale_tokens
+    if not gain or gain <= 0 or scale is None or found.said.over != "current":
         return
     pairs = 1 if not noise else math.ceil((_CLEAR * math.sqrt(2) * noise / gain) ** 2)
     if pairs > _MOST_PAIRS:
         return
+    larger = min(_LARGER, max((found.mixture.token_budget or math.inf) / scale, 1.0))
     seeds = "" if pairs == 1 else f" with {pairs} seeds each"
+    other = "recommended one" if found.change else "best one found"
     yield _step(
         record,
-        do=f"train the mixture in use and the recommended one on {format_tokens(_LARGER * scale)} "
+        do=f"train the mixture in use and the {other} on {format_tokens(larger * scale)} "
         f"tokens{seeds}",
-        so_that="the gain is measured beyond the proxy runs",
+        so_that="the gain is measured, not predicted",
         runs=2 * pairs,
-        larger=_LARGER,
+        larger=larger,
     )
 
 

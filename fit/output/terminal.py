@@ -14,7 +14,7 @@ from mixscale.fit.output.advised import Advised, advised, all_advised
 from mixscale.fit.output.details import lines, render
 from mixscale.fit.output.next_steps import NextStep, apply_step, surer_steps
 from mixscale.fit.output.verdict import verdict
-from mixscale.pages.rounding import percent, span
+from mixscale.pages.rounding import percent, percent_span
 
 WIDTH = 80
 """Characters of a line."""
@@ -136,7 +136,8 @@ def _share(found: Advised, domain: str) -> str:
     if not found.change:
         interval = None if intervals is None else intervals[domain]
     text = percent(_shown(found)[domain], interval)
-    return text if interval is None else f"{text} ({span((100 * interval[0], 100 * interval[1]))})"
+    within = text if interval is None else percent_span(interval)
+    return text if within == text else f"{text} ({within.removesuffix(' %')})"
 
 
 def _largest_changes(record: FitRecord, found: Advised) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FitRecord, LawScore
 from mixscale.fit.output.advised import Advised, advised
-from mixscale.fit.output.units import amount, amount_with_interval, more_is_better, name_of
+from mixscale.fit.output.units import amount, amount_with_interval, more_is_better, name_of, unit_of
 from mixscale.pages.rounding import percent, percent_span
 
 _LEAST_CHANCE = 0.001  # a smaller one says more of the formula than of the mixture
@@ -74,10 +74,7 @@ def moved(found: Advised) -> str:
 
 def _from_to(found: Advised, name: str) -> str:
     before, after = found.now[name], found.shares[name]
-    texts = percent(before, found.interval(name)), percent(after, found.interval(name))
-    if texts[0] == texts[1]:
-        texts = percent(before), percent(after)
-    return f"{name} {texts[0].removesuffix(' %')} → {texts[1]}"
+    return f"{name} {percent(before).removesuffix(' %')} → {percent(after, found.interval(name))}"
 
 
 def gain_of(record: FitRecord, found: Advised) -> str:
@@ -122,14 +119,19 @@ def _why_not(record: FitRecord, found: Advised) -> str:
     """Why no gain is promised: the record's own reason, or its numbers where it has them."""
     said = found.said
     weighed = said.gain is not None and said.interval is not None and said.harm is not None
-    if not weighed or said.gain <= 0 or said.harm < (said.risk or 1) or _STEP not in said.reason:
+    if not weighed or said.gain <= 0 or _STEP not in said.reason:
         return said.reason
     gain = amount_with_interval(record, said.gain, said.interval)
+    gain = gain if unit_of(record) else f"{name_of(record)} {gain}"
     forbidden = "The constraints forbid the one in use. " if said.over != "current" else ""
-    return (
-        f"{forbidden}The best change found{_where(found)} promises {gain}: too unsure, with a "
-        f"chance of a loss of {_chance(said.harm)} ({percent(said.risk or 0)} is taken)."
-    )
+    promise = f"{forbidden}The best change found{_where(found)} promises {gain}"
+    if said.harm >= (said.risk or 1):
+        chance = f"a chance of a loss of {_chance(said.harm)} ({percent(said.risk or 0)} is taken)"
+        return f"{promise}: too unsure, with {chance}."
+    if said.second_gain is not None and said.second_gain < said.gain:
+        other = amount(record, said.second_gain, said.interval)
+        return f"{promise} under law {said.predicted_by}, but {other} under {said.second_law}."
+    return said.reason
 
 
 def _chance(harm: float) -> str:

@@ -11,7 +11,8 @@ _WITHOUT = 3
 _LARGEST_LEADING = 2.0
 """Leading digits of an uncertainty below which it is given two of them, and else one: it is itself
 known to tens of percent."""
-_EXACT = 6
+_EXACT = 9
+"""Digits beyond which a width is a number's own rounding."""
 
 
 def number(
@@ -53,10 +54,11 @@ def percent(part: float, interval: Interval | None = None) -> str:
 
 
 def percent_span(interval: Interval) -> str:
-    """Write an interval of parts of one, `28 to 34 %`."""
+    """Write an interval of parts of one, `28 to 34 %`; one number where both ends look alike."""
     scaled = (100 * interval[0], 100 * interval[1])
     place = max(_place(scaled[1], scaled), -1)
-    return f"{_written(scaled[0], place, False)} to {_written(scaled[1], place, False)} %"
+    low, high = (_written(end, place, False) for end in scaled)
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _percent(part: float, interval: Interval) -> tuple[float, int]:

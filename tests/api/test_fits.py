@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import mixscale as ms
 from mixscale.cli.main import cli
+from mixscale.pages.rounding import percent
 
 ASKED: dict[str, Any] = {
     "law": "joint", "run_tokens": "1B", "targets": ["10B", 1e11], "bootstrap": 30, "seed": 3,
@@ -122,8 +123,11 @@ def test_it_shows_itself(fit: ms.Fit) -> None:
         for word in ("web", "100B", "books", "recommended"):
             assert word in shown
     assert fit.recommendation.action in repr(fit)
-    share = fit.record.mixtures[0].proportions["code"]
-    assert re.search(rf"code +│ +{share:.1%}", text)
+    found = fit.record.mixtures[0]
+    assert found.intervals is not None
+    share = percent(found.proportions["code"], found.intervals["code"])
+    assert re.search(rf"code +│ +{re.escape(share)}", fit.summary(details=True))
+    assert "Rests on " in text
 
 
 def test_it_draws_itself(fit: ms.Fit) -> None:

@@ -62,7 +62,7 @@ def autoscale_runs(tables: Path) -> Callable[[float], Runs]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_ddo_sweep() -> Callable[..., Path]:
     return _write_ddo_sweep
 

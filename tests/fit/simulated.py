@@ -19,6 +19,12 @@ def losses_of(shares: Floats, tokens: Floats, noise: float = 0.002, seed: int = 
     return 1.8 + worth * own**-0.3 + noise * np.random.default_rng(seed).normal(size=shares.shape)
 
 
+def losses_of_three(tokens: Floats) -> Floats:
+    """(3,) losses that the tokens of three domains lower by very different amounts."""
+    millions = tokens / 1e6
+    return 2.5 + np.array([4.0, 1.0, 0.3]) * (millions + 0.05 * millions.sum()) ** -0.25
+
+
 def mixtures(runs: int, domains: int = len(DOMAINS), seed: int = 0) -> Floats:
     """(runs, domains) random shares."""
     return np.random.default_rng(seed).dirichlet(np.ones(domains), runs)

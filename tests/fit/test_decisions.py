@@ -110,7 +110,7 @@ def test_each_budget_has_its_own_decision(tmp_path: Path) -> None:
     text = "\n".join(lines(record))
     assert "recommended for 16B tokens: " in text
     assert "recommended for 100B tokens: " in text
-    page = render_page(record, {})
+    page = render_page(record)
     assert page.count('class="verdict') == 2
 
 
@@ -245,11 +245,10 @@ def test_a_weight_that_counts_alone_is_no_mean(tmp_path: Path) -> None:
             losses,
             bootstrap=0,
             objective={"weights": weights},
-        ),
-        {},
+        )
     )
-    assert "objective: code alone of the" in said({"code": 2.0})
-    assert "objective: weighted mean over 2 validation domains" in said({"code": 2.0, "web": 1.0})
+    assert ": code alone of the loss" in said({"code": 2.0})
+    assert ": weighted mean over 2 validation domains" in said({"code": 2.0, "web": 1.0})
 
 
 def test_many_domains_without_a_floor(tmp_path: Path) -> None:

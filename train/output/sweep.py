@@ -70,7 +70,8 @@ def sweep_answer(result: SweepResult, experiment: str) -> Iterator[str]:
         yield f"Done: all {all_runs} runs have their result{before}; {tokens} tokens in all."
         yield f"Next: mixscale fit {experiment}"
     else:
-        missing = f"{all_runs - finished} of {all_runs} runs left no result"
+        states = ", ".join(f"{n} {s}" for s, n in sorted(result.states.items()) if s != "finished")
+        missing = f"{all_runs - finished} of {all_runs} runs left no result ({states})"
         yield f"Not complete: {missing if finished < all_runs else 'tasks were not asked'}."
         yield from _failures(result)
         yield from _remedies(result, experiment)

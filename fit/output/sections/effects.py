@@ -15,6 +15,7 @@ from mixscale.pages.rounding import percent
 from mixscale.pages.tables import table
 
 _MOST_RESULTS = 10
+_UNITS = {"fraction": "fractions of 1"}
 _Table = Mapping[str, Mapping[str, float]]
 
 
@@ -125,5 +126,5 @@ def _unit(record: FitRecord) -> str:
     units = {record.results[name].unit for name in record.validation if name in record.results}
     if not record.results:
         return "Changes of validation losses in nats."
-    named = sorted(unit.partition(" per token")[0] for unit in units if unit)
+    named = sorted(_UNITS.get(unit, unit.partition(" per token")[0]) for unit in units if unit)
     return f"Changes are in {' or '.join(named)}." if named else ""

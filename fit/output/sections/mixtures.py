@@ -49,7 +49,7 @@ def mixture_table(record: FitRecord, found: Advised) -> Html:
             name,
             cell(bars(drawn, most), class_="bars"),
             percent(found.now[name]),
-            joined([percent(shares[name], span), span and small(percent_span(span))]),
+            with_interval(shares[name], span),
         ]
         rows.append([*row, *([_times(epochs.get(name))] if epochs else [])])
     left = len(record.domains) - len(names)
@@ -58,6 +58,13 @@ def mixture_table(record: FitRecord, found: Advised) -> Html:
     note = paragraph(f"{left} domains with smaller shares are left out here.", class_="note")
     drawn = table(caption, heads, rows, show_caption=True, class_="wide")
     return joined([drawn, note if left else None])
+
+
+def with_interval(share: float, span: Interval | None) -> Html:
+    """A share with its interval below, where there is one to see."""
+    text = percent(share, span)
+    within = text if span is None else percent_span(span)
+    return joined([text, None if within == text else small(within)])
 
 
 def shown_name(found: Advised) -> str:
@@ -121,17 +128,9 @@ def _cells(mixtures: Sequence[Mixture], domain: str) -> list[object]:
     cells: list[object] = []
     for one in mixtures:
         interval = None if one.intervals is None else one.intervals[domain]
-        share = percent(one.proportions[domain], interval)
         rule = one.binding.get(domain)
-        cells.append(
-            joined(
-                [
-                    share,
-                    None if interval is None else small(percent_span(interval)),
-                    small(rule) if rule else None,
-                ]
-            )
-        )
+        share = with_interval(one.proportions[domain], interval)
+        cells.append(joined([share, small(rule) if rule else None]))
         if one.recommended is not None:
             cells.append(percent(one.recommended[domain]))
     return cells

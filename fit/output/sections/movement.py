@@ -18,6 +18,8 @@ from mixscale.pages.tables import table
 _MOST_PANELS = 12
 _SIZES: tuple[Kind, ...] = ("advised", "third", "fourth", "fifth")
 _TICK_RATIO = 3.0
+_LEAST_MOVED = 5e-4
+"""Parts of the tokens below which there is nothing to see."""
 
 
 def movement(record: FitRecord) -> Html | None:
@@ -128,7 +130,7 @@ def _largest(record: FitRecord, mixture: Mixture) -> list[str]:
 def _table(record: FitRecord) -> Html | None:
     """What moves the mixture, a row for each run asked for."""
     moved = [(m, m.moved) for m in record.mixtures if m.moved is not None]
-    if not moved:
+    if not any(max(by.tokens, by.repeats, by.size) >= _LEAST_MOVED for _, by in moved):
         return None
     rows = [
         [run_words(m), percent(by.tokens), percent(by.repeats), percent(by.size)] for m, by in moved

@@ -111,7 +111,7 @@ def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> bool:
     assert "Infinity" not in text
     assert render(record).row_count == len(record.domains)
     assert list(lines(record))
-    assert record.fit_id in render_page(record, {})
+    assert record.fit_id in render_page(record)
     return True
 
 

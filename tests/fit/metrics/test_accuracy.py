@@ -231,10 +231,12 @@ def test_accuracies_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_terminal_and_page_say_which_way_is_better(tmp_path: Path, shared: Path) -> None:
     case = shared / "trials" / "fit" / "acc"
     command = ["fit", "--mixtures", str(case / "m.csv"), "--losses", str(case / "l.csv"),
-               "--law", "joint", "--bootstrap", "40", "--out", str(tmp_path)]  # fmt: skip
+               "--law", "joint", "--bootstrap", "40", "--details",
+               "--out", str(tmp_path)]  # fmt: skip
     result = CliRunner().invoke(cli, command)
     assert result.exit_code == 0, result.output
     text = " ".join(result.output.split())
+    assert ": accuracy higher by 0.0" in text.partition("Rests on")[0]
     assert "read as accuracy, more is better: hellaswag, humaneval" in text
     assert "gain of the best mixture over the uniform one: +0.0" in text
     assert "accuracy, more is better" in text

@@ -19,7 +19,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import read_experiment
 from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.sweep_record import read_sweep, sweep_records
-from mixscale.train.output.sweep import sweep_summary
+from mixscale.train.output.sweep import sweep_answer, sweep_summary
 from mixscale.train.sweep.runs import runs_by_id
 from mixscale.train.sweep.sweep import sweep
 
@@ -131,6 +131,7 @@ def test_diverged_runs_do_not_stop_the_others(shardset: Path, tmp_path: Path) ->
     done = subprocess.run([*COMMAND, str(experiment)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "7 diverged" in done.stdout
+    assert "7 would end the same way again" in done.stdout
     assert {record.status for record in results(tmp_path)} == {"diverged"}
 
 
@@ -163,8 +164,19 @@ def test_runs_that_fail_say_how_and_are_tried_again(shardset: Path, tmp_path: Pa
     assert "2 data_error, 1 died; records in" in summary
     assert sum("data_error: domain 'tables': cannot read" in line for line in lines) == 2
 
+    answer = list(sweep_answer(result, "experiment.yaml"))
+    assert answer[0] == "Not complete: 3 of 3 runs left no result (2 data_error, 1 died)."
+    assert sum("died: killed by SIGKILL" in line for line in answer) == 1
+    assert any(line.startswith("Next: mixscale sweep experiment.yaml (") for line in answer)
+    assert not any("mixscale fit" in line for line in answer)
+
     (tmp_path / "elsewhere.mds").rename(shard)
-    assert sweep(experiment, workers=2, report=lines.append).states == {"finished": 3}
+    after = sweep(experiment, workers=2, report=lines.append)
+    assert after.states == {"finished": 3}
+    assert list(sweep_answer(after, "experiment.yaml"))[:2] == [
+        "Done: all 3 runs have their result; 11.5k tokens in all.",
+        "Next: mixscale fit experiment.yaml",
+    ]
 
 
 def test_a_model_too_large_for_the_memory(shardset: Path, tmp_path: Path) -> None:
