@@ -12,10 +12,15 @@ from mixscale.api.comparison import MetricDifference
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FitRecord, Interval
 from mixscale.contracts.run_record import RunRecord
-from mixscale.demo.check import EQUAL, RECOMMENDED, Check
+from mixscale.demo.check import EQUAL, NATURAL, ONLY, OTHERS, RECOMMENDED, Check
 
 _QUANTILE_95 = 1.96
 """Of the standard normal distribution, two-sided."""
+_WORDS = {
+    EQUAL: EQUAL,
+    NATURAL: "all text as found",
+    ONLY: "only what counts, in equal parts",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +30,6 @@ class Gain:
     value: float
     interval: Interval
     """95 %, over other validation text of the same domains; it knows nothing of other seeds."""
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.value:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,23 +60,34 @@ class Outcome:
         low, high = self.predicted_interval
         return low <= self.gains[EQUAL].value <= high
 
-    def prediction(self) -> str:
-        """Hold the predicted gain against the measured one, for a person."""
-        if self.predicted_gain is None or self.predicted_interval is None:
-            return f"Measured gain over {EQUAL}: {self.gains[EQUAL]}; none was predicted"
-        low, high = self.predicted_interval
-        return (
-            f"Gain over {EQUAL}: predicted {self.predicted_gain:+.2f} ({low:+.2f} to {high:+.2f}) "
-            f"at {format_tokens(self.predicted_at)} tokens, measured\n{self.gains[EQUAL]}: it "
-            f"{'came true' if self.came_true else 'did not come true'}"
-        )
+    def report(self) -> Iterator[str]:
+        """Hold what was predicted against what was measured, for a person."""
+        if self.predicted_gain is not None and self.predicted_interval is not None:
+            low, high = self.predicted_interval
+            yield (
+                f"Predicted gain over {EQUAL}: {self.predicted_gain:+.2f} nats per token (90 %: "
+                f"{low:+.2f} to {high:+.2f}),"
+            )
+            yield f"at {format_tokens(self.predicted_at)} tokens. {self._kept()}"
+        yield "Measured gain, 95 % by other validation text:"
+        for other, gain in self.gains.items():
+            low, high = gain.interval
+            yield f"  over {_WORDS[other]}: {gain.value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+    def _kept(self) -> str:
+        if self.came_true:
+            return "It came true."
+        more = self.gains[EQUAL].value > (self.predicted_gain or 0)
+        return f"It was {'more' if more else 'less'} than predicted."
 
     def lines(self) -> Iterator[str]:
         """Mixture, measured gain, page."""
         shares = sorted(self.mixture.items(), key=lambda item: -item[1])
         yield f"Mixture: {', '.join(f'{share:.0%} {name}' for name, share in shares)}"
-        gains = ", ".join(f"{gain.value:+.2f} over {other}" for other, gain in self.gains.items())
-        yield f"Measured gain, nats per token: {gains}"
+        gains = [
+            f"{self.gains[other].value:+.2f} nats over {_WORDS[other]}" for other in OTHERS[:2]
+        ]
+        yield f"Measured gain: {', '.join(gains)}"
         yield f"Page: {self.page}"
 
     def as_json(self) -> dict[str, Any]:

@@ -58,9 +58,10 @@ def run_demo(out: Path, *, seed: int, workers: int | None, report: Report) -> di
     _apply(out, fit_folder, tokens, report)
     found = _check(out, objective, tokens, workers, report)
     result = outcome(read_fit(fit_folder), tokens, objective, found, fit_folder / PAGE)
-    report(f"\n{result.prediction()}")
+    for line in result.report():
+        report(_INDENT + line)
     seconds = time.monotonic() - started
-    report(f"{seconds:.0f} s; {out} holds the text, the settings and all runs\n")
+    report(f"\n{seconds:.0f} s; {out} holds the text, the settings and all runs\n")
     for line in result.lines():
         report(line)
     return {
