@@ -76,8 +76,10 @@ def run_of(mixture: Mixture) -> str:
     """The run of a mixture in words; empty where its tokens are not known."""
     if mixture.token_budget is None:
         return ""
-    given = mixture.parameters and mixture.size_given and mixture.kind == "projected"
-    size = f" and {format_tokens(mixture.parameters)} parameters" if given else ""
+    parameters = mixture.parameters
+    if not parameters or not mixture.size_given or mixture.kind != "projected":
+        return f"{format_tokens(mixture.token_budget)} tokens"
+    size = f" and {format_tokens(parameters)} parameters"
     return f"{format_tokens(mixture.token_budget)} tokens{size}"
 
 

@@ -49,7 +49,7 @@ def signal_cautions(scales: Sequence[Scale], recommended: Recommendation) -> Ite
     yield Caution(
         costs="precision" if recommended.action == "change" else "decision",
         says=f"what tells {things} apart is {last.ratio:.1f} times the noise; {ENOUGH:g} is enough",
-        remedy=f"{runs_of_each(last)} runs of each mixture, larger runs, or a calmer recipe",
+        remedy=f"it takes {runs_of_each(last)} runs of each mixture, or a recipe with less noise",
     )
 
 
@@ -99,7 +99,7 @@ def _runs(solution: FoundMixtures, law: Law, question: Question) -> Iterator[Cau
         yield Caution(
             costs="decision",
             says=f"{runs} runs are fewer than the {needed} coefficients of law {law.name}",
-            remedy=f"{needed - runs + 1} more mixtures, or a law with fewer coefficients (--law)",
+            remedy=f"run {needed - runs + 1} more mixtures, or name a simpler law with --law",
         )
     suspects = dict.fromkeys(solution.suspects)
     for fit in solution.scales:
@@ -158,14 +158,14 @@ def _targets(solution: FoundMixtures, question: Question) -> Iterator[Caution]:
             costs="reach",
             says=f"one scale decides ({format_tokens(largest)} tokens): how the best mixture moves "
             "is not known",
-            remedy="a second scale, 4 times as large",
+            remedy="measure a second scale, 4 times as large",
         )
     if max(budgets) > _FAR * largest > _FAR:
         yield Caution(
             costs="reach",
             says=f"{format_tokens(max(budgets))} tokens are {max(budgets) / largest:.0f} times the "
             "largest run: a direction",
-            remedy="a larger scale",
+            remedy="measure a larger scale",
         )
 
 
@@ -191,7 +191,7 @@ def _sizes(solution: FoundMixtures) -> Iterator[Caution]:
         yield Caution(
             costs="reach",
             says=f"the target's model is {max(given) / measured:.3g} times that of the runs{one}",
-            remedy="a larger model" if solution.several_sizes else "runs of a second size",
+            remedy=f"measure {'a larger' if solution.several_sizes else 'a second'} size",
         )
 
 
@@ -208,7 +208,7 @@ def _responses(solution: FoundMixtures) -> Iterator[Caution]:
         yield Caution(
             costs="precision",
             says=f"too noisy to tell for {named(last.law.too_noisy())}: the share is kept",
-            remedy="more seeds, or larger runs",
+            remedy="run more seeds, or larger runs",
         )
 
 

@@ -16,6 +16,8 @@ _SMALL_CHANCE = 0.1
 _MOST_NAMED = 3
 _STEP = "A step of"
 """How the reason begins that weighs a gain against its risk."""
+_DOUBT = "but law"
+"""Where it goes on to another law."""
 _LARGEST_SAVING = 10.0  # times the tokens; beyond, an end of an interval tells nothing
 
 
@@ -117,18 +119,19 @@ def _sure(found: Advised) -> str:
 
 def _why_not(record: FitRecord, found: Advised) -> str:
     """Why no gain is promised: the record's own reason, or its numbers where it has them."""
-    said = found.said
-    weighed = said.gain is not None and said.interval is not None and said.harm is not None
-    if not weighed or said.gain <= 0 or _STEP not in said.reason:
+    said, promised, harm = found.said, found.said.gain, found.said.harm
+    if promised is None or said.interval is None or harm is None:
         return said.reason
-    gain = amount_with_interval(record, said.gain, said.interval)
+    if promised <= 0 or _STEP not in said.reason:
+        return said.reason
+    gain = amount_with_interval(record, promised, said.interval)
     gain = gain if unit_of(record) else f"{name_of(record)} {gain}"
     forbidden = "The constraints forbid the one in use. " if said.over != "current" else ""
     promise = f"{forbidden}The best change found{_where(found)} promises {gain}"
-    if said.harm >= (said.risk or 1):
-        chance = f"a chance of a loss of {_chance(said.harm)} ({percent(said.risk or 0)} is taken)"
+    if harm >= (said.risk or 1):
+        chance = f"a chance of a loss of {_chance(harm)} ({percent(said.risk or 0)} is taken)"
         return f"{promise}: too unsure, with {chance}."
-    if said.second_gain is not None and said.second_gain < said.gain:
+    if said.second_gain is not None and _DOUBT in said.reason:
         other = amount(record, said.second_gain, said.interval)
         return f"{promise} under law {said.predicted_by}, but {other} under {said.second_law}."
     return said.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from markupsafe import Markup, escape
@@ -44,6 +45,12 @@ def listed(items: Iterable[Child], **attributes: object) -> Html | None:
     """Write a list of points; None when there are none."""
     points = [element("li", item) for item in items]
     return element("ul", *points, **attributes) if points else None
+
+
+def breakable(name: str) -> Html:
+    """Let a long name go on in another line behind its signs."""
+    parts = re.split(r"(?<=[_:/.-])(?=[^_:/.-])", name)
+    return Html("<wbr>").join(parts)
 
 
 def _text(part: Child) -> Html:

@@ -25,7 +25,7 @@ def number(
     """Write a number for people.
 
     Args:
-        value: Finite.
+        value: One that is not finite is written as such.
         interval: What it is known to lie in; half its width decides the digits.
         signed: Whether a plus is written, too.
         digits: Significant ones without an interval, or with one of no width.
@@ -56,21 +56,28 @@ def percent(part: float, interval: Interval | None = None) -> str:
 def percent_span(interval: Interval) -> str:
     """Write an interval of parts of one, `28 to 34 %`; one number where both ends look alike."""
     scaled = (100 * interval[0], 100 * interval[1])
-    place = max(_place(scaled[1], scaled), -1)
+    place = _percent_place(scaled[1], scaled)
     low, high = (_written(end, place, False) for end in scaled)
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _percent(part: float, interval: Interval) -> tuple[float, int]:
     scaled = (100 * interval[0], 100 * interval[1])
-    # A hundredth of a percent of a mixture is nobody's concern, however exactly it is known.
-    return 100 * part, max(_place(100 * part, scaled), -1)
+    return 100 * part, _percent_place(100 * part, scaled)
+
+
+def _percent_place(value: float, scaled: Interval) -> int:
+    """Whole percent or tenths: a share is never so unsure that 0 % could stand for 1 %, nor are
+    hundredths of anybody's concern."""
+    return min(max(_place(value, scaled), -1), 0)
 
 
 def _place(value: float, interval: Interval | None, digits: int = _WITHOUT) -> int:
     """The power of ten of the last digit that is written."""
     half = 0.0 if interval is None else abs(interval[1] - interval[0]) / 2
-    if half <= abs(value) * 10.0**-_EXACT:
+    if not math.isfinite(value):
+        return 0
+    if not math.isfinite(half) or half <= abs(value) * 10.0**-_EXACT:
         return _leading(value) - digits + 1 if value else 0
     leading = _leading(half)
     return leading - 1 if half / 10.0**leading < _LARGEST_LEADING else leading
@@ -82,6 +89,8 @@ def _leading(value: float) -> int:
 
 
 def _written(value: float, place: int, signed: bool) -> str:
+    if not math.isfinite(value):
+        return f"{value:g}"
     rounded = round(value, -place)
     text = f"{rounded:.{max(-place, 0)}f}"
     if float(text) == 0:

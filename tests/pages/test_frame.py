@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixscale.pages.bars import Bar, bars, legend
-from mixscale.pages.elements import element, joined, listed
+from mixscale.pages.elements import breakable, element, joined, listed
 from mixscale.pages.frame import Page, details, paragraph, render, section
 from mixscale.pages.glossary import DEFINITIONS, term
 from mixscale.pages.heat_map import heat_cell
@@ -59,6 +59,10 @@ def test_texts_are_escaped(page: str) -> None:
     assert "<script>" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 3
     assert element("p", title='"x" <y>') == '<p title="&#34;x&#34; &lt;y&gt;"></p>'
+
+
+def test_long_names_break_behind_their_signs() -> None:
+    assert breakable("a_b::c<d") == "a_<wbr>b::<wbr>c&lt;d"
 
 
 def test_what_is_empty_is_left_out(page: str) -> None:

@@ -43,6 +43,9 @@ def test_percentages() -> None:
     assert percent(1 / 3) == "33.3 %"
     assert percent(0.3127, (0.282, 0.341)) == "31 %"
     assert percent_span((0.282, 0.341)) == "28 to 34 %"
+    # However little is known of it, a small share is not nothing.
+    assert percent(0.008, (0.008, 0.8)) == "1 %"
+    assert percent_span((0.008, 0.8)) == "1 to 80 %"
     # However exactly it is known, a mixture needs no hundredths of a percent.
     assert percent(0.312745, (0.312744, 0.312746)) == "31.3 %"
 
@@ -70,6 +73,14 @@ def test_larger_numbers_are_never_written_as_smaller(
     assume(width > 1e-8 * max(abs(first), abs(second), abs(low)))
     small, large = sorted((first, second))
     assert float(number(small, interval)) <= float(number(large, interval))
+
+
+def test_what_is_not_finite_does_no_harm() -> None:
+    inf = float("inf")
+    assert number(inf) == "inf"
+    assert number(1.5, (-inf, inf)) == "1.50"
+    assert span((0.5, inf), value=1.0) == "0.50 to inf"
+    assert percent(float("nan")) == "nan %"
 
 
 @given(value=numbers)

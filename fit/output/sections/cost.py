@@ -39,5 +39,8 @@ def _part(record: FitRecord) -> str:
     found = advised(record).mixture
     if found.kind != "projected" or not found.token_budget or not record.cost.tokens:
         return ""
-    part = 100 * record.cost.tokens / found.token_budget
-    return f", {number(part, digits=2)} % of the {format_tokens(found.token_budget)} to come"
+    part = record.cost.tokens / found.token_budget
+    to_come = f"the {format_tokens(found.token_budget)} to come"
+    if part > 1:
+        return f", {number(part, digits=2)} times {to_come}"
+    return f", {number(100 * part, digits=2)} % of {to_come}"

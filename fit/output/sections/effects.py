@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from mixscale.contracts.fit_record import FitRecord
-from mixscale.pages.elements import Html, joined
+from mixscale.pages.elements import Html, breakable, joined
 from mixscale.pages.frame import details, paragraph, section
 from mixscale.pages.glossary import term
 from mixscale.pages.heat_map import heat_cell
@@ -15,6 +16,7 @@ from mixscale.pages.rounding import percent
 from mixscale.pages.tables import table
 
 _MOST_RESULTS = 10
+_MOST_DOMAINS = 30
 _UNITS = {"fraction": "fractions of 1"}
 _Table = Mapping[str, Mapping[str, float]]
 
@@ -35,35 +37,46 @@ class Effects:
         return sign * self.changes[domain][result] / largest if largest else 0.0
 
     def largest(self, result: str) -> float:
-        """Of the changes of all results of this kind."""
-        alike = self._like(result)
-        return max(abs(row[name]) for row in self.changes.values() for name in alike)
+        """Of the changes of all results of this kind: losses beside losses."""
+        return self._largest[self.better_higher[result]]
 
-    def _like(self, result: str) -> list[str]:
-        """Results in which more is better if it is in this one: losses beside losses."""
-        wanted = self.better_higher[result]
-        return [name for name, higher in self.better_higher.items() if higher == wanted]
+    @cached_property
+    def _largest(self) -> dict[bool, float]:
+        """By whether more is better."""
+        return {
+            kind: max(
+                (
+                    abs(change)
+                    for row in self.changes.values()
+                    for name, change in row.items()
+                    if self.better_higher[name] == kind
+                ),
+                default=0.0,
+            )
+            for kind in (False, True)
+        }
 
 
 def effects(record: FitRecord) -> Html | None:
-    """Draw the heat map; with very many results of those that are moved most, and then of all."""
+    """Draw the heat map; with very many domains or results of those that move most, then of all."""
     found = effects_of(record)
     if found is None:
         return None
-    shown = _most_moved(found, list(record.validation), _MOST_RESULTS)
-    rest = len(record.validation) - len(shown)
-    caption = joined([found.about, " Blue is better. ", _unit(record)])
-    chosen = paragraph(
-        f"The {len(shown)} results that are moved most, of {len(record.validation)}.", class_="note"
-    )
+    domains, results = list(found.changes), list(record.validation)
+    rows = _largest(domains, _MOST_DOMAINS, lambda domain: _most_of(found, [domain], results))
+    columns = _largest(results, _MOST_RESULTS, lambda name: _most_of(found, domains, [name]))
+    parts = [
+        f"{len(shown)} of {len(every)} {things}"
+        for shown, every, things in ((rows, domains, "domains"), (columns, results, "results"))
+        if len(shown) < len(every)
+    ]
+    note = f"Shown are those that move most: {' and '.join(parts)}." if parts else None
     return section(
         "What each domain does for each result",
-        paragraph(caption),
-        chosen if rest else None,
-        _map(found, shown),
-        details(f"All {len(record.validation)} results", _map(found, list(record.validation)))
-        if rest
-        else None,
+        paragraph(joined([found.about, " Blue is better. ", _unit(record)])),
+        paragraph(note, class_="note") if note else None,
+        _map(found, rows, columns),
+        details("All domains and results", _map(found, domains, results)) if note else None,
     )
 
 
@@ -90,19 +103,22 @@ def effects_of(record: FitRecord) -> Effects | None:
     return Effects(changes=measured, about=about, better_higher=higher)
 
 
-def _map(found: Effects, results: Sequence[str]) -> Html:
+def _map(found: Effects, domains: Sequence[str], results: Sequence[str]) -> Html:
     decimals = {name: _decimals(found, name) for name in results}
     rows = [
         [
             domain,
             *(
-                heat_cell(f"{row[name]:+.{decimals[name]}f}", found.strength(domain, name))
+                heat_cell(
+                    f"{found.changes[domain][name]:+.{decimals[name]}f}",
+                    found.strength(domain, name),
+                )
                 for name in results
             ),
         ]
-        for domain, row in found.changes.items()
+        for domain in domains
     ]
-    heads = [term("domain"), *results]
+    heads = [term("domain"), *map(breakable, results)]
     return table("Change of each result, by domain that gets more", heads, rows, class_="heat")
 
 
@@ -112,14 +128,17 @@ def _decimals(found: Effects, result: str) -> int:
     return min(max(2 - math.floor(math.log10(largest)), 0), 6) if largest else 0
 
 
-def _most_moved(found: Effects, results: list[str], most: int) -> list[str]:
-    if len(results) <= most:
-        return results
-    size = {
-        name: max(abs(found.strength(domain, name)) for domain in found.changes) for name in results
-    }
-    kept = set(sorted(results, key=lambda name: -size[name])[:most])
-    return [name for name in results if name in kept]
+def _most_of(found: Effects, domains: Sequence[str], results: Sequence[str]) -> float:
+    """The strongest change among some cells."""
+    return max(abs(found.strength(domain, name)) for domain in domains for name in results)
+
+
+def _largest(names: list[str], most: int, size: Callable[[str], float]) -> list[str]:
+    """Some names, in their order."""
+    if len(names) <= most:
+        return names
+    kept = set(sorted(names, key=lambda name: -size(name))[:most])
+    return [name for name in names if name in kept]
 
 
 def _unit(record: FitRecord) -> str:

@@ -132,7 +132,7 @@ def _responses(record: FitRecord) -> Html | None:
         )
         for name in names
     ]
-    keys = [
+    keys: list[tuple[Kind, str]] = [
         (_KINDS[k % 4], f"{format_tokens(s.scale_tokens)} tokens")
         for k, s in enumerate(scales)
         if s.scale_tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mixscale.contracts.fit_record import FitRecord
 from mixscale.fit.output.units import unit_of
-from mixscale.pages.bars import Bar, bars, legend
+from mixscale.pages.bars import Bar, Kind, bars, legend
 from mixscale.pages.elements import Html, element
 from mixscale.pages.frame import paragraph, section
 from mixscale.pages.glossary import term
@@ -39,12 +39,14 @@ def laws(record: FitRecord) -> Html | None:
         row += [_with_error(score.next_scale, score.next_scale_error)] if further[0] else []
         row += [_with_error(score.next_size, score.next_size_error)] if further[1] else []
         rows.append(row)
-    keys = [("advised", "left-out mixtures")]
-    keys += [("third", "largest scale, from the smaller")] if further[0] else []
-    keys += [("fourth", "largest model, from the smaller")] if further[1] else []
+    keys: list[tuple[Kind, str]] = [("advised", "left-out mixtures")]
+    if further[0]:
+        keys.append(("third", "largest scale, from the smaller"))
+    if further[1]:
+        keys.append(("fourth", "largest model, from the smaller"))
     return section(
         title,
-        legend(keys) if len(keys) > 1 else None,  # type: ignore[arg-type]
+        legend(keys) if len(keys) > 1 else None,
         table("Mean absolute errors of the objective", heads, rows),
         paragraph(
             "Mean absolute errors of the objective on what the law had not seen, with standard "

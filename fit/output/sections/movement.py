@@ -33,9 +33,9 @@ def movement(record: FitRecord) -> Html | None:
     names = _largest(record, points[-1])
     axes = _axes(points, names)
     sizes = sorted({m.parameters or 0 for m in points})
-    kinds = {size: _SIZES[min(i, len(_SIZES) - 1)] for i, size in enumerate(sizes)}
+    kinds: dict[int, Kind] = {size: _SIZES[min(i, len(_SIZES) - 1)] for i, size in enumerate(sizes)}
     drawn = [panel(name, _series(points, name, kinds), axes, _say(points, name)) for name in names]
-    keys = [
+    keys: list[tuple[Kind, str]] = [
         (kind, f"model of {format_tokens(size)} parameters") for size, kind in kinds.items() if size
     ]
     caption = joined(

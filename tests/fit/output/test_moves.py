@@ -16,11 +16,12 @@ def test_the_predicted_changes_are_those_of_the_truth(clear: Path) -> None:
     last = record.scales[-1]
     assert last.scale_tokens is not None
     assert [bool(scale.moves) for scale in record.scales] == [False, True]
-    now = np.full(3, 1 / 3)
+    now = np.full(3, 1 / 3, dtype=np.float64)
     part = last.moved_share
     for i, domain in enumerate(record.domains):
         after = (1 - part) * now + part * np.eye(3)[i]
-        truth = losses(after * last.scale_tokens) - losses(now * last.scale_tokens)
+        tokens = float(last.scale_tokens)
+        truth = losses(after * tokens) - losses(now * tokens)
         found = [last.moves[domain][result] for result in record.validation]
         assert found == pytest.approx(truth, abs=0.003)
         # Of three, a domain helps its own loss most.

@@ -173,6 +173,43 @@ def test_many_results_do_not_bury_the_page(clear: Path, tmp_path: Path) -> None:
     assert browser.printed_pages(path) <= 2
 
 
+def test_a_hundred_domains_do_not_either(clear: Path, tmp_path: Path) -> None:
+    record = read_fit(clear)
+    names = tuple(f"domain-with-a-long-name-{i:03d}" for i in range(100))
+    share = dict.fromkeys(names, 0.01)
+    results = record.validation
+    moves = {d: {r: (i + 1) * 1e-4 for r in results} for i, d in enumerate(names)}
+    last = record.scales[-1].model_copy(update={"moves": moves, "responses": {}})
+    mixtures = tuple(
+        m.model_copy(
+            update={"proportions": share, "recommended": share, "intervals": None, "gains": ()}
+        )
+        for m in record.mixtures
+    )
+    said = record.recommended.model_copy(update={"current": share})
+    many = record.model_copy(
+        update={
+            "domains": names,
+            "mixtures": tuple(m.model_copy(update={"decision": said}) for m in mixtures),
+            "scales": (last,),
+            "recommended": said,
+            "available_tokens": {},
+        }
+    )
+    path = tmp_path / "many.html"
+    path.write_text(render_page(many, clear), encoding="utf-8")
+    parser = Page()
+    parser.feed(path.read_text(encoding="utf-8"))
+    few, every = parser.tables["What each domain does for each result"]
+    assert [row[0][0] for row in few[1:]] == list(names[-30:])
+    assert [row[0][0] for row in every[1:]] == list(names)
+    browser = find_browser(tmp_path)
+    for width in (360, 1280):
+        seen = browser.look(path, width=width)
+        assert seen.overflow <= 0
+        assert seen.serious == []
+
+
 class Page(HTMLParser):
     """Headings and tables of a page: rows of cell texts, a cell's small print apart."""
 
@@ -184,7 +221,7 @@ class Page(HTMLParser):
         self._cell, self._open = ["", ""], []
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
-        if tag in ("meta", "br"):
+        if tag in ("meta", "br", "wbr"):
             return
         given = dict(attrs)
         self._open.append("definition" if given.get("class") == "definition" else tag)
