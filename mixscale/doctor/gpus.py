@@ -75,8 +75,9 @@ def _ask_torch() -> dict[str, Any] | str:
             timeout=_SECONDS,
             check=False,
         )
-        return json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
         return f"no answer within {_SECONDS} s"
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         return (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -34,6 +34,8 @@ def split_of_file(name: str) -> Split | None:
 
 def split_of(parts: tuple[str, ...]) -> Split | None:
     """Return which split a file is for, by its folders and its name."""
-    found = [split_of_folder(part) for part in parts[:-1]]
-    found.append(split_of_file(parts[-1]))
-    return next((split for split in found if split is not None), None)
+    for part in parts[:-1]:
+        split = split_of_folder(part)
+        if split is not None:
+            return split
+    return split_of_file(parts[-1])

@@ -84,13 +84,14 @@ def survey_folder(folder: Path) -> Survey:
     left_out: dict[str, list[ListedFile]] = {}
     reader = Reader(folder)
     files = _readable(listing, reader, left_out)
+    survey, without_text = _divide(listing, files, reader)
     for _ in range(_ROUNDS):
-        survey, without_text = _divide(listing, files, reader)
         if not without_text:
             break
         for reason, found in without_text.items():
             left_out.setdefault(reason, []).extend(found)
             files = [file for file in files if file not in found]
+        survey, without_text = _divide(listing, files, reader)
     survey.left_out = left_out | survey.left_out
     if not survey.domains:
         raise UserError(_nothing(survey))
