@@ -6,7 +6,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 
 .PHONY: evidence recovery demo test lint types pytest test-kills test-slow test-foundry memory redpajama-mini constraints docs peers clean
 
-demo: $(VENV)/installed  ## the main job, offline, on text found on this machine (10 minutes)
+demo: $(VENV)/installed  ## a mixture for a scarce domain, found and checked offline (at most 6 minutes)
 	$(BIN)/mixscale demo --out mixscale-demo
 
 test: $(VENV)/installed-dev lint types pytest  ## linter, type checker, tests
