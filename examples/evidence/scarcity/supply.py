@@ -1,9 +1,12 @@
 """Cut the supply of the experiment out of a RedPajama sample: domains as unequal as RedPajama's.
 
-    python -m examples.evidence.scarcity.supply FROM TO
+    python -m examples.evidence.scarcity.supply ../shared/corpus/redpajama-mini out/scarcity/text
+    mixscale build examples/evidence/scarcity/corpus.yaml --out out/scarcity/shardset
+    mixscale sweep examples/evidence/scarcity/swarm.yaml
 
-FROM is a folder in the layout of RedPajama-v1. TO gets `train/DOMAIN.jsonl`, as many bytes of each
-domain as its part of RedPajama's tokens, and `validation/DOMAIN.jsonl`, a tenth of its documents.
+The first argument is a folder in the layout of RedPajama-v1. The second gets `train/DOMAIN.jsonl`, as
+many bytes of each domain as its part of RedPajama's tokens, and `validation/DOMAIN.jsonl`, a tenth of
+its documents.
 """
 
 from __future__ import annotations
