@@ -4,9 +4,9 @@
     mixscale build examples/evidence/scarcity/corpus.yaml --out out/scarcity/shardset
     mixscale sweep examples/evidence/scarcity/swarm.yaml
 
-The first argument is a folder in the layout of RedPajama-v1. The second gets `train/DOMAIN.jsonl`, as
-many bytes of each domain as its part of RedPajama's tokens, and `validation/DOMAIN.jsonl`, a tenth of
-its documents.
+The first argument is a folder in the layout of RedPajama-v1. The second gets, by domain,
+`train/DOMAIN.jsonl`, as many bytes as its part of RedPajama's tokens, and
+`validation/DOMAIN.jsonl`, a tenth of its documents.
 """
 
 from __future__ import annotations
