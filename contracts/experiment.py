@@ -267,6 +267,9 @@ class Constraints(Config):
     """The mixture that `max_kl` measures from."""
     max_kl: float | None = Field(default=None, gt=0)
     """Largest Kullback-Leibler divergence of the mixture from the prior, nats."""
+    max_extrapolation: float = Field(default=1.25, ge=1)
+    """How far beyond the runs the best mixture is looked for: no domain gets more than this many
+    times the largest share of any run, or less than the smallest divided by it."""
 
     _check_prior = field_validator("prior")(sums_to_one)
 

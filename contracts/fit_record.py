@@ -371,6 +371,9 @@ class FitRecord(Config):
     """Training tokens that exist of each domain; empty when unknown."""
     not_varied: dict[str, float] = Field(default_factory=dict)
     """Share of each domain that no run varies, so that no advice on it is possible: it is kept."""
+    covered: dict[str, Interval] = Field(default_factory=dict)
+    """Range of shares of each domain within which mixtures were looked for, since the runs cover
+    it; empty where nothing is limited."""
     model_sizes: tuple[Count, ...] = ()
     """Parameters of the models that the law is fitted to, increasing; empty where not known."""
     parameters_are: Literal["non-embedding", "total"] | None = None

@@ -227,6 +227,7 @@ def _feasible(question: Question, domains: Sequence[str], token_budget: float | 
         token_budget=token_budget,
         available=question.available,
         held=question.held,
+        covered=question.covered,
     )
 
 

@@ -46,6 +46,8 @@ class Question:
     the same runs gets the same advice, whatever stands beside it."""
     held: Mapping[str, float] = field(default_factory=dict)
     """Share by domain that no run varies."""
+    covered: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Range of shares by domain that the runs cover."""
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -18,6 +18,7 @@ from mixscale.contracts.experiment import (
 from mixscale.contracts.fit_record import FitRecord
 from mixscale.contracts.target import Target
 from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.covered import covered_shares
 from mixscale.fit.constraints.unvaried import unvaried_shares
 from mixscale.fit.find_mixtures import find_mixtures
 from mixscale.fit.found_mixtures import Question
@@ -97,6 +98,7 @@ def fit_runs(
         seed=request.seed,
         advice_seed=advice_seed,
         held=held,
+        covered=covered_shares(runs, current, request.constraints.max_extrapolation),
     )
     found = find_mixtures(runs, chosen.law, chosen.noise, question)
     record = fit_record(

@@ -9,7 +9,8 @@ import numpy as np
 from mixscale.contracts.errors import UserError
 from mixscale.contracts.experiment import Constraints
 from mixscale.fit.arrays import Floats
-from mixscale.fit.constraints.conflict import check_feasible
+from mixscale.fit.constraints.conflict import check_feasible, find_conflict
+from mixscale.fit.constraints.covered import Range, limit_to_covered
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.named_mixtures import shares_of
 
@@ -25,6 +26,7 @@ def feasible_set(
     token_budget: float | None = None,
     available: Mapping[str, int] | None = None,
     held: Mapping[str, float] | None = None,
+    covered: Mapping[str, Range] | None = None,
 ) -> Feasible:
     """Turn constraints into bounds on shares at one token budget.
 
@@ -34,14 +36,25 @@ def feasible_set(
         token_budget: Tokens of the run; `max_epochs` needs it.
         available: Training tokens that exist of each domain; `max_epochs` needs them.
         held: Share of each domain that no run varies, see `unvaried.py`.
+        covered: Range of shares by domain that the runs cover, see `covered.py`. It gives way where
+            the constraints allow no mixture within it.
 
     Raises:
         UserError: No mixture satisfies all of them; the message names a smallest set of
             constraints that conflict. Or a constraint names an unknown domain.
     """
     feasible = bounds(
-        constraints, domains, token_budget=token_budget, available=available, held=held
+        constraints,
+        domains,
+        token_budget=token_budget,
+        available=available,
+        held=held,
+        covered=covered,
     )
+    if covered and find_conflict(feasible) is not None:
+        feasible = bounds(
+            constraints, domains, token_budget=token_budget, available=available, held=held
+        )
     check_feasible(feasible, token_budget)
     return feasible
 
@@ -53,6 +66,7 @@ def bounds(
     token_budget: float | None = None,
     available: Mapping[str, int] | None = None,
     held: Mapping[str, float] | None = None,
+    covered: Mapping[str, Range] | None = None,
 ) -> Feasible:
     """The same without asking whether any mixture satisfies them.
 
@@ -67,6 +81,7 @@ def bounds(
     _hold(held or {}, domains, constraints, (low, high), (low_reason, high_reason))
     if constraints.floor is None:
         low = np.maximum(low, _default_floor(constraints, domains, low, high, prior))
+    limit_to_covered(covered or {}, tuple(domains), (low, high), (low_reason, high_reason))
     return Feasible(
         domains=tuple(domains),
         low=low,

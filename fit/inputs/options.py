@@ -105,6 +105,7 @@ class Options:
     max_epochs: float | None = None
     prior: str | None = None
     max_kl: float | None = None
+    max_extrapolation: float | None = None
     available: Sequence[str] = ()
     current: str | None = None
     risk: float | None = None
@@ -168,7 +169,11 @@ def table_settings(file: Path | None, options: Options, domains: Sequence[str]) 
             constraints[key] = _by_domain(texts, f"--{key}", domains, default)
     if options.fix:
         constraints["fixed"] = _pairs(options.fix, "--fix", float)
-    plain = {"max_epochs": options.max_epochs, "max_kl": options.max_kl}
+    plain = {
+        "max_epochs": options.max_epochs,
+        "max_kl": options.max_kl,
+        "max_extrapolation": options.max_extrapolation,
+    }
     constraints |= {key: value for key, value in plain.items() if value is not None}
     if options.prior is not None:
         constraints["prior"] = _mixture(options.prior, "--prior")

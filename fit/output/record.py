@@ -91,6 +91,7 @@ def fit_record(
         constraints=question.constraints,
         available_tokens=dict(question.available),
         not_varied=dict(question.held),
+        covered=dict(question.covered),
         model_sizes=tuple(round(size) for size in fitted_to.sizes.tolist()),
         parameters_are=_parameters_are(fitted_to),
         scales=scales,

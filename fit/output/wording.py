@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import Action, FitRecord, TableReading
 from mixscale.contracts.target import Target
+from mixscale.fit.constraints.covered import BEYOND_RUNS
 from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
 from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.inputs.tables import COPY, EARLIER, EARLY
@@ -32,6 +33,7 @@ def warnings(
         *too_few_remarks(solution.deciding, law),
         *not_varied_remarks(question),
         *not_allowed_remarks(solution),
+        *covered_remarks(solution),
         intervals_sentence(fits, law, noise, question),
         *response_remarks(fits),
         *suspect_remarks(fits, solution.suspects),
@@ -76,6 +78,25 @@ def not_varied_remarks(question: Question) -> list[str]:
     return [
         f"No run varies {named}: what more or less of it does was not measured, so it keeps its "
         "share. Runs with other shares of it would tell."
+    ]
+
+
+def covered_remarks(solution: FoundMixtures) -> list[str]:
+    """Name domains of which a law would take more, or less, than any run tells about."""
+    fit, answer = solution.scales[-1], solution.advised
+    held = [name for name, why in answer.binding.items() if why == BEYOND_RUNS]
+    if not held:
+        return []
+    shares = dict(zip(fit.runs.domains, fit.runs.shares.T, strict=True))
+    own = dict(zip(fit.runs.domains, answer.shares, strict=True))
+    named = [
+        f"{name} ({shares[name].min():.1%} to {shares[name].max():.1%} in the runs, held at "
+        f"{own[name]:.1%})"
+        for name in held
+    ]
+    return [
+        f"The law would go further than the runs with {_some(named)}: no run tells what that does. "
+        "Runs with such shares would; --max-extrapolation goes there without."
     ]
 
 

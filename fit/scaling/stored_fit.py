@@ -131,6 +131,7 @@ def allowed(record: FitRecord, token_budget: int) -> Feasible:
         token_budget=token_budget,
         available=record.available_tokens,
         held=record.not_varied,
+        covered=record.covered,
     )
 
 

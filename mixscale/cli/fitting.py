@@ -85,6 +85,11 @@ if TYPE_CHECKING:
 @click.option("--available", multiple=True, metavar="D=TOKENS", help="Tokens there are of D.")
 @click.option("--prior", metavar="MIXTURE", help="What --max-kl measures from.")
 @click.option("--max-kl", type=float, help="Largest divergence from the prior, nats.")
+@click.option(
+    "--max-extrapolation",
+    type=float,
+    help="A domain gets at most so many times the largest share of any run (1.25).",
+)
 @click.option("--current", metavar="MIXTURE", help="The mixture in use, which gains are over.")
 @click.option("--risk", type=float, help="Chance of a loss up to which a change is advised.")
 @details_option
