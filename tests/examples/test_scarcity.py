@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import fsspec
+import pyarrow as pa
 import pytest
 
 from examples.evidence.scarcity.supply import CHARACTERS, cut
@@ -17,8 +17,8 @@ def domain(tmp_path: Path) -> Path:
     folder = tmp_path / "arxiv"
     (folder / "2023").mkdir(parents=True)
     rows = [json.dumps({"text": f"{i:03} " + "word " * 1000}) for i in range(41)]
-    with fsspec.open(str(folder / "a.jsonl.zst"), "wt", compression="zstd") as stream:
-        stream.write("\n".join([*rows[:20], '{"text": ']) + "\n")
+    with pa.output_stream(folder / "a.jsonl.zst", compression="zstd") as stream:
+        stream.write(("\n".join([*rows[:20], '{"text": ']) + "\n").encode())
     (folder / "2023" / "b.jsonl").write_text("\n".join([*rows[20:], '{"title": "x"}', "7"]) + "\n")
     return folder
 
@@ -38,7 +38,7 @@ def test_a_domain_with_less_than_wanted_gives_all(domain: Path) -> None:
 
 def test_supply_is_the_same_wherever_texts_lie(domain: Path, tmp_path: Path) -> None:
     before = cut(domain, 50_000)
-    with fsspec.open(str(domain / "a.jsonl.zst"), "rt", compression="zstd") as stream:
-        (domain / "2023" / "c.jsonl").write_text(stream.read())
+    with pa.input_stream(domain / "a.jsonl.zst", compression="zstd") as stream:
+        (domain / "2023" / "c.jsonl").write_bytes(stream.read())
     (domain / "a.jsonl.zst").unlink()
     assert cut(domain, 50_000) == before

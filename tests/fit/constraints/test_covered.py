@@ -41,7 +41,7 @@ def test_constraints_that_allow_nothing_there_lift_the_limit() -> None:
 
 
 def _table(folder: Path, wiki_up_to: float, effect: float, seed: int = 0) -> Path:
-    """Runs whose loss falls with the share of wiki as far as they go, and a little with that of code."""
+    """Runs whose loss falls with the share of wiki, and a little with that of code."""
     rng = np.random.default_rng(seed)
     rows = ["web,code,wiki,loss"]
     for wiki in np.linspace(0.02, wiki_up_to, 16):
