@@ -23,6 +23,8 @@ from tests.docs.blocks import PAGES, ROOT, Block, blocks, commands, typed
 from tests.docs.folders import Made, run_block
 
 _NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+_FIT = re.compile(r"(?<=-)[0-9a-f]{8}\b")
+"""The end of a fit's name: a hash of all that it was fitted with."""
 _RULES = re.compile(r"[─━┄┏┓┗┛┡┩├┤┳┻╇┼┬┴│┃└┘┌┐╭╮╰╯ ]+")
 _NOTE = re.compile(r"\n<!-- recorded: [^\n]* -->\n")
 
@@ -57,6 +59,7 @@ def differences(shown: str, real: str) -> list[str]:
 
 
 def _alike(one: str, other: str) -> bool:
+    one, other = _FIT.sub("", one), _FIT.sub("", other)
     words = [_RULES.sub(" ", _NUMBER.sub("#", text)).strip() for text in (one, other)]
     if words[0] != words[1]:
         return False
