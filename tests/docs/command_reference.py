@@ -36,7 +36,9 @@ def _summary(command: click.Command) -> str:
 
 
 def _section(name: str, command: click.Command) -> str:
-    context = click.Context(command, info_name=f"mixscale {name}", max_content_width=100)
+    # As the command line makes it: what help is called is inherited, and kept by the command.
+    above = click.Context(cli, info_name="mixscale", **cli.context_settings)
+    context = click.Context(command, parent=above, info_name=name, max_content_width=100)
     usage = " ".join([f"mixscale {name}", *command.collect_usage_pieces(context)])
     options = [
         f"| `{record[0]}` | {_in_a_cell(record[1])} |"
