@@ -14,7 +14,7 @@ from mixscale.ingest.runtime.intermediate import read_completion, write_completi
 from mixscale.ingest.runtime.progress import print_status
 from mixscale.ingest.runtime.workspace import Workspace
 from mixscale.ingest.select.classify import ReadSettings
-from mixscale.ingest.tokenize.sample import sample_texts, spread_units, units_by_domain
+from mixscale.ingest.tokenize.sample import enough_texts, units_by_domain
 from mixscale.ingest.tokenize.tokenizer_files import (
     FOLDER,
     TokenizerFiles,
@@ -116,7 +116,7 @@ def _make(
     texts = (
         text
         for group in groups
-        for text in sample_texts(spread_units(group, _TRAINED_UNITS), settings, size)
+        for text in enough_texts(group, settings, size, fewest=_TRAINED_UNITS)
     )
     bos_token = config.bos_token if isinstance(config.bos_token, str) else None
     train_tokenizer(config.train, config.eos_token or END_OF_TEXT, texts, target, bos_token)

@@ -29,6 +29,30 @@ def sample_texts(units: Sequence[Unit], settings: ReadSettings, size: int) -> li
     return texts
 
 
+def enough_texts(
+    units: Sequence[Unit], settings: ReadSettings, size: int, *, fewest: int
+) -> Iterator[bytes]:
+    """Yield about `size` bytes from the heads of some units, of more where those are small.
+
+    Args:
+        units: Of one domain.
+        settings: How to read them.
+        size: Bytes wanted; less only where the units have no more.
+        fewest: Units that the text is taken from at least, evenly spaced.
+    """
+    left, count, few = list(units), fewest, size // 100
+    while left and size > few:
+        chosen = spread_units(left, count)
+        found = sample_texts(chosen, settings, max(size, len(chosen)))
+        yield from found
+        read = sum(map(len, found))
+        size -= read
+        taken = set(map(id, chosen))
+        left = [unit for unit in left if id(unit) not in taken]
+        # As many more as the rest needs, if they are like these.
+        count = max(fewest, -(-size * len(chosen) // max(read, 1)))
+
+
 def _head(unit: Unit, settings: ReadSettings, size: int) -> Iterator[bytes]:
     for block in classified_blocks(unit, settings, size):
         for text in block.texts:
