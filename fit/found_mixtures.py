@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -80,6 +81,14 @@ class ScaleFit:
         """(domains,) optimal shares."""
         return self.optimum.shares
 
+    @cached_property
+    def held_back_by(self) -> dict[str, float]:
+        """Limits on what results may get worse by that the optimum touches."""
+        guard = self.objective.guard
+        if guard is None:
+            return {}
+        return guard.within(self.feasible).binding(self.predictor.predict_losses, self.shares)
+
     @property
     def predictor(self) -> Predictor:
         """The law as a predictor at this scale."""
@@ -149,6 +158,12 @@ class FoundMixtures:
     """Why there is no mixture, by token budget that the constraints leave none for."""
     suspects: tuple[str, ...] = ()
     """Runs that were left out before any law was fitted, as no law can have come by them."""
+
+    @property
+    def suspect_runs(self) -> tuple[str, ...]:
+        """Those, and the ones that laws left out themselves; each once."""
+        by_laws = (name for fit in self.scales for name in getattr(fit.law, "suspects", ()))
+        return tuple(dict.fromkeys((*self.suspects, *by_laws)))
 
     @property
     def measured(self) -> FoundMixture:

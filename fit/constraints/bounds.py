@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -43,18 +44,14 @@ def feasible_set(
         UserError: No mixture satisfies all of them; the message names a smallest set of
             constraints that conflict. Or a constraint names an unknown domain.
     """
-    feasible = bounds(
-        constraints,
-        domains,
-        token_budget=token_budget,
-        available=available,
-        held=held,
-        covered=covered,
+    limits = partial(
+        bounds, constraints, domains, token_budget=token_budget, available=available, held=held
     )
-    if covered and find_conflict(feasible) is not None:
-        feasible = bounds(
-            constraints, domains, token_budget=token_budget, available=available, held=held
-        )
+    if covered:
+        within = limits(covered=covered)
+        if find_conflict(within) is None:
+            return within
+    feasible = limits()
     check_feasible(feasible, token_budget)
     return feasible
 

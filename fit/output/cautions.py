@@ -28,10 +28,7 @@ def cautions(
     yield from _targets(solution, question)
     yield from _sizes(solution)
     yield from _responses(solution)
-    guard, last = question.objective.guard, solution.scales[-1]
-    found = guard and guard.within(last.feasible).binding(
-        last.predictor.predict_losses, last.shares
-    )
+    found = solution.scales[-1].held_back_by
     if found:
         yield Caution(
             costs="precision",
@@ -101,13 +98,11 @@ def _runs(solution: FoundMixtures, law: Law, question: Question) -> Iterator[Cau
             says=f"{runs} runs are fewer than the {needed} coefficients of law {law.name}",
             remedy=f"run {needed - runs + 1} more mixtures, or name a simpler law with --law",
         )
-    suspects = dict.fromkeys(solution.suspects)
-    for fit in solution.scales:
-        suspects |= dict.fromkeys(getattr(fit.law, "suspects", ()))
+    suspects = solution.suspect_runs
     if suspects:
         yield Caution(
             costs="decision",
-            says=f"far from what all other runs say, so left out: {named(list(suspects))}",
+            says=f"far from what all other runs say, so left out: {named(suspects)}",
             remedy="see whether it crashed, or has a wrong label",
         )
     if question.held:

@@ -120,7 +120,7 @@ def fit_record(
         run_ids=provenance.run_ids,
         results=dict(zip(runs.validation, runs.results, strict=True)) if runs.results else {},
         aim=question.objective.aim,
-        held_back_by=_held_back_by(solution, question),
+        held_back_by=solution.scales[-1].held_back_by,
         reading=provenance.reading,
         versions=versions(),
     )
@@ -232,14 +232,6 @@ def _scale(fit: ScaleFit, noise: Noise) -> Scale:
         responses=responses(fit, noise.objective),
         effects=_effects(fit.runs),
     )
-
-
-def _held_back_by(solution: FoundMixtures, question: Question) -> dict[str, float]:
-    """Limits that the best mixture of the largest measured scale touches."""
-    guard, last = question.objective.guard, solution.scales[-1]
-    if guard is None:
-        return {}
-    return guard.within(last.feasible).binding(last.predictor.predict_losses, last.shares)
 
 
 def _effects(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:

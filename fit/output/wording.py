@@ -36,7 +36,7 @@ def warnings(
         *covered_remarks(solution),
         intervals_sentence(fits, law, noise, question),
         *response_remarks(fits),
-        *suspect_remarks(fits, solution.suspects),
+        *suspect_remarks(solution),
         *counting_remarks(question),
         *held_back_remarks(solution, question),
         *trend_remarks(solution.path.measured, fits[0].runs.domains),
@@ -232,27 +232,24 @@ def counting_remarks(question: Question) -> list[str]:
 
 def held_back_remarks(solution: FoundMixtures, question: Question) -> list[str]:
     """Say which results hold the best mixture back."""
-    guard, last = question.objective.guard, solution.scales[-1]
-    if guard is None:
+    if question.objective.guard is None:
         return []
-    found = guard.within(last.feasible).binding(last.predictor.predict_losses, last.shares)
+    found = solution.scales[-1].held_back_by
     if not found:
         return ["No result comes near what it may get worse by: the limits hold nothing back."]
     named = [f"{name} (by {limit:.4g} at most)" for name, limit in found.items()]
     return [f"The best mixture is held back by what may not get worse: {_some(named)}."]
 
 
-def suspect_remarks(fits: Sequence[ScaleFit], suspects: Sequence[str] = ()) -> list[str]:
+def suspect_remarks(solution: FoundMixtures) -> list[str]:
     """Name runs that were left out because no law can have come by them."""
-    named: dict[str, None] = dict.fromkeys(suspects)
-    for fit in fits:
-        named |= dict.fromkeys(getattr(fit.law, "suspects", ()))
+    named = solution.suspect_runs
     if not named:
         return []
     runs = "Run " if len(named) == 1 else "Runs "
     verb = "lies" if len(named) == 1 else "lie"
     return [
-        f"{runs}{_some(list(named))} {verb} so far from what all other runs say that the fit "
+        f"{runs}{_some(named)} {verb} so far from what all other runs say that the fit "
         "leaves it out: see whether it crashed, or was run with other settings or a wrong label."
     ]
 

@@ -291,34 +291,3 @@ def _mapping(pairs: tuple[str, ...]) -> dict[str, str] | None:
             raise click.UsageError(f"--stream {pair}: write DOMAIN=STREAM")
         mapping[domain] = stream
     return mapping or None
-
-
-@click.command()
-@click.argument("fit_folder", metavar="FIT", type=FILE)
-@click.option(
-    "--compare", type=FILE, metavar="OTHER", help="Another fit: one page about both instead."
-)
-@json_option
-def report(fit_folder: Path, compare: Path | None, as_json: bool) -> None:
-    """Draw the page of FIT again: report.html, and its figures as PNG files.
-
-    With --compare OTHER it is a page about two fits, compare-OTHER.html in the folder of FIT: both
-    mixtures, their gains and laws, and what differs in what was read.
-
-    \b
-    Examples:
-      mixscale report shardset/fits/demo-1a2b3c
-      mixscale report shardset/fits/demo-1a2b3c --compare shardset/fits/demo-4d5e6f
-    """
-    if compare is None:
-        from mixscale.fit.output.page import report as write_report
-
-        page = write_report(fit_folder)
-    else:
-        from mixscale.fit.output.comparison import compare as write_comparison
-
-        page = write_comparison(fit_folder, compare)
-    if as_json:
-        print_json({"report": str(page)})
-    else:
-        click.echo(f"wrote {page}")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from mixscale.cli import fitting
 from mixscale.cli.options import FILE, json_option
 from mixscale.cli.output import print_json
 
@@ -18,10 +17,7 @@ from mixscale.cli.output import print_json
     "--compare", type=FILE, metavar="OTHER", help="Another fit: one page about both instead."
 )
 @json_option
-@click.pass_context
-def report(
-    ctx: click.Context, folder: Path, out: Path | None, compare: Path | None, as_json: bool
-) -> None:
+def report(folder: Path, out: Path | None, compare: Path | None, as_json: bool) -> None:
     """Draw a page about SHARDSET or about FIT: report.html in its folder.
 
     The page of a shard set shows domains, lengths, duplicates, what was left out and why, and texts
@@ -42,14 +38,25 @@ def report(
     if kind_of(folder) == "fit":
         if out is not None:
             raise click.UsageError("--out: only with a shard set; the page of a fit lies in it")
-        ctx.invoke(fitting.report, fit_folder=folder, compare=compare, as_json=as_json)
-        return
-    if compare is not None:
+        page = _page_of_fits(folder, compare)
+    elif compare is not None:
         raise click.UsageError("--compare: only with fits")
-    from mixscale.shards.page.page import report as write_page
+    else:
+        from mixscale.shards.page.page import report as write_page
 
-    page = write_page(folder, out)
+        page = write_page(folder, out)
     if as_json:
         print_json({"report": str(page)})
     else:
         click.echo(f"wrote {page}")
+
+
+def _page_of_fits(folder: Path, other: Path | None) -> Path:
+    """Draw the page of a fit, or the one about two."""
+    if other is None:
+        from mixscale.fit.output.page import report as write_page
+
+        return write_page(folder)
+    from mixscale.fit.output.comparison import compare as write_comparison
+
+    return write_comparison(folder, other)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 from typing import Any
 
+from mixscale.doctor.ask import ask_python, last_words
 from mixscale.doctor.finding import Finding
 from mixscale.train.run.gpus import visible_gpus
 from mixscale.train.run.memory import format_bytes
 
 _SECONDS = 120
+_NONE = Finding(topic="GPUs", state="note", text="none: runs train on the processor")
 _ASK = """
 import json, torch
 names = []
@@ -32,7 +32,7 @@ def look_at_gpus(*, ask_torch: bool) -> list[Finding]:
     """
     count = visible_gpus()
     if not count and not ask_torch:
-        return [Finding(topic="GPUs", state="note", text="none: runs train on the processor")]
+        return [_NONE]
     if importlib.util.find_spec("torch") is None:
         text = f"{count} visible; torch, which trains on them, is not installed"
         pip = "pip install 'mixscale[train]'"
@@ -54,7 +54,7 @@ def _gpu(name: str, memory: int, has_bf16: bool) -> Finding:
 
 def _unused(count: int, answer: dict[str, Any]) -> Finding:
     if not count:
-        return Finding(topic="GPUs", state="note", text="none: runs train on the processor")
+        return _NONE
     why = "its driver is too old, or it is hidden" if answer["cuda"] else "it was made without CUDA"
     return Finding(
         topic="GPUs",
@@ -65,19 +65,10 @@ def _unused(count: int, answer: dict[str, Any]) -> Finding:
 
 
 def _ask_torch() -> dict[str, Any] | str:
-    command = [sys.executable, "-c", _ASK]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {_SECONDS} s"
+    done = ask_python(_ASK, _SECONDS)
+    if isinstance(done, str):
+        return done
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        return (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return last_words(done)

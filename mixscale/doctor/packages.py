@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -13,6 +12,7 @@ from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from mixscale.doctor.ask import ask_python, last_words
 from mixscale.doctor.finding import Finding
 from mixscale.runtime.extras import EXTRAS
 
@@ -168,23 +168,13 @@ def _import_failure() -> str | None:
     missing = [name for name in _BASIC_MODULES if importlib.util.find_spec(name) is None]
     if missing:
         return f"no module {missing[0]}"
-    command = [sys.executable, "-c", f"import {', '.join(_BASIC_MODULES)}"]
     # What this process finds in the folder it was started in, another would find there, too.
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PROBE_SECONDS,
-            env=environment,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {_PROBE_SECONDS} s"
+    done = ask_python(f"import {', '.join(_BASIC_MODULES)}", _PROBE_SECONDS, environment)
+    if isinstance(done, str):
+        return done
     if done.returncode == 0:
         return None
     if done.returncode < 0:
         return f"killed by signal {-done.returncode}"
-    return (done.stderr.strip().splitlines() or ["no message"])[-1]
+    return last_words(done)
