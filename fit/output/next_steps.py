@@ -232,11 +232,11 @@ def _step(
 
 
 def _shown(folder: Path | None) -> str:
-    """The folder as it is best typed."""
+    """The folder as it is best typed: within the working folder its place there, else whole."""
     if folder is None:
         return "FIT"
     try:
         relative = os.path.relpath(folder)
     except ValueError:
         return str(folder)
-    return relative if len(relative) < len(str(folder)) else str(folder)
+    return str(folder) if relative.startswith(os.pardir) else relative
