@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: evidence recovery demo test lint types pytest test-kills test-slow test-foundry memory redpajama-mini constraints docs peers clean
+.PHONY: evidence evidence-equal recovery demo test lint types pytest test-kills test-slow test-foundry memory redpajama-mini constraints docs peers clean
 
 demo: $(VENV)/installed  ## a mixture for a scarce domain, found and checked offline (at most 6 minutes)
 	$(BIN)/mixscale demo --out mixscale-demo
@@ -40,7 +40,10 @@ recovery: $(VENV)/installed-dev  ## how often the intervals of every law hold th
 redpajama-mini: $(VENV)/installed  ## the same job on RedPajama-layout data in ../shared
 	VENV=$(VENV) bash examples/redpajama-mini/run.sh
 
-evidence: $(VENV)/installed-dev  ## the runs behind docs/results.md, on text in ../shared (2.5 hours)
+evidence: $(VENV)/installed-dev  ## the runs behind docs/validation/final-runs.md, on text in ../shared (3 hours)
+	VENV=$(VENV) bash examples/evidence/scarcity/run.sh
+
+evidence-equal: $(VENV)/installed-dev  ## the runs behind docs/results.md, on text in ../shared (2.5 hours)
 	VENV=$(VENV) bash examples/evidence/run.sh
 
 docs: $(VENV)/installed-dev  ## the documentation as a site, every link checked

@@ -221,6 +221,22 @@ class Cost(Config):
     """The seconds by what the runs were trained on; empty where that is not known."""
 
 
+class LargestScale(Config):
+    """What the runs of the largest scale say of mixtures beyond a law of all scales."""
+
+    parameters: dict[str, Any]
+    """Of the same law fitted to these runs alone, by validation domain."""
+    part: float
+    """How much of the difference is added to what the law of all scales predicts, 0 to 1: as much
+    as left-out mixtures support."""
+    token_budget: float
+    """Of these runs."""
+    unique_tokens: tuple[float, ...] | None = None
+    """(domains,) that they had to offer; null where that is not known."""
+    model_parameters: float | None = None
+    """Of their models; null where that is not known."""
+
+
 class Reach(Config):
     """How shares get to budgets that were not measured."""
 
@@ -240,6 +256,8 @@ class Reach(Config):
     """The law that predicts the objective at any budget; null where none can."""
     parameters: dict[str, Any] | None = None
     """Its own, by validation domain."""
+    largest_scale: LargestScale | None = None
+    """What its predictions are moved by; null where they are not."""
     repeats_law: str | None = None
     """Where `law` is null, the law that says what repeated tokens are worth beside new ones."""
     repeats_parameters: dict[str, Any] | None = None

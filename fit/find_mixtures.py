@@ -28,6 +28,7 @@ from mixscale.fit.laws.registry import REFERENCE, reference_law
 from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.recommend import Advice, Evidence, advise, step
 from mixscale.fit.scaling.deciding_scales import DecidingScales, deciding_scales
+from mixscale.fit.scaling.largest_scale import Discrepancy, MovedLaw, supported_part
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import SMALLEST_SHARE, MeasuredOptima, slopes
 from mixscale.fit.scaling.tokens_saved import tokens_saved
@@ -250,9 +251,29 @@ def _predictor_beyond(
     last = fits[-1]
     if deciding.together:
         return last.predictor
-    fitted = spanning.fit(visible_runs(runs, spanning), question.objective, noise)
+    seen = visible_runs(runs, spanning)
+    fitted = spanning.fit(seen, question.objective, noise)
     drawn = _draws(fitted, question, _BEYOND) if question.budgets else None
-    return Predictor(name=spanning.name, law=fitted, draws=drawn, run=last.run)
+    whole = Predictor(name=spanning.name, law=fitted, draws=drawn, run=last.run)
+    return _at_the_largest_scale(whole, spanning, seen, noise, question, last)
+
+
+def _at_the_largest_scale(
+    whole: Predictor, law: Law, runs: Runs, noise: Noise, question: Question, last: ScaleFit
+) -> Predictor:
+    """The law of all scales with what the runs of the largest one say otherwise."""
+    part = supported_part(law, runs, last.scale, question.objective, noise)
+    if not part:
+        return whole
+    there, drawn = last.law, last.draws
+    if last.name != law.name:
+        few = runs.of_largest_size.at(last.scale)
+        there = law.fit(few, question.objective, noise.at(last.scale))
+        drawn = _draws(there, question, _BEYOND, round(last.scale))
+    moved = MovedLaw(whole=whole.law, beside=Discrepancy(law=there, run=last.run, part=part))
+    if whole.draws is None or drawn is None:
+        return replace(whole, law=moved)
+    return replace(whole, law=moved, draws=moved.joined(whole.draws, drawn))
 
 
 def _second_opinion(

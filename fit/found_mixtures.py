@@ -11,6 +11,7 @@ import numpy as np
 from mixscale.contracts.experiment import DEFAULT_RISK, Constraints
 from mixscale.contracts.target import Target, sorted_targets
 from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.constraints.covered import BEYOND_RUNS
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import PlannedRun
@@ -23,6 +24,8 @@ from mixscale.fit.uncertainty.gain import GainOver, Predictor
 
 NO_RESPONSE = "no measurable response"
 TOO_NOISY = "too noisy to tell"
+_LEAST = ("floor", BEYOND_RUNS)
+"""Why a domain cannot get less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +142,11 @@ class FoundMixture:
     """(3,) part of the tokens that the recommended mixture saves: expected, and a 90 % interval;
     (1,) without an interval; None where no law tells."""
 
+    @property
+    def at_edge_of_runs(self) -> list[str]:
+        """Domains that get as much, or as little, as is looked for around the runs."""
+        return [domain for domain, why in self.binding.items() if why == BEYOND_RUNS]
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoundMixtures:
@@ -181,13 +189,24 @@ class FoundMixtures:
         """For that budget."""
         return self.advised.advice
 
+    @property
+    def more_than_runs(self) -> list[str]:
+        """Domains of which the best mixture has as much as is looked for, and more than any run."""
+        answer, runs = self.advised, self.scales[-1].runs
+        most = runs.shares.max(0)
+        return [
+            domain
+            for i, domain in enumerate(runs.domains)
+            if domain in answer.at_edge_of_runs and answer.shares[i] > most[i]
+        ]
+
 
 def name_binding(
     feasible: Feasible, shares: Floats, no_response: Sequence[str], too_noisy: Sequence[str]
 ) -> dict[str, str]:
-    """Name what holds each domain that is held, a missing response before the floor."""
+    """Name what holds each domain that is held, a missing response before what sets its least."""
     bound = {
-        domain: NO_RESPONSE if reason == "floor" and domain in no_response else reason
+        domain: NO_RESPONSE if reason in _LEAST and domain in no_response else reason
         for domain, reason in feasible.binding(shares).items()
     }
     return dict.fromkeys(too_noisy, TOO_NOISY) | bound

@@ -9,19 +9,18 @@ with `--print` it is only shown.
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from examples.evidence import cheaper, noise, payoff, scale_dependence
-from examples.evidence.experiments import HERE
-from mixscale.contracts.atomic import atomic_path, atomic_write
+from examples.evidence.pages import DOCS, draw, put
+from mixscale.contracts.atomic import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DOCS = HERE.parents[1] / "docs"
 PAGE = DOCS / "results.md"
+COMMAND = "examples.evidence.results"
 TABLES: dict[str, Callable[[], str]] = {
     "optima": scale_dependence.optima,
     "movement": scale_dependence.movement,
@@ -43,28 +42,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
-def put(page: str, name: str, table: str) -> str:
-    """Replace a table in a page.
-
-    Raises:
-        KeyError: The page has no marks for it.
-    """
-    marks = f"<!-- {name} -->", f"<!-- end {name} -->"
-    pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-    if not re.search(pattern, page, flags=re.DOTALL):
-        raise KeyError(f"{PAGE} has no {marks[0]} … {marks[1]}")
-    command = f"`python -m examples.evidence.results {name}`"
-    whole = f"{marks[0]}\n\n{table}\n\n{command}\n\n{marks[1]}"
-    return re.sub(pattern, lambda _: whole, page, flags=re.DOTALL)
-
-
-def draw(name: str) -> None:
-    """Write a figure."""
-    path = DOCS / "results" / f"{name}.png"
-    with atomic_path(path) as temporary:
-        FIGURES[name]().savefig(temporary, format="png", dpi=130, metadata={"Software": None})
-
-
 def main() -> None:
     """Make what was asked for."""
     parser = argparse.ArgumentParser(description="Make the tables of docs/results.md.")
@@ -77,9 +54,9 @@ def main() -> None:
             print(f"{name}\n\n{table}\n", flush=True)
             continue
         with atomic_write(PAGE) as stream:
-            stream.write(put(PAGE.read_text(), name, table))
+            stream.write(put(PAGE.read_text(), name, table, COMMAND))
         if name in FIGURES:
-            draw(name)
+            draw(name, FIGURES[name]())
 
 
 if __name__ == "__main__":

@@ -103,10 +103,19 @@ def why_saturated(law: Law, runs: Runs) -> str | None:
     )
 
 
-def held_out_objective(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Floats:
+def held_out_objective(
+    law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise, most: int = MOST_FOLDS
+) -> Floats:
     """(runs,) objective of each run predicted by a fit without its mixture.
 
     Base runs are never left out: laws that need them could not be fitted. Theirs are nan.
+
+    Args:
+        law: What is fitted.
+        runs: All runs.
+        objective: What is predicted.
+        noise: Of the runs.
+        most: Groups of mixtures that are left out together, at most.
 
     Raises:
         UserError: The law cannot be fitted without some mixture.
@@ -114,7 +123,7 @@ def held_out_objective(law: Law, runs: Runs, objective: ObjectiveFunction, noise
     predicted = np.full(len(runs), np.nan)
     for fitted_together in _fitted_together(law, runs):
         here = runs.where(fitted_together)
-        predicted[fitted_together] = _held_out_together(law, here, objective, noise)
+        predicted[fitted_together] = _held_out_together(law, here, objective, noise, most)
     return predicted
 
 
@@ -231,18 +240,24 @@ def _fitted_together(law: Law, runs: Runs) -> list[Bools]:
     return [runs.scale == scale for scale in runs.scales]
 
 
-def _held_out_together(law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise) -> Floats:
+def _held_out_together(
+    law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise, most: int
+) -> Floats:
     predicted = np.full(len(runs), np.nan)
-    for fold, fitted in _fold_fits(law, runs, objective, noise):
+    for fold, fitted in _fold_fits(law, runs, objective, noise, most):
         predicted[fold] = fitted.predict_objective(runs.points.where(fold))
     return predicted
 
 
 def _fold_fits(
-    law: Law, runs: Runs, objective: ObjectiveFunction, noise: Noise
+    law: Law,
+    runs: Runs,
+    objective: ObjectiveFunction,
+    noise: Noise,
+    most: int = MOST_FOLDS,
 ) -> Iterator[tuple[Bools, FittedLaw]]:
     """Yield each fold's mask with the law fitted to the other runs."""
-    folds = _folds(runs, law.leave_out is None and not law.needs_base)
+    folds = _folds(runs, law.leave_out is None and not law.needs_base, most)
     if not folds:
         return
     if law.leave_out is not None:
@@ -253,7 +268,7 @@ def _fold_fits(
         yield fold, law.fit(runs.where(~fold), objective, noise)
 
 
-def _folds(runs: Runs, one_by_one: bool) -> list[Bools]:
+def _folds(runs: Runs, one_by_one: bool, most: int) -> list[Bools]:
     """Masks that leave out whole mixtures at all scales, base runs excepted.
 
     Runs of one mixture at several scales, checkpoints of one run among them, would give each
@@ -263,7 +278,7 @@ def _folds(runs: Runs, one_by_one: bool) -> list[Bools]:
     count = len(set(np.array(runs.mixtures)[others].tolist()))
     if count < 3:
         return []
-    most = 5 if count >= _MANY_MIXTURES else MOST_FOLDS
+    most = min(most, 5) if count >= _MANY_MIXTURES else most
     if len(runs) > _MANY_RUNS:
         most = min(most, FEWER_FOLDS)
     if one_by_one:

@@ -192,6 +192,14 @@ def _sizes(solution: FoundMixtures) -> Iterator[Caution]:
 
 def _responses(solution: FoundMixtures) -> Iterator[Caution]:
     last = solution.scales[-1]
+    more = solution.more_than_runs
+    if more:
+        yield Caution(
+            costs="decision",
+            says=f"the best mixture has more of {named(more)} than any run: such promises were too "
+            "large",
+            remedy="run the mixture itself at a small scale, and fit again",
+        )
     if last.law.no_response():
         yield Caution(
             costs="reach",

@@ -14,6 +14,7 @@ from mixscale.contracts.fit_record import (
     Cost,
     FitRecord,
     Gain,
+    LargestScale,
     LawScore,
     Mixture,
     Movement,
@@ -27,13 +28,14 @@ from mixscale.fit.arrays import Floats
 from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import BASE, Runs
-from mixscale.fit.laws.base import Law
+from mixscale.fit.laws.base import FittedLaw, Law
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.output import signal_wording, wording
 from mixscale.fit.output.cautions import cautions, signal_cautions, worst_first
 from mixscale.fit.output.moves import MOVED_SHARE, in_own_units, moves
 from mixscale.fit.output.responses import responses
 from mixscale.fit.output.versions import versions
+from mixscale.fit.scaling.largest_scale import MovedLaw
 from mixscale.fit.scaling.optimum_path import Moved
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE, Noise
 from mixscale.fit.uncertainty.signal import signal
@@ -276,11 +278,26 @@ def _reach(solution: FoundMixtures, objective: ObjectiveFunction) -> Reach:
         ),
         law=None if law is None else law.name,
         parameters=None if law is None else law.law.parameters(),
+        largest_scale=None if law is None else _largest_scale(law.law),
         repeats_law=None if weighing is None else weighing.name,
         repeats_parameters=None if weighing is None else weighing.law.parameters(),
         bits_per_nat=(
             tuple(objective.bits_per_nat.tolist()) if objective.needs_bits_per_nat else None
         ),
+    )
+
+
+def _largest_scale(law: FittedLaw) -> LargestScale | None:
+    if not isinstance(law, MovedLaw):
+        return None
+    beside = law.beside
+    unique = beside.run.unique_tokens
+    return LargestScale(
+        parameters=beside.law.parameters(),
+        part=beside.part,
+        token_budget=beside.run.token_budget,
+        unique_tokens=None if unique is None else tuple(unique.tolist()),
+        model_parameters=beside.run.parameters,
     )
 
 

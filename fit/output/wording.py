@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import Action, FitRecord, TableReading
 from mixscale.contracts.target import Target
-from mixscale.fit.constraints.covered import BEYOND_RUNS
 from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
 from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.inputs.tables import COPY, EARLIER, EARLY
@@ -16,6 +15,8 @@ from mixscale.fit.metrics.weights import uncounted
 from mixscale.fit.output.units import name_of
 from mixscale.fit.recommend import Advice
 from mixscale.fit.scaling.deciding_scales import DecidingScales
+from mixscale.fit.scaling.largest_scale import MovedLaw
+from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import MeasuredOptima, trend_kept
 from mixscale.fit.uncertainty.noise import Noise
 from mixscale.pages.rounding import number, span
@@ -48,6 +49,7 @@ def warnings(
     sentences += reach_remarks(solution, question.targets)
     sentences += size_remarks(solution)
     sentences += extrapolation_remarks(solution.answers, law)
+    sentences += largest_scale_remarks(solution.path)
     return tuple(sentence for sentence in sentences if sentence)
 
 
@@ -84,7 +86,7 @@ def not_varied_remarks(question: Question) -> list[str]:
 def covered_remarks(solution: FoundMixtures) -> list[str]:
     """Name domains of which a law would take more, or less, than any run tells about."""
     fit, answer = solution.scales[-1], solution.advised
-    held = [name for name, why in answer.binding.items() if why == BEYOND_RUNS]
+    held = answer.at_edge_of_runs
     if not held:
         return []
     shares = dict(zip(fit.runs.domains, fit.runs.shares.T, strict=True))
@@ -376,6 +378,19 @@ def extrapolation_remarks(answers: Sequence[FoundMixture], law: Law) -> list[str
             f"Followed: {budgets}."
         )
     return sentences
+
+
+def largest_scale_remarks(path: OptimumPath) -> list[str]:
+    """Say how much of what the largest scale shows is added to the law of all scales."""
+    law = None if path.predictor is None else path.predictor.law
+    if not isinstance(law, MovedLaw):
+        return []
+    beside = law.beside
+    return [
+        f"At other budgets the runs of {format_tokens(beside.run.token_budget)} tokens count "
+        f"beside the law of all scales: {beside.part:.0%} of what they say otherwise of mixtures "
+        "is added to its predictions, as much as left-out mixtures support."
+    ]
 
 
 def action(advice: Advice) -> Action:

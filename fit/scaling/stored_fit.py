@@ -21,6 +21,7 @@ from mixscale.fit.inputs.scales import SAME_SCALE
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.metrics.no_worse import no_worse
 from mixscale.fit.recommend import average_at
+from mixscale.fit.scaling.largest_scale import Discrepancy, MovedLaw
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import MeasuredOptima
 from mixscale.fit.scaling.stored_decision import current_of, decide
@@ -54,7 +55,7 @@ def mixture_at(record: FitRecord, token_budget: int, parameters: int | None = No
     path, run = _path(record), planned_run(record, token_budget, size)
     found, predictor = path.at(run, feasible), path.predictor_for(run)
     shares = _held(record, path, run, found.shares)
-    objective = None if predictor is None else _shown(predictor, shares)
+    objective = None if predictor is None else _shown(record, predictor, shares)
     average = _average(record, token_budget, shares)
     decided = decide(record, token_budget, average, feasible, predictor)
     recommended = _held(record, path, run, decided.recommended)
@@ -84,11 +85,10 @@ def mixture_at(record: FitRecord, token_budget: int, parameters: int | None = No
     )
 
 
-def _shown(predictor: Predictor, shares: Floats) -> float:
+def _shown(record: FitRecord, predictor: Predictor, shares: Floats) -> float:
     """The predicted objective in its own unit and direction."""
     cost = float(predictor.predict(shares[None])[0])
-    objective = getattr(predictor.law, "objective", None)
-    return objective.shown_span(cost, cost)[0] if isinstance(objective, ObjectiveFunction) else cost
+    return _objective(record).shown_span(cost, cost)[0]
 
 
 def _objective(record: FitRecord) -> ObjectiveFunction:
@@ -174,7 +174,7 @@ def _path(record: FitRecord) -> OptimumPath:
     )
     return OptimumPath(
         measured=measured,
-        predictor=_predictor(record, reach.law, reach.parameters),
+        predictor=_moved(record, _predictor(record, reach.law, reach.parameters)),
         repeats=_predictor(record, reach.repeats_law, reach.repeats_parameters),
     )
 
@@ -197,6 +197,23 @@ def _predictor(
     largest = float(record.model_sizes[-1]) if record.model_sizes else None
     run = PlannedRun(token_budget=1.0, parameters=largest)
     return Predictor(name=name, law=law, draws=None, run=run)
+
+
+def _moved(record: FitRecord, whole: Predictor | None) -> Predictor | None:
+    """The law of all scales with what the runs of the largest one say otherwise."""
+    stored = record.reach.largest_scale
+    if whole is None or stored is None:
+        return whole
+    there = _predictor(record, whole.name, stored.parameters)
+    assert there is not None
+    unique = stored.unique_tokens
+    run = PlannedRun(
+        token_budget=stored.token_budget,
+        unique_tokens=None if unique is None else np.array(unique),
+        parameters=stored.model_parameters,
+    )
+    beside = Discrepancy(law=there.law, run=run, part=stored.part)
+    return replace(whole, law=MovedLaw(whole=whole.law, beside=beside))
 
 
 def _average(record: FitRecord, token_budget: int, shares: Floats) -> Floats:

@@ -8,27 +8,28 @@ import numpy as np
 import pytest
 
 from examples.evidence.experiments import recipe_names, recipes
+from examples.evidence.pages import put
 from examples.evidence.payoff import _saved
-from examples.evidence.results import PAGE, TABLES, put
+from examples.evidence.results import COMMAND, PAGE, TABLES
 from examples.evidence.scale_dependence import _between, _deals
 
 
 def test_every_table_has_its_place_in_the_page() -> None:
     page = PAGE.read_text()
     for name in TABLES:
-        assert put(page, name, "| a |") != page
+        assert put(page, name, "| a |", COMMAND) != page
 
 
 def test_a_table_replaces_the_one_before() -> None:
     page = PAGE.read_text()
-    once = put(page, "payoff", "| first |")
+    once = put(page, "payoff", "| first |", COMMAND)
     assert "| first |" in once
-    assert "| first |" not in put(once, "payoff", "| second |")
+    assert "| first |" not in put(once, "payoff", "| second |", COMMAND)
 
 
 def test_a_name_without_marks_is_refused() -> None:
     with pytest.raises(KeyError, match="nothing"):
-        put("a page", "nothing", "")
+        put("a page", "nothing", "", COMMAND)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The supply of the proxies whose domains are as unequal as those of RedPajama."""
+"""The supply and the reading of the experiment on unequal supply; its runs take hours to make."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from examples.evidence.pages import put
+from examples.evidence.scarcity import methods
+from examples.evidence.scarcity.methods import HERE, Choice
+from examples.evidence.scarcity.results import COMMAND, PAGE, TABLES
 from examples.evidence.scarcity.supply import CHARACTERS, cut
+from mixscale.contracts.experiment import ExplicitDesign, read_experiment
 
 
 @pytest.fixture
@@ -42,3 +47,23 @@ def test_supply_is_the_same_wherever_texts_lie(domain: Path, tmp_path: Path) -> 
         (domain / "2023" / "c.jsonl").write_bytes(stream.read())
     (domain / "a.jsonl.zst").unlink()
     assert cut(domain, 50_000) == before
+
+
+def test_every_table_has_its_place_in_the_page() -> None:
+    page = PAGE.read_text()
+    for name in TABLES:
+        assert put(page, name, "| a |", COMMAND) != page
+
+
+def test_final_runs_differ_from_the_baselines_in_their_mixtures_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods, "OUT", tmp_path)
+    thirds = dict.fromkeys(methods.baseline("natural"), 0.1428)
+    path = methods.write("final", {"auto": Choice(shares=thirds, law="joint")})
+    final, baselines = read_experiment(path), read_experiment(HERE / "baselines.yaml")
+    assert isinstance(final.design, ExplicitDesign)
+    assert sum(final.design.mixtures["auto"].values()) == pytest.approx(1, abs=1e-12)
+    own = {"name", "design", "shardset", "out"}
+    assert final.model_dump(exclude=own) == baselines.model_dump(exclude=own)
+    assert final.design.scales == baselines.design.scales

@@ -77,6 +77,8 @@ def test_the_limit_is_said_and_can_be_lifted(tmp_path: Path) -> None:
     assert best.binding["wiki"] == BEYOND_RUNS
     said = [text for text in held.record.warnings if "wiki (2.0% to 30.0% in the runs" in text]
     assert len(said) == 1
+    more = [c for c in held.record.cautions or () if "has more of wiki than any run" in c.says]
+    assert [c.costs for c in more] == ["decision"]
     assert held.record.covered["wiki"] == pytest.approx((0.016, 0.375), abs=1e-4)
     freed = ms.fit_tables(
         table,
@@ -86,6 +88,7 @@ def test_the_limit_is_said_and_can_be_lifted(tmp_path: Path) -> None:
         constraints={"max_extrapolation": 100},
     )
     assert freed.record.mixtures[-1].proportions["wiki"] > 0.6
+    assert not any("than any run" in c.says for c in freed.record.cautions or ())
 
 
 def test_the_mixture_in_use_can_be_kept_wherever_it_lies(tmp_path: Path) -> None:

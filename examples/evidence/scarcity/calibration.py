@@ -1,0 +1,165 @@
+"""Whether chances of a loss, as fits state them, come true in the final runs.
+
+For every ordered pair of mixtures of final runs the first is taken for the one in use and the
+second for the one that is proposed. What a law that was fitted to proxies says of the exchange
+(its gain, the chance that it is a loss) stands beside what the final runs of both measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise, permutations
+
+import numpy as np
+
+from examples.evidence.scarcity.final_runs import all_shares, final_losses
+from examples.evidence.scarcity.methods import TARGET, objectives, proxies, supply
+from examples.evidence.tables import markdown
+from mixscale.contracts.experiment import DEFAULT_RISK, Constraints
+from mixscale.fit.arrays import Floats
+from mixscale.fit.find_mixtures import find_mixtures, planned_run
+from mixscale.fit.found_mixtures import Question
+from mixscale.fit.inputs.mixture_order import in_order
+from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.mixing_law import choose
+from mixscale.fit.uncertainty.gain import Predictor, gain_over
+
+LAWS = ("joint", "separable", "loglinear")
+"""Those with one law for all scales, and so with a chance of a loss at the final run."""
+BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
+Part = Callable[[Runs], Runs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A mixture that is proposed instead of another one."""
+
+    harm: float
+    """Stated chance of a loss."""
+    gain: float
+    """Stated, nats a token."""
+    covered: bool
+    """Whether the stated 90 % interval holds the measured gain."""
+    measured: float
+    """Mean over seeds, nats a token."""
+    noise: float
+    """Standard error of that."""
+
+    @property
+    def change(self) -> bool:
+        """What a fit would advise, but for its second law and the bound on what it may propose."""
+        return self.gain > 0 and self.harm < DEFAULT_RISK
+
+
+def _parts() -> dict[str, Part]:
+    """Designs of proxies: all that were run, and what smaller experiments would have had."""
+    return {
+        "all": lambda runs: runs,
+        "smaller budgets": lambda runs: runs.where(runs.scale < runs.scale.max()),
+        "larger size": lambda runs: runs.of_largest_size,
+        "every second mixture": _every_second,
+    }
+
+
+def _every_second(runs: Runs) -> Runs:
+    names = sorted(set(runs.labels))[::2]
+    return runs.where(np.isin(runs.labels, names))
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """All pairs, under each law and design, for both questions."""
+    found: list[Case] = []
+    for question, objective in objectives().items():
+        runs = proxies("swarm", objective)
+        for part in _parts().values():
+            for law in LAWS:
+                found += _pairs(_predictor(part(runs), law, question), runs.domains, question)
+    return tuple(found)
+
+
+def _predictor(runs: Runs, law: str, question: str) -> Predictor:
+    """What a law says of the final run."""
+    chosen = choose(in_order(runs), law, objectives()[question])
+    asked = Question(
+        objective=chosen.objective,
+        constraints=Constraints(floor=0.01, max_epochs=100),
+        budgets=(TARGET,),
+        available=supply(),
+    )
+    path = find_mixtures(chosen.runs, chosen.law, chosen.noise, asked).path
+    predictor = path.predictor_for(
+        planned_run(chosen.runs, TARGET.tokens, supply(), TARGET.parameters)
+    )
+    assert predictor is not None
+    return predictor
+
+
+def _pairs(predictor: Predictor, domains: tuple[str, ...], question: str) -> Iterator[Case]:
+    losses, shares = final_losses(question), all_shares(question)
+    named: dict[str, Floats] = {
+        name: np.array([shares[name][domain] for domain in domains]) for name in losses
+    }
+    for before, after in permutations(named, 2):
+        gain = gain_over(predictor, named[after], before, named[before])
+        assert gain.harm is not None
+        assert gain.interval is not None
+        measured = losses[before] - losses[after]
+        mean = float(measured.mean())
+        yield Case(
+            harm=gain.harm,
+            gain=gain.gain,
+            covered=bool(gain.interval[0] <= mean <= gain.interval[1]),
+            measured=mean,
+            noise=float(measured.std(ddof=1) / np.sqrt(len(measured))),
+        )
+
+
+def chances() -> str:
+    """By stated chance of a loss: how often it was one."""
+    rows = []
+    for low, high in pairwise(BINS):
+        here = [case for case in cases() if low <= case.harm < high or case.harm == high == 1]
+        if here:
+            rows.append(
+                [
+                    f"{100 * low:.0f} to {100 * high:.0f}",
+                    len(here),
+                    f"{100 * np.mean([case.harm for case in here]):.0f}",
+                    f"{100 * np.mean([case.measured < 0 for case in here]):.0f}",
+                    f"{np.mean([case.gain for case in here]):+.3f}",
+                    f"{np.mean([case.measured for case in here]):+.3f}",
+                    f"{100 * np.mean([case.covered for case in here]):.0f}",
+                ]
+            )
+    columns = [
+        "stated chance of a loss, %", "pairs", "mean, %", "were losses, %", "stated gain",
+        "measured gain", "90 % intervals that hold it, %",
+    ]  # fmt: skip
+    return markdown(columns, rows)
+
+
+def decisions() -> str:
+    """Of "change" and of "keep": how often each was right, and what was lost or left."""
+    rows = []
+    for word, change in (("change", True), ("keep", False)):
+        here = [case for case in cases() if case.change == change]
+        better = [case.measured for case in here if case.measured > 0]
+        worse = [-case.measured for case in here if case.measured <= 0]
+        rows.append(
+            [
+                word,
+                len(here),
+                f"{100 * len(better) / len(here):.0f}",
+                f"{np.mean(better):.3f}",
+                f"{100 * len(worse) / len(here):.0f}",
+                f"{np.mean(worse):.3f}",
+            ]
+        )
+    columns = [
+        "advice", "pairs", "proposed mixture was better, %", "by, on average",
+        "was worse, %", "by, on average",
+    ]  # fmt: skip
+    return markdown(columns, rows)

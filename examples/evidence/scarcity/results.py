@@ -1,0 +1,226 @@
+"""Write the tables and the figure of docs/validation/final-runs.md from the records.
+
+    python -m examples.evidence.scarcity.results [NAME ...] [--print]
+
+Without names all are made. With `--print` nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from examples.evidence.pages import DOCS, draw, put
+from examples.evidence.scarcity.calibration import chances, decisions
+from examples.evidence.scarcity.designs import designs
+from examples.evidence.scarcity.final_runs import (
+    MEANING,
+    all_shares,
+    final_losses,
+    learning_curve,
+    sql,
+)
+from examples.evidence.scarcity.methods import TARGET as FINAL_RUN
+from examples.evidence.scarcity.methods import Choice, read_choices, supply
+from examples.evidence.scarcity.movement import optima, ranks, repetition
+from examples.evidence.seeds import interval
+from examples.evidence.tables import markdown, percent, signed
+from mixscale.contracts.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE = DOCS / "validation" / "final-runs.md"
+COMMAND = "examples.evidence.scarcity.results"
+COST = """
+SELECT sweep, parameters, scale_tokens, count(*), sum(seen_tokens), sum(seconds)
+FROM runs WHERE status = 'finished' AND sweep IN ('swarm', 'changes', 'baselines', 'final')
+GROUP BY ALL ORDER BY ALL"""
+
+
+def supplied() -> str:
+    """What there is of each domain, and how often the final run reads it."""
+    available = supply()
+    total, domains = sum(available.values()), len(available)
+    rows = [
+        [
+            domain,
+            f"{tokens / 1000:.0f}k",
+            f"{100 * tokens / total:.1f}",
+            f"{FINAL_RUN.tokens / total:.1f}",
+            f"{FINAL_RUN.tokens / domains / tokens:.1f}",
+        ]
+        for domain, tokens in available.items()
+    ]
+    columns = [
+        "domain", "tokens to train on", "share, %", "epochs of the final run, natural",
+        "equal shares",
+    ]  # fmt: skip
+    return markdown(columns, rows)
+
+
+def mixtures(question: str) -> Callable[[], str]:
+    """Make the table of what every method chose, with the repeats that it means."""
+
+    def table() -> str:
+        available = supply()
+        rows = []
+        for name, shares in all_shares(question).items():
+            epochs = {d: shares[d] * FINAL_RUN.tokens / available[d] for d in available}
+            most = max(epochs, key=lambda domain: epochs[domain])
+            cells = [f"{100 * shares[domain]:.1f}" for domain in available]
+            rows.append([MEANING[name], *cells, f"{epochs[most]:.1f} {most}"])
+        return markdown(["share, %", *available, "most epochs"], rows)
+
+    return table
+
+
+def payoff(question: str) -> Callable[[], str]:
+    """Make the table of final losses against both baselines, tokens saved and regret."""
+
+    def table() -> str:
+        losses = final_losses(question)
+        best = min(losses, key=lambda name: losses[name].mean())
+        rows = []
+        for name in MEANING:
+            if name not in losses:
+                continue
+            own = losses[name]
+            cells = [MEANING[name], f"{own.mean():.3f}"]
+            for other in ("natural", "uniform"):
+                cells.append("" if name == other else signed(*interval(own - losses[other])))
+            cells.append(_saved(name, question))
+            cells.append("" if name == best else signed(*interval(own - losses[best])))
+            rows.append(cells)
+        columns = [
+            "mixture", "loss", "against natural", "against uniform",
+            "tokens saved against the better of the two, %", "regret",
+        ]  # fmt: skip
+        return markdown(columns, rows)
+
+    return table
+
+
+def _saved(name: str, question: str) -> str:
+    """Part of the run left when a mixture has the final loss of the better baseline.
+
+    By that baseline's own curve: how many tokens it would have needed for the mixture's final loss
+    cannot be read from it, so the curve's slope at its end (in the logarithm of tokens) carries on.
+    """
+    losses = final_losses(question)
+    better = min(("natural", "uniform"), key=lambda other: losses[other].mean())
+    if name == better:
+        return ""
+    mean, low, high = interval(losses[name] - losses[better])
+    slope = _slope(better, question)
+    saved = (1 - float(np.exp(difference / slope)) for difference in (mean, high, low))
+    return percent(*saved)
+
+
+def _slope(name: str, question: str) -> float:
+    """Fall of a baseline's loss per e-fold of tokens over the second half of its runs."""
+    tokens, losses = learning_curve(name, question)
+    half = tokens >= tokens[-1] / 2
+    return float(-np.polyfit(np.log(tokens[half]), losses[half], 1)[0])
+
+
+def predictions(question: str) -> Callable[[], str]:
+    """Make the table of gains over natural as each method stated them, and as measured."""
+
+    def table() -> str:
+        losses = final_losses(question)
+        rows = []
+        for name, choice in read_choices(question).items():
+            if choice.gain is None or name not in losses:
+                continue
+            measured = interval(losses["natural"] - losses[name])
+            rows.append([MEANING[name], choice.law, _stated(choice), signed(*measured)])
+        columns = ["gain over natural", "law", "predicted", "measured"]
+        return markdown(columns, rows)
+
+    return table
+
+
+def _stated(choice: Choice) -> str:
+    assert choice.gain is not None
+    if choice.interval is None:
+        return f"{choice.gain:+.4f}"
+    return signed(choice.gain, *choice.interval)
+
+
+def cost() -> str:
+    """What the runs cost."""
+    rows = [
+        [sweep, f"{parameters / 1000:.0f}k", f"{scale / 1000:.0f}k", runs, f"{seen / 1e6:.1f}M",
+         f"{seconds / 3600:.2f}"]
+        for sweep, parameters, scale, runs, seen, seconds in sql(COST)
+    ]  # fmt: skip
+    columns = ["sweep", "parameters", "budget", "runs", "tokens", "hours on one core"]
+    return markdown(columns, rows)
+
+
+def figure() -> Figure:
+    """Differences to natural, seed by seed."""
+    import matplotlib.pyplot as plt
+
+    losses = final_losses("final")
+    names = [name for name in MEANING if name in losses and name != "natural"]
+    drawn, panel = plt.subplots(figsize=(8.5, 4))
+    for row, name in enumerate(reversed(names)):
+        values = losses[name] - losses["natural"]
+        mean, low, high = interval(values)
+        panel.plot([low, high], [row, row], color="#0072b2", lw=2)
+        panel.plot(mean, row, "o", color="#0072b2")
+        panel.plot(values, np.full(len(values), row + 0.2), "|", color="#888888", ms=8)
+    panel.axvline(0, color="#bbbbbb", lw=0.8)
+    panel.set_yticks(range(len(names)), [MEANING[n].replace("`", "") for n in reversed(names)])
+    panel.set_xlabel("mean validation loss against natural, nats (left is better; bars: 90 %)")
+    for side in ("top", "right", "left"):
+        panel.spines[side].set_visible(False)
+    panel.tick_params(axis="y", length=0)
+    drawn.tight_layout()
+    return drawn
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "supply": supplied,
+    "mixtures": mixtures("final"),
+    "payoff": payoff("final"),
+    "predictions": predictions("final"),
+    "decisions": decisions,
+    "chances": chances,
+    "optima": optima,
+    "ranks": ranks,
+    "repetition": repetition,
+    "focused-mixtures": mixtures("focused"),
+    "focused-payoff": payoff("focused"),
+    "focused-predictions": predictions("focused"),
+    "cost": cost,
+    "designs": designs,
+}
+FIGURES: dict[str, Callable[[], Figure]] = {"payoff": figure}
+
+
+def main() -> None:
+    """Make what was asked for."""
+    parser = argparse.ArgumentParser(description=f"Make the tables of {PAGE.name}.")
+    parser.add_argument("names", nargs="*", default=list(TABLES), metavar="NAME")
+    parser.add_argument("--print", action="store_true", help="change no file")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        table = TABLES[name]()
+        if arguments.print:
+            print(f"{name}\n\n{table}\n", flush=True)
+            continue
+        page = put(PAGE.read_text(), name, table, COMMAND)
+        with atomic_write(PAGE) as stream:
+            stream.write(page)
+        if name in FIGURES:
+            draw(f"scarcity-{name}", FIGURES[name]())
+
+
+if __name__ == "__main__":
+    main()
