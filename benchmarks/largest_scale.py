@@ -6,7 +6,8 @@ Early checkpoints of three of five mixtures of published curves are the runs, th
 the others is the truth. Printed is the mean absolute error of the objective there, each without its
 mean over the mixtures: of the law of all checkpoints, of the law of the largest of them alone, and
 of the first moved towards the second as far as left-out mixtures support it
-(`mixscale.fit.scaling.largest_scale`), with the mean of that part.
+(`mixscale.fit.scaling.largest_scale`), with the mean of that part. Curves whose checkpoints lie too
+close for a law to tell of other budgets have no row.
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ def rows(laws: Sequence[str], tables: Sequence[str]) -> Iterator[str]:
                 if checkpoints[-1] < len(curves.budgets) - 1
             ]
             found = [one for one in tried if one is not None]
+            if not found:
+                continue
             means = [
                 np.mean([getattr(one, name) for one in found])
                 for name in ("whole", "alone", "moved")

@@ -66,18 +66,32 @@ class OptimumPath:
         """Find the optimum of a planned run.
 
         The trend of the measured optima, as far as it exceeds their noise, is followed as far as a
-        law fitted to all scales supports it. A law of all scales is not asked itself: its form
-        then moves the shares whatever the runs say, which on published tables lost more than
-        holding the shares (`docs/validation/laws.md`). What it is asked is how repeated tokens, or
-        another size, change its own optimum: the shares change by the same factors.
+        law fitted to all scales supports it, for the run itself with its repeats and size. A law of
+        all scales is not asked itself: its form then moves the shares whatever the runs say, which
+        on published tables lost more than holding the shares (`docs/validation/laws.md`). What it
+        is asked is how repeated tokens, or another size, change its own optimum: the shares change
+        by the same factors.
         """
         there = self._repeats_measured(run, feasible)
-        shares, followed = self._by_tokens(run, feasible, there)
-        largest = _without(self.measured.shares[-1], None if there is None else there[-1])
+        # As if no text were read again, at the measured scales and at the run.
+        measured = replace(self.measured, shares=_without(self.measured.shares, there))
+        projected = project_shares(measured, measured.shares, run.token_budget, feasible)
+        largest = measured.shares[-1]
         size = self._of_size(run, feasible)
-        repeats = self._of_repeats(run, feasible, shares)
+        repeats = self._of_repeats(run, feasible, projected)
+
+        def finish(on_the_way: Floats) -> Floats:
+            return _multiplied(_multiplied(on_the_way, size, feasible), repeats, feasible)
+
+        shares, followed = projected, 1.0
+        predictor = self.predictor_for(run)
+        beyond = run.token_budget > measured.totals[-1] and trend_kept(measured) > 0
+        if predictor is not None and beyond:
+            held = scale_into_bounds(largest, feasible)
+            followed = supported_fraction(predictor, held, projected, finish)
+            shares = _towards(held, projected, followed)
         sized = _multiplied(shares, size, feasible)
-        both = _multiplied(sized, repeats, feasible)
+        both = finish(shares)
         as_measured = _multiplied(sized, None if there is None else there[-1], feasible)
         factors = [part for part in (size, repeats) if part is not None]
         return OptimumAt(
@@ -91,23 +105,6 @@ class OptimumPath:
                 by_size=_distance(sized, shares),
             ),
         )
-
-    def _by_tokens(
-        self, run: PlannedRun, feasible: Feasible, there: Floats | None
-    ) -> tuple[Floats, float]:
-        """(domains,) shares for the tokens of a run, with the part of the trend they follow.
-
-        As if no text were read again, at the measured scales and at the run.
-        """
-        predictor = self.predictor_for(replace(run, unique_tokens=None))
-        measured = replace(self.measured, shares=_without(self.measured.shares, there))
-        projected = project_shares(measured, measured.shares, run.token_budget, feasible)
-        beyond = run.token_budget > measured.totals[-1] and trend_kept(measured) > 0
-        if predictor is None or not beyond:
-            return projected, 1.0
-        held = scale_into_bounds(measured.shares[-1], feasible)
-        followed = supported_fraction(predictor, held, projected)
-        return _towards(held, projected, followed), followed
 
     def _repeats_measured(self, run: PlannedRun, feasible: Feasible) -> Floats | None:
         """(scales, domains) what repeats did to the measured optima; None where none repeated."""

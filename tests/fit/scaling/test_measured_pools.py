@@ -58,3 +58,33 @@ def test_repeats_that_were_measured_do_not_count_again() -> None:
     # As if the measured runs had had all of the text, code would lose a part a second time.
     twice = replace(path, measured=replace(measured, unique_tokens=None)).at(target, feasible)
     assert twice.shares[1] < best[1] - 0.02
+
+
+def test_a_trend_is_followed_no_further_than_is_best_for_the_run_itself() -> None:
+    law = fitted("joint", swarm([8e7], [PLENTY, 1e8, PLENTY], 0.001))
+    feasible = feasible_set(Constraints(floor=0.0), DOMAINS)
+    target = PlannedRun(token_budget=TARGET, unique_tokens=pools(TARGET), parameters=8e7)
+    predictor = Predictor(name="joint", law=law, draws=None, run=target)
+    # The runs' optima move towards the domain that the target has little of.
+    last = best_shares(TOTALS[1])
+    moving = np.stack([last + [0.1, -0.1, 0.0], last])
+    measured = MeasuredOptima(
+        totals=TOTALS,
+        shares=moving,
+        interior=np.ones((2, 3), dtype=bool),
+        unique_tokens=np.stack([pools(total) for total in TOTALS]),
+    )
+    found = OptimumPath(measured=measured, predictor=predictor).at(target, feasible)
+    assert found.followed < 1
+    held = OptimumPath(
+        measured=replace(
+            measured,
+            totals=TOTALS[1:],
+            shares=moving[1:],
+            interior=measured.interior[1:],
+            unique_tokens=np.stack([pools(TOTALS[1])]),
+        ),
+        predictor=predictor,
+    ).at(target, feasible)
+    both = predictor.predict(np.stack([found.shares, held.shares]))
+    assert both[0] <= both[1] + 1e-9
