@@ -9,6 +9,7 @@ import numpy as np
 from mixscale.contracts.experiment import Constraints
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.inputs.points import PLENTY, PlannedRun, Points
+from mixscale.fit.scaling.largest_scale import Discrepancy, MovedLaw
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import MeasuredOptima
 from mixscale.fit.uncertainty.gain import Predictor
@@ -61,30 +62,31 @@ def test_repeats_that_were_measured_do_not_count_again() -> None:
 
 
 def test_a_trend_is_followed_no_further_than_is_best_for_the_run_itself() -> None:
-    law = fitted("joint", swarm([8e7], [PLENTY, 1e8, PLENTY], 0.001))
+    runs = swarm([8e7], [PLENTY, 1e8, PLENTY], 0.001)
+    # The largest runs say that code, which repeats, is worth less than all runs together do.
+    worse = replace(runs, losses=runs.losses + 0.3 * runs.shares[:, 1:2])
+    largest = PlannedRun(token_budget=TOTALS[1], unique_tokens=pools(TOTALS[1]), parameters=8e7)
+    law = MovedLaw(
+        whole=fitted("joint", runs),
+        beside=Discrepancy(law=fitted("joint", worse), run=largest, part=1.0),
+    )
     feasible = feasible_set(Constraints(floor=0.0), DOMAINS)
     target = PlannedRun(token_budget=TARGET, unique_tokens=pools(TARGET), parameters=8e7)
     predictor = Predictor(name="joint", law=law, draws=None, run=target)
-    # The runs' optima move towards the domain that the target has little of.
-    last = best_shares(TOTALS[1])
-    moving = np.stack([last + [0.1, -0.1, 0.0], last])
-    measured = MeasuredOptima(
-        totals=TOTALS,
-        shares=moving,
-        interior=np.ones((2, 3), dtype=bool),
-        unique_tokens=np.stack([pools(total) for total in TOTALS]),
-    )
-    found = OptimumPath(measured=measured, predictor=predictor).at(target, feasible)
-    assert found.followed < 1
-    held = OptimumPath(
-        measured=replace(
-            measured,
-            totals=TOTALS[1:],
-            shares=moving[1:],
-            interior=measured.interior[1:],
-            unique_tokens=np.stack([pools(TOTALS[1])]),
-        ),
-        predictor=predictor,
-    ).at(target, feasible)
-    both = predictor.predict(np.stack([found.shares, held.shares]))
-    assert both[0] <= both[1] + 1e-9
+    best = best_shares(TARGET)
+    moving = np.stack([[1 - code - best[2], code, best[2]] for code in (0.3 * best[1], best[1])])
+
+    def path(scales: slice) -> OptimumPath:
+        return OptimumPath(
+            measured=MeasuredOptima(
+                totals=TOTALS[scales],
+                shares=moving[scales],
+                interior=np.ones((2, 3), dtype=bool)[scales],
+                unique_tokens=np.stack([pools(total) for total in TOTALS[scales]]),
+            ),
+            predictor=predictor,
+        )
+
+    followed, held = (path(scales).at(target, feasible) for scales in (slice(2), slice(1, 2)))
+    predicted = predictor.predict(np.stack([followed.shares, held.shares]))
+    assert predicted[0] <= predicted[1] + 1e-9
