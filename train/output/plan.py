@@ -116,8 +116,10 @@ def plan_summary(result: Plan) -> str:
 
 
 def _speed(speed: Calibration) -> str:
+    inner = speed.without_embeddings
+    beside = "" if inner is None else f" ({format_tokens(inner)} without embeddings)"
     return (
-        f"{format_tokens(speed.parameters)} parameters trains "
+        f"{format_tokens(speed.parameters)} parameters{beside} trains "
         f"{format_tokens(speed.tokens_per_second)} tokens/s, evaluates "
         f"{format_tokens(speed.evaluation_tokens_per_second)} tokens/s and takes "
         f"{speed.start_seconds:.1f} s besides"

@@ -34,6 +34,8 @@ class Calibration:
     """Of a run besides training and evaluation: its process, its model, its data."""
     prepare_seconds: float
     """Of a sweep, before its first run."""
+    without_embeddings: int | None = None
+    """Parameters as fits count them, and as targets state a size."""
 
     def run_seconds(self, tokens: int, evaluation_tokens: int) -> float:
         """Predict how long a run takes."""
@@ -65,6 +67,7 @@ def calibrate(config: RunConfig, workers: int, gpus_per_run: float | None = None
         evaluation_tokens_per_second=second.evaluation_speed,
         start_seconds=second.overhead,
         prepare_seconds=max(0.0, first.overhead - second.overhead),
+        without_embeddings=second.records[0].non_embedding_parameters,
     )
 
 

@@ -26,8 +26,8 @@ from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.mixing_law import choose
 from mixscale.fit.uncertainty.gain import Predictor, gain_over
 
-LAWS = ("joint", "separable", "loglinear")
-"""Those with one law for all scales, and so with a chance of a loss at the final run."""
+LAWS = ("joint", "separable")
+"""Those with one law for all scales, and so a chance of a loss at the final run."""
 BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
 Part = Callable[[Runs], Runs]
 
@@ -73,16 +73,19 @@ def cases() -> tuple[Case, ...]:
     """All pairs, under each law and design, for both questions."""
     found: list[Case] = []
     for question, objective in objectives().items():
-        runs = proxies("swarm", objective)
-        for part in _parts().values():
+        domains = proxies("swarm", objective).domains
+        for part in _parts():
             for law in LAWS:
-                found += _pairs(_predictor(part(runs), law, question), runs.domains, question)
+                found += _pairs(predictor(question, law, part), domains, question)
     return tuple(found)
 
 
-def _predictor(runs: Runs, law: str, question: str) -> Predictor:
-    """What a law says of the final run."""
-    chosen = choose(in_order(runs), law, objectives()[question])
+@cache
+def predictor(question: str, law: str, part: str = "all") -> Predictor:
+    """What a law that is fitted to a part of the proxies says of the final run."""
+    objective = objectives()[question]
+    runs = in_order(_parts()[part](proxies("swarm", objective)))
+    chosen = choose(runs, law, objective)
     asked = Question(
         objective=chosen.objective,
         constraints=Constraints(floor=0.01, max_epochs=100),
@@ -90,20 +93,18 @@ def _predictor(runs: Runs, law: str, question: str) -> Predictor:
         available=supply(),
     )
     path = find_mixtures(chosen.runs, chosen.law, chosen.noise, asked).path
-    predictor = path.predictor_for(
-        planned_run(chosen.runs, TARGET.tokens, supply(), TARGET.parameters)
-    )
-    assert predictor is not None
-    return predictor
+    found = path.predictor_for(planned_run(chosen.runs, TARGET.tokens, supply(), TARGET.parameters))
+    assert found is not None
+    return found
 
 
-def _pairs(predictor: Predictor, domains: tuple[str, ...], question: str) -> Iterator[Case]:
+def _pairs(says: Predictor, domains: tuple[str, ...], question: str) -> Iterator[Case]:
     losses, shares = final_losses(question), all_shares(question)
     named: dict[str, Floats] = {
         name: np.array([shares[name][domain] for domain in domains]) for name in losses
     }
     for before, after in permutations(named, 2):
-        gain = gain_over(predictor, named[after], before, named[before])
+        gain = gain_over(says, named[after], before, named[before])
         assert gain.harm is not None
         assert gain.interval is not None
         measured = losses[before] - losses[after]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from examples.evidence.pages import DOCS, draw, put
-from examples.evidence.scarcity.calibration import chances, decisions
+from examples.evidence.scarcity.calibration import LAWS, chances, decisions, predictor
 from examples.evidence.scarcity.designs import designs
 from examples.evidence.scarcity.final_runs import (
     MEANING,
@@ -29,6 +30,7 @@ from examples.evidence.scarcity.movement import optima, ranks, repetition
 from examples.evidence.seeds import interval
 from examples.evidence.tables import markdown, percent, signed
 from mixscale.contracts.atomic import atomic_write
+from mixscale.fit.scaling.largest_scale import MovedLaw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,24 +130,42 @@ def _slope(name: str, question: str) -> float:
 
 
 def predictions(question: str) -> Callable[[], str]:
-    """Make the table of gains over natural as each method stated them, and as measured."""
+    """Make the table of gains over natural: as stated, as laws predict them, and as measured."""
 
     def table() -> str:
-        losses = final_losses(question)
+        losses, shares = final_losses(question), all_shares(question)
+        choices = read_choices(question)
+        joint, separable = (predictor(question, law) for law in LAWS)
+        # Fits move a law of all scales towards what the largest scale says.
+        whole = replace(
+            joint, law=joint.law.whole if isinstance(joint.law, MovedLaw) else joint.law
+        )
         rows = []
-        for name, choice in read_choices(question).items():
-            if choice.gain is None or name not in losses:
+        for name in MEANING:
+            if name not in losses or name == "natural":
                 continue
-            measured = interval(losses["natural"] - losses[name])
-            rows.append([MEANING[name], choice.law, _stated(choice), signed(*measured)])
-        columns = ["gain over natural", "law", "predicted", "measured"]
+            both = np.array([[shares[other][d] for d in supply()] for other in ("natural", name)])
+            laws = [law.predict(both) for law in (whole, joint, separable)]
+            rows.append(
+                [
+                    MEANING[name],
+                    _stated(choices.get(name)),
+                    *(f"{before - after:+.3f}" for before, after in laws),
+                    signed(*interval(losses["natural"] - losses[name])),
+                ]
+            )
+        columns = [
+            "gain over natural", "as the method stated it", "`joint` of all scales", "`joint`",
+            "`separable`", "measured",
+        ]  # fmt: skip
         return markdown(columns, rows)
 
     return table
 
 
-def _stated(choice: Choice) -> str:
-    assert choice.gain is not None
+def _stated(choice: Choice | None) -> str:
+    if choice is None or choice.gain is None:
+        return ""
     if choice.interval is None:
         return f"{choice.gain:+.4f}"
     return signed(choice.gain, *choice.interval)
