@@ -51,18 +51,18 @@ def sql(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
 @cache
 def final_losses(question: str) -> dict[str, Floats]:
     """By mixture, (seeds,) the mean of the losses that a question is about."""
-    found = sql(LOSSES, ["baselines", question], judged_domains(question))
+    found = sql(LOSSES, ["baselines", question], domains_of(question))
     return {name: np.array(losses) for name, losses in found}
 
 
 @cache
 def learning_curve(name: str, question: str) -> tuple[Floats, Floats]:
     """(points,) tokens and the mean loss there of the runs of a baseline."""
-    tokens, losses = zip(*sql(CURVE, name, judged_domains(question)), strict=True)
+    tokens, losses = zip(*sql(CURVE, name, domains_of(question)), strict=True)
     return np.array(tokens, dtype=np.float64), np.array(losses)
 
 
-def judged_domains(question: str) -> list[str]:
+def domains_of(question: str) -> list[str]:
     """The domains whose losses a question is about."""
     return list(FOCUS) if question == "focused" else list(supply())
 

@@ -34,6 +34,11 @@ FOCUS = ("stackexchange", "wikipedia")
 """The two scarcest domains: what the second question wants a model to be good at."""
 SEEDS = {"final": 5, "focused": 3}
 """Of the final runs, by experiment."""
+ASKED = {
+    "final": ("smallest", "regmix", "ddo", "joint", "joint_blind", "auto"),
+    "focused": ("smallest", "ddo", "joint", "auto"),
+}
+"""Methods, by experiment: the second question is asked in small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +97,8 @@ def fitted(runs: Runs, law: str, objective: Objective, *, target: bool) -> Mixtu
     return fit_runs(runs, request, provenance).record.mixtures[-1]
 
 
-def choices(objective: Objective) -> dict[str, Choice]:
-    """The mixtures of all methods, by name."""
+def choices(question: str, objective: Objective) -> dict[str, Choice]:
+    """The mixtures of the methods that a question is asked of, by name."""
     swarm = proxies("swarm", objective)
     changes = proxies("changes", objective)
     first, last = float(changes.scales[0]), float(swarm.scales[-1])
@@ -105,7 +110,7 @@ def choices(objective: Objective) -> dict[str, Choice]:
         "joint_blind": lambda: _best(_blind(swarm), "joint", objective, target=True),
         "auto": lambda: _recommended(swarm, objective),
     }
-    return {name: method() for name, method in found.items()}
+    return {name: found[name]() for name in ASKED[question]}
 
 
 def _blind(runs: Runs) -> Runs:
@@ -189,7 +194,7 @@ def experiment(name: str) -> Experiment:
 def main() -> None:
     """Choose and write."""
     for name, objective in objectives().items():
-        found = choices(objective)
+        found = choices(name, objective)
         print(write(name, found))
         for key, choice in found.items():
             shares = "  ".join(f"{d} {share:.3f}" for d, share in choice.shares.items())
