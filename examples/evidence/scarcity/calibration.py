@@ -62,8 +62,9 @@ def _parts() -> dict[str, Part]:
 
 
 def _every_second(runs: Runs) -> Runs:
-    names = sorted(set(runs.labels))[::2]
-    return runs.where(np.isin(runs.labels, names))
+    # Labels are a mixture's name with its budget.
+    names = [label.split("@")[0] for label in runs.labels]
+    return runs.where(np.isin(names, sorted(set(names))[::2]))
 
 
 @cache
