@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from examples.evidence.scarcity.methods import OUT, TARGET, baseline, fitted, proxies
+from examples.evidence.scarcity.calibration import predictor
+from examples.evidence.scarcity.methods import OUT, baseline, fitted, proxies
 from examples.evidence.tables import markdown
 from mixscale.contracts.experiment import Objective
 from mixscale.contracts.run_record import RunRecord
 from mixscale.fit.arrays import Floats
-from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.records import gather, runs_from_records
-from mixscale.fit.mixing_law import choose
 
 LAW = "joint"
 Part = Callable[[RunRecord], bool]
@@ -81,21 +80,7 @@ def _natural(like: dict[str, float]) -> dict[str, float]:
 
 
 def _expected_losses(mixtures: list[dict[str, float]]) -> Floats:
-    """(mixtures,) objective of the final run by the law of all proxies."""
-    runs = proxies("swarm", Objective())
-    law = choose(runs, LAW, Objective()).fitted
-    shares = np.array([[mixture[d] for d in runs.domains] for mixture in mixtures])
-    count = len(shares)
-    return law.predict_objective(
-        Points(
-            tokens=shares * float(TARGET.tokens),
-            unique_tokens=np.tile(_available(), (count, 1)),
-            parameters=np.full(count, float(TARGET.parameters or 0)),
-        )
-    )
-
-
-def _available() -> Floats:
-    """(domains,) tokens that the final run has."""
-    record = gather(OUT, "swarm").records[0]
-    return np.array([d.available_tokens for d in record.domains.values()], dtype=np.float64)
+    """(mixtures,) objective of the final run as all proxies let expect it."""
+    says = predictor("final", LAW)
+    domains = proxies("swarm", Objective()).domains
+    return says.predict(np.array([[mixture[d] for d in domains] for mixture in mixtures]))

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from examples.evidence.scarcity.methods import FOCUS, OUT, baseline, read_choices, supply
+from examples.evidence.scarcity.methods import (
+    FOCUS,
+    OUT,
+    baseline,
+    experiment,
+    read_choices,
+    supply,
+)
 from mixscale.fit.arrays import Floats
 from mixscale.shards.sql.index import open_index
 
@@ -30,7 +37,7 @@ LOSSES = """
 SELECT mixture, list(loss ORDER BY seed) FROM (
     SELECT mixture, seed, avg(loss_nats) AS loss
     FROM runs JOIN run_domains USING (run_id)
-    WHERE sweep IN (SELECT unnest(?)) AND status = 'finished'
+    WHERE sweep IN (SELECT unnest(?)) AND seed IN (SELECT unnest(?)) AND status = 'finished'
         AND list_contains(?, run_domains.domain)
     GROUP BY ALL)
 GROUP BY mixture"""
@@ -51,7 +58,8 @@ def sql(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
 @cache
 def final_losses(question: str) -> dict[str, Floats]:
     """By mixture, (seeds,) the mean of the losses that a question is about."""
-    found = sql(LOSSES, ["baselines", question], domains_of(question))
+    seeds = list(experiment(question).seeds)
+    found = sql(LOSSES, ["baselines", question], seeds, domains_of(question))
     return {name: np.array(losses) for name, losses in found}
 
 

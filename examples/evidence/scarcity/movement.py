@@ -72,7 +72,7 @@ def ranks() -> str:
             [
                 f"{group.size / 1000:.0f}k, {format_tokens(round(group.budget))} tokens",
                 f"{group.losses.std(ddof=1):.3f}",
-                f"{stats.spearmanr(group.losses, largest.losses).statistic:.2f}",
+                f"{stats.spearmanr(group.losses, largest.losses)[0]:.2f}",
                 f"{largest.losses.mean() - largest.losses[best].mean():+.3f}",
                 *(f"{100 * share:.0f}" for share in group.shares[best].mean(0)),
             ]
