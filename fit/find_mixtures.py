@@ -28,7 +28,7 @@ from mixscale.fit.laws.registry import REFERENCE, reference_law
 from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.recommend import Advice, Evidence, advise, step
 from mixscale.fit.scaling.deciding_scales import DecidingScales, deciding_scales
-from mixscale.fit.scaling.largest_scale import Discrepancy, MovedLaw, supported_part
+from mixscale.fit.scaling.largest_scale import Discrepancy, Fit, MovedLaw, supported_part
 from mixscale.fit.scaling.optimum_path import OptimumPath
 from mixscale.fit.scaling.projection import SMALLEST_SHARE, MeasuredOptima, slopes
 from mixscale.fit.scaling.tokens_saved import tokens_saved
@@ -262,14 +262,17 @@ def _at_the_largest_scale(
     whole: Predictor, law: Law, runs: Runs, noise: Noise, question: Question, last: ScaleFit
 ) -> Predictor:
     """The law of all scales with what the runs of the largest one say otherwise."""
-    part = supported_part(law, runs, last.scale, question.objective, noise)
+    own = last.name == law.name
+    few, at_scale = runs.of_largest_size.at(last.scale), noise.at(last.scale)
+    there = last.law if own else law.fit(few, question.objective, at_scale)
+    part = supported_part(
+        Fit(law=law, fitted=whole.law, runs=runs, objective=question.objective, noise=noise),
+        Fit(law=law, fitted=there, runs=few, objective=question.objective, noise=at_scale),
+        last.scale,
+    )
     if not part:
         return whole
-    there, drawn = last.law, last.draws
-    if last.name != law.name:
-        few = runs.of_largest_size.at(last.scale)
-        there = law.fit(few, question.objective, noise.at(last.scale))
-        drawn = _draws(there, question, _BEYOND, round(last.scale))
+    drawn = last.draws if own else _draws(there, question, _BEYOND, round(last.scale))
     moved = MovedLaw(whole=whole.law, beside=Discrepancy(law=there, run=last.run, part=part))
     if whole.draws is None or drawn is None:
         return replace(whole, law=moved)

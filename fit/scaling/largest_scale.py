@@ -10,7 +10,7 @@ additive discrepancy between a coarse and a fine model (Kennedy and O'Hagan, Bio
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -38,6 +38,36 @@ class Discrepancy:
     """A run of that scale, with the text and the model that its runs had."""
     part: float
     """How much of it is believed, 0 to 1."""
+
+
+@runtime_checkable
+class _KnowsWhatItMissed(Protocol):
+    @property
+    def missed(self) -> Floats | None:
+        """(runs,) measured objective less that of a fit without the run's mixture."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A law fitted to runs."""
+
+    law: Law
+    fitted: FittedLaw
+    runs: Runs
+    objective: ObjectiveFunction
+    noise: Noise
+
+    @property
+    def missed(self) -> Floats:
+        """(runs,) measured objective less that of a fit without the run's mixture; nan where none
+        was left out."""
+        found = self.fitted.missed if isinstance(self.fitted, _KnowsWhatItMissed) else None
+        if found is not None:
+            return found
+        measured = self.objective.value(self.runs.losses)
+        arguments = (self.law, self.runs, self.objective, self.noise)
+        return measured - held_out_objective(*arguments, most=_FOLDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,31 +138,24 @@ class _MovedDraws:
         return self.whole.predict_objective(points) + self.beside.part * other
 
 
-def supported_part(
-    law: Law, runs: Runs, scale: float, objective: ObjectiveFunction, noise: Noise
-) -> float:
+def supported_part(whole: Fit, there: Fit, scale: float) -> float:
     """How much of the discrepancy at the largest scale left-out mixtures support, 0 to 1.
 
     It is the part with which the two laws together miss the differences between left-out mixtures
     of that scale least, in squares.
 
     Args:
-        law: One that spans scales.
-        runs: Of all scales.
-        scale: The largest that decides.
-        objective: What is minimised.
-        noise: Of the runs.
+        whole: Of all scales.
+        there: Of the largest that decides, for the largest models.
+        scale: That scale.
     """
-    there = runs.is_largest_size & (runs.scale == scale)
-    few = runs.where(there)
-    measured = objective.value(few.losses)
-    whole = held_out_objective(law, runs, objective, noise, _FOLDS)[there]
-    other = held_out_objective(law, few, objective, noise.at(scale), _FOLDS)
-    known = np.isfinite(whole) & np.isfinite(other)
+    shared = whole.runs.is_largest_size & (whole.runs.scale == scale)
+    of_whole, of_there = whole.missed[shared], there.missed
+    known = np.isfinite(of_whole) & np.isfinite(of_there)
     if known.sum() < 3:
         return 0.0
     missed, moved = (
-        values - values.mean() for values in ((measured - whole)[known], (other - whole)[known])
+        values - values.mean() for values in (of_whole[known], (of_whole - of_there)[known])
     )
     size = float(moved @ moved)
     return float(np.clip(moved @ missed / size, 0.0, 1.0)) if size > 0 else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -147,9 +148,14 @@ class SmoothLaw:
             return draws
         return with_model_error(draws, self.predict_objective, error, of_errors, count)
 
-    def _model_error(self, drawn: Floats) -> ModelError | None:
-        """What the law gets wrong of left-out mixtures beside what its draws leave open."""
-        assert self.runs is not None
+    @cached_property
+    def missed(self) -> Floats | None:
+        """(runs,) measured objective less that of a fit without the run's mixture.
+
+        It is nan for runs that took no part, and None with too few mixtures to leave some out.
+        """
+        if self.runs is None:
+            return None
         runs, counted = self.runs, self._weight
         weights = folds_of(runs, counted)
         if len(weights) < 3:
@@ -164,6 +170,15 @@ class SmoothLaw:
             if out.any():
                 losses_out = self.family.predict(theta, runs.points.where(out)).T
                 missed[out] = truth[out] - self.objective.value(losses_out)
+        return missed
+
+    def _model_error(self, drawn: Floats) -> ModelError | None:
+        """What the law gets wrong of left-out mixtures beside what its draws leave open."""
+        missed = self.missed
+        if self.runs is None or missed is None:
+            return None
+        runs, counted = self.runs, self._weight
+        weights = folds_of(runs, counted)
         rows = self.family.predict(drawn.reshape(-1, drawn.shape[-1]), runs.points)
         values = rows.reshape(*drawn.shape[:2], len(runs)).transpose(0, 2, 1)
         # What is known to be the left-out run's own noise is no error of the law.

@@ -14,7 +14,7 @@ from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.mixture_order import in_order
 from mixscale.fit.inputs.runs import MIXTURE, Runs
 from mixscale.fit.mixing_law import choose
-from mixscale.fit.scaling.largest_scale import MovedLaw, supported_part
+from mixscale.fit.scaling.largest_scale import Fit, MovedLaw, supported_part
 from mixscale.fit.uncertainty.gain import Predictor
 
 Function = Callable[[Floats], Floats]
@@ -113,8 +113,17 @@ def test_the_part_is_between_nothing_and_all_of_it() -> None:
     for seed in range(4):
         runs = swarm(power_law, 0.05, seed)
         chosen = choose(runs, "joint", Objective())
-        part = supported_part(chosen.law, chosen.runs, SCALES[-1], chosen.objective, chosen.noise)
-        assert 0 <= part <= 1
+        few, noise = chosen.runs.at(SCALES[-1]), chosen.noise.at(SCALES[-1])
+        alone = chosen.law.fit(few, chosen.objective, noise)
+        whole = Fit(
+            law=chosen.law,
+            fitted=chosen.fitted,
+            runs=chosen.runs,
+            objective=chosen.objective,
+            noise=chosen.noise,
+        )
+        there = Fit(law=chosen.law, fitted=alone, runs=few, objective=chosen.objective, noise=noise)
+        assert 0 <= supported_part(whole, there, SCALES[-1]) <= 1
 
 
 def test_intervals_are_around_what_is_predicted() -> None:
