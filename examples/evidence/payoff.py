@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import optimize
 
+from examples.evidence.pages import differences
 from examples.evidence.records import experiment, runs, sql
 from examples.evidence.scale_dependence import SCALES, TARGET, full
 from examples.evidence.seeds import interval
@@ -161,21 +162,10 @@ def _saved(tokens: list[int], losses: list[float], goal: float) -> float:
 
 def figure() -> Figure:
     """Differences to uniform, seed by seed."""
-    import matplotlib.pyplot as plt
-
-    names = [name for name in MEANINGS if name != BASELINE]
-    drawn, panel = plt.subplots(figsize=(8, 3.6))
-    for row, name in enumerate(reversed(names)):
-        values = final_losses()[name] - final_losses()[BASELINE]
-        mean, low, high = interval(values)
-        panel.plot([low, high], [row, row], color="#0072b2", lw=2)
-        panel.plot(mean, row, "o", color="#0072b2")
-        panel.plot(values, np.full(len(values), row + 0.18), "|", color="#888888", ms=8)
-    panel.axvline(0, color="#bbbbbb", lw=0.8)
-    panel.set_yticks(range(len(names)), [MEANINGS[n].replace("`", "") for n in reversed(names)])
-    panel.set_xlabel("mean validation loss against uniform, nats (left is better; bars: 90 %)")
-    for side in ("top", "right", "left"):
-        panel.spines[side].set_visible(False)
-    panel.tick_params(axis="y", length=0)
-    drawn.tight_layout()
-    return drawn
+    losses = final_losses()
+    found = {
+        meaning: losses[name] - losses[BASELINE]
+        for name, meaning in MEANINGS.items()
+        if name != BASELINE
+    }
+    return differences(found, "uniform", size=(8, 3.6), lift=0.18)

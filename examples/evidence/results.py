@@ -8,13 +8,11 @@ with `--print` it is only shown.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from examples.evidence import cheaper, noise, payoff, scale_dependence
-from examples.evidence.pages import DOCS, draw, put
-from mixscale.contracts.atomic import atomic_write
+from examples.evidence.pages import DOCS, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,19 +42,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 
 def main() -> None:
     """Make what was asked for."""
-    parser = argparse.ArgumentParser(description="Make the tables of docs/results.md.")
-    parser.add_argument("names", nargs="*", default=list(TABLES), metavar="NAME")
-    parser.add_argument("--print", action="store_true", help="change no file")
-    arguments = parser.parse_args()
-    for name in arguments.names:
-        table = TABLES[name]()
-        if arguments.print:
-            print(f"{name}\n\n{table}\n", flush=True)
-            continue
-        with atomic_write(PAGE) as stream:
-            stream.write(put(PAGE.read_text(), name, table, COMMAND))
-        if name in FIGURES:
-            draw(name, FIGURES[name]())
+    write(PAGE, COMMAND, TABLES, FIGURES)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ additive discrepancy between a coarse and a fine model (Kennedy and O'Hagan, Bio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,6 +25,7 @@ from mixscale.fit.laws.selection import held_out_objective
 from mixscale.fit.uncertainty.model_error import DrawsWithError
 from mixscale.fit.uncertainty.noise import Noise
 
+Predict = Callable[[Points], Floats]
 _FOLDS = 12
 """Groups of mixtures that are left out together: one number is asked of them."""
 
@@ -38,6 +40,12 @@ class Discrepancy:
     """A run of that scale, with the text and the model that its runs had."""
     part: float
     """How much of it is believed, 0 to 1."""
+
+    def added(self, points: Points, there: Predict, whole: Predict) -> Floats:
+        """What is added for the shares of some points: the believed part of how one prediction
+        differs from the other at the largest scale."""
+        at_scale = self.run.with_shares(points.shares)
+        return self.part * (there(at_scale) - whole(at_scale))
 
 
 @runtime_checkable
@@ -79,15 +87,13 @@ class MovedLaw:
 
     def predict_losses(self, points: Points) -> Floats:
         """(points, validation) losses in nats."""
-        there = self.beside.run.with_shares(points.shares)
-        other = self.beside.law.predict_losses(there) - self.whole.predict_losses(there)
-        return self.whole.predict_losses(points) + self.beside.part * other
+        whole, there = self.whole.predict_losses, self.beside.law.predict_losses
+        return whole(points) + self.beside.added(points, there, whole)
 
     def predict_objective(self, points: Points) -> Floats:
         """(points,) objective."""
-        there = self.beside.run.with_shares(points.shares)
-        other = self.beside.law.predict_objective(there) - self.whole.predict_objective(there)
-        return self.whole.predict_objective(points) + self.beside.part * other
+        whole, there = self.whole.predict_objective, self.beside.law.predict_objective
+        return whole(points) + self.beside.added(points, there, whole)
 
     def optimum(self, feasible: Feasible, run: PlannedRun) -> Optimum:
         """That of the law of all scales: what it is asked for is how repeats and size change it."""
@@ -133,9 +139,8 @@ class _MovedDraws:
         return self.whole.optima(feasible, run)
 
     def predict_objective(self, points: Points) -> Floats:
-        there = self.beside.run.with_shares(points.shares)
-        other = self.other.predict_objective(there) - self.whole.predict_objective(there)
-        return self.whole.predict_objective(points) + self.beside.part * other
+        whole, there = self.whole.predict_objective, self.other.predict_objective
+        return whole(points) + self.beside.added(points, there, whole)
 
 
 def supported_part(whole: Fit, there: Fit, scale: float) -> float:

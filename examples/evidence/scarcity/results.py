@@ -7,14 +7,13 @@ Without names all are made. With `--print` nothing is written.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.evidence.pages import DOCS, draw, put
+from examples.evidence.pages import DOCS, differences, write
 from examples.evidence.scarcity.calibration import LAWS, chances, decisions, predictor
 from examples.evidence.scarcity.designs import designs
 from examples.evidence.scarcity.final_runs import (
@@ -29,7 +28,6 @@ from examples.evidence.scarcity.methods import Choice, read_choices, supply
 from examples.evidence.scarcity.movement import optima, ranks, repetition
 from examples.evidence.seeds import interval
 from examples.evidence.tables import markdown, percent, signed
-from mixscale.contracts.atomic import atomic_write
 from mixscale.fit.scaling.largest_scale import MovedLaw
 
 if TYPE_CHECKING:
@@ -184,25 +182,13 @@ def cost() -> str:
 
 def figure() -> Figure:
     """Differences to natural, seed by seed."""
-    import matplotlib.pyplot as plt
-
     losses = final_losses("final")
-    names = [name for name in MEANING if name in losses and name != "natural"]
-    drawn, panel = plt.subplots(figsize=(8.5, 4))
-    for row, name in enumerate(reversed(names)):
-        values = losses[name] - losses["natural"]
-        mean, low, high = interval(values)
-        panel.plot([low, high], [row, row], color="#0072b2", lw=2)
-        panel.plot(mean, row, "o", color="#0072b2")
-        panel.plot(values, np.full(len(values), row + 0.2), "|", color="#888888", ms=8)
-    panel.axvline(0, color="#bbbbbb", lw=0.8)
-    panel.set_yticks(range(len(names)), [MEANING[n].replace("`", "") for n in reversed(names)])
-    panel.set_xlabel("mean validation loss against natural, nats (left is better; bars: 90 %)")
-    for side in ("top", "right", "left"):
-        panel.spines[side].set_visible(False)
-    panel.tick_params(axis="y", length=0)
-    drawn.tight_layout()
-    return drawn
+    found = {
+        meaning: losses[name] - losses["natural"]
+        for name, meaning in MEANING.items()
+        if name in losses and name != "natural"
+    }
+    return differences(found, "natural", size=(8.5, 4), lift=0.2)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -226,20 +212,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {"payoff": figure}
 
 def main() -> None:
     """Make what was asked for."""
-    parser = argparse.ArgumentParser(description=f"Make the tables of {PAGE.name}.")
-    parser.add_argument("names", nargs="*", default=list(TABLES), metavar="NAME")
-    parser.add_argument("--print", action="store_true", help="change no file")
-    arguments = parser.parse_args()
-    for name in arguments.names:
-        table = TABLES[name]()
-        if arguments.print:
-            print(f"{name}\n\n{table}\n", flush=True)
-            continue
-        page = put(PAGE.read_text(), name, table, COMMAND)
-        with atomic_write(PAGE) as stream:
-            stream.write(page)
-        if name in FIGURES:
-            draw(f"scarcity-{name}", FIGURES[name]())
+    write(PAGE, COMMAND, TABLES, FIGURES, prefix="scarcity-")
 
 
 if __name__ == "__main__":

@@ -62,14 +62,14 @@ def swarm(truth: Function, noise: float, seed: int) -> Runs:
     )
 
 
-def predictor_of(runs: Runs, law: str) -> Predictor:
+def predictor_of(runs: Runs, law: str, draws: int = 0) -> Predictor:
     """What predicts the target."""
     chosen = choose(runs, law, Objective())
     question = Question(
         objective=chosen.objective,
         constraints=Constraints(floor=0.0),
         budgets=(round(TARGET),),
-        draws=0,
+        draws=draws,
     )
     path = find_mixtures(chosen.runs, chosen.law, chosen.noise, question).path
     predictor = path.predictor_for(planned_run(chosen.runs, TARGET, {}))
@@ -127,17 +127,7 @@ def test_the_part_is_between_nothing_and_all_of_it() -> None:
 
 
 def test_intervals_are_around_what_is_predicted() -> None:
-    runs = swarm(learning_late, 0.003, seed=3)
-    chosen = choose(runs, "joint", Objective())
-    question = Question(
-        objective=chosen.objective,
-        constraints=Constraints(floor=0.0),
-        budgets=(round(TARGET),),
-        draws=100,
-    )
-    path = find_mixtures(chosen.runs, chosen.law, chosen.noise, question).path
-    predictor = path.predictor_for(planned_run(chosen.runs, TARGET, {}))
-    assert predictor is not None
+    predictor = predictor_of(swarm(learning_late, 0.003, seed=3), "joint", draws=100)
     one, other = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
     drawn = predictor.saved_drawn(one, other)
     assert drawn is not None
