@@ -4,23 +4,27 @@ python -m benchmarks.decide [--rows 10000000 100000000] [--workers 1 2] [--near]
 
 The rows are made, not real: bundles of 20,000 rows of four domains, a tenth of them copies of
 others. With `--near` they have signatures, a tenth of them nearly those of others. Processor time
-is that of all processes. A slice is what one task reads from one other: there are as many as the
-square of the number of groups of rows, so that they count from billions of rows on.
+is that of all processes. Beside it stands the limit: what a plain write and read of as many bytes
+takes just before, in memory as little used, because the kernel's share does not grow evenly (a
+virtual machine gets memory from its host at the first touch). A slice is what one task reads from
+one other: there are as many as the square of the number of groups of rows, so that they count from
+billions of rows on.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 
 from mixscale.ingest.corpus import Near
@@ -34,6 +38,27 @@ from mixscale.ingest.unit_rows import KEPT, ROWS
 BUNDLE_ROWS = 20_000
 DOMAINS = 4
 COPIES = 0.1
+TRIAL_ROWS = 2_000_000
+"""Tell how many bytes a row has; more of them, and the first use of memory would tell too."""
+CHUNK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What the processes of this benchmark have used."""
+
+    seconds: float
+    written: int
+    """Bytes, by system calls."""
+    read: int
+
+    def since(self, before: Use) -> Use:
+        """Return what came after `before`."""
+        return Use(
+            seconds=self.seconds - before.seconds,
+            written=self.written - before.written,
+            read=self.read - before.read,
+        )
 
 
 def main() -> None:
@@ -44,16 +69,31 @@ def main() -> None:
     parser.add_argument("--near", action="store_true")
     parser.add_argument("--folder", type=Path, help="for the rows; a temporary one by default")
     arguments = parser.parse_args()
-    print("rows         workers  processor s   wall s  ns a row  most MiB of one process")
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+    near = Near() if arguments.near else None
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        trial = min(TRIAL_ROWS, *arguments.rows)
+        use, _, _ = measure(folder, trial, 1, near)
+        print(
+            "rows         workers  processor s  limit s   wall s  ns a row  above limit  most MiB"
+        )
         for rows in arguments.rows:
+            # Before the limit: to write the rows is no part of it.
+            write_bundles(folder / "bundles", rows, near)
             for workers in arguments.workers:
-                measure(Path(folder), rows, workers, Near() if arguments.near else None)
-        print(f"{measure_slices(Path(folder)):.1f} microseconds a slice")
+                with plain_bytes(folder / "bytes", use, rows / trial) as limit:
+                    found, wall, most = measure(folder, rows, workers, near)
+                each, above = (1e9 / rows * s for s in (found.seconds, found.seconds - limit))
+                print(
+                    f"{rows:<12,} {workers:<8} {found.seconds:11.1f} {limit:8.1f} {wall:8.1f}"
+                    f" {each:9.0f} {above:12.0f} {most:9.0f}",
+                    flush=True,
+                )
+        print(f"{measure_slices(folder):.1f} microseconds a slice")
 
 
-def measure(folder: Path, rows: int, workers: int, near: Near | None) -> None:
-    """Decide about rows with an empty page cache of results, and print one line."""
+def measure(folder: Path, rows: int, workers: int, near: Near | None) -> tuple[Use, float, float]:
+    """Decide about rows; returns the use, seconds by the clock, and the most MiB of a process."""
     sources = write_bundles(folder / "bundles", rows, near)
     policy = Policy(
         scope="corpus", priority=tuple(range(DOMAINS)), share=0.01, documents=0, near=near
@@ -61,12 +101,34 @@ def measure(folder: Path, rows: int, workers: int, near: Near | None) -> None:
     with local_runner(workers, folder) as run, most_memory() as peak:
         # The start of the workers is no part of deciding.
         run(nothing, range(2 * workers), nothing)
-        used, started = processor_seconds(), time.monotonic()
+        before, started = used(), time.monotonic()
         decide(sources, policy, folder / "decisions", run)
-        wall, used = time.monotonic() - started, processor_seconds() - used
-    nanoseconds = used / rows * 1e9
-    print(f"{rows:<12,} {workers:<8} {used:11.1f} {wall:8.1f} {nanoseconds:9.0f}  {peak[0]:.0f}")
+        wall, use = time.monotonic() - started, used().since(before)
     shutil.rmtree(folder / "decisions")
+    return use, wall, peak[0]
+
+
+@contextmanager
+def plain_bytes(path: Path, use: Use, times: float) -> Iterator[float]:
+    """Write as many bytes as `use` did, so many times; read as many; yield processor seconds.
+
+    The file stays to the end of the block, so that what follows does not get its memory.
+    """
+    started = time.process_time()
+    chunk = bytes(CHUNK_BYTES)
+    with path.open("wb", buffering=0) as stream:
+        for _ in range(round(use.written * times / CHUNK_BYTES)):
+            stream.write(chunk)
+    left = round(use.read * times / CHUNK_BYTES)
+    room = bytearray(CHUNK_BYTES)
+    with path.open("rb", buffering=0) as stream:
+        for _ in range(left):
+            if not stream.readinto(room):
+                stream.seek(0)
+    try:
+        yield time.process_time() - started
+    finally:
+        path.unlink()
 
 
 def nothing(*_: object) -> None:
@@ -152,15 +214,15 @@ def mixed(values: np.ndarray) -> np.ndarray:
     return values ^ (values >> np.uint64(31))
 
 
-def processor_seconds() -> float:
-    """Add up the processor time of this process and of those below it."""
-    ticks = 0
-    for pid in family():
-        with suppress(FileNotFoundError, ProcessLookupError):
-            # User and system time are the 14th and 15th field; the 2nd may hold spaces.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def used() -> Use:
+    """Add up what this process and those below it have used."""
+    seconds, written, read = 0.0, 0, 0
+    for process in family():
+        with suppress(psutil.NoSuchProcess):
+            times, files = process.cpu_times(), process.io_counters()
+            seconds += times.user + times.system
+            written, read = written + files.write_chars, read + files.read_chars
+    return Use(seconds=seconds, written=written, read=read)
 
 
 @contextmanager
@@ -171,7 +233,7 @@ def most_memory() -> Iterator[list[float]]:
 
     def watch() -> None:
         while not done.wait(0.2):
-            peak[0] = max(peak[0], *(private_mebibytes(pid) for pid in family()))
+            peak[0] = max(peak[0], *(private_mebibytes(process) for process in family()))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -182,25 +244,18 @@ def most_memory() -> Iterator[list[float]]:
         thread.join()
 
 
-def family() -> list[str]:
+def family() -> list[psutil.Process]:
     """List this process and those below it."""
-    found = ["self"]
-    waiting = [Path("/proc/self/task").resolve()]
-    while waiting:
-        for task in waiting.pop().glob("*/children"):
-            for pid in task.read_text().split():
-                found.append(pid)
-                waiting.append(Path(f"/proc/{pid}/task"))
-    return found
+    this = psutil.Process()
+    return [this, *this.children(recursive=True)]
 
 
-def private_mebibytes(pid: str) -> float:
+def private_mebibytes(process: psutil.Process) -> float:
     """Read how much memory a process has for itself."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 1024
+    with suppress(psutil.NoSuchProcess):
+        memory = process.memory_info()
+        return (memory.rss - memory.shared) / (1 << 20)
+    return 0.0
 
 
 if __name__ == "__main__":

@@ -73,6 +73,8 @@ _MOST_COPIED = 100_000
 """Units, the names of which copies of this process hold too."""
 UNIT_VERSION = 5
 """Changes whenever the same input would give other results of reading."""
+FINAL_VERSION = 1
+"""Changes whenever what an interrupted build has left after reading could not be used."""
 
 
 def build(
@@ -207,7 +209,8 @@ class _Job:
                 self.work, tasks, self.corpus.sequence_length, self.run, progress=self.progress
             )
         summaries = self._read(tasks)
-        self.work.begin_final(_digest([self._settings(), [task.stem.name for task in tasks]]))
+        stems = [task.stem.name for task in tasks]
+        self.work.begin_final(_digest([FINAL_VERSION, self._settings(), stems]))
         places = UnitPlaces(path=self.work.final / "places.arrow")
         places.write(tasks, summaries)
         outcomes = self._outcomes(tasks, summaries, places)

@@ -215,9 +215,10 @@ def match(task: BandTask) -> None:
     if read_completion(completion) is not None:
         return
     texts = stage.banded(band).read(part)
-    order = order_of(texts["key"])
+    keys = np.ascontiguousarray(texts["key"])
+    order = order_of(keys)
     # Most texts are alone with their numbers, and need not be moved.
-    texts = texts.take(order[repeated(texts["key"][order])])
+    texts = texts.take(order[repeated(keys[order])])
     texts = texts.take(np.lexsort([texts["rank"], texts["key"]]))
     losses = np.concatenate([np.empty(0, LOSS), *_compare(stage, texts)])
     losses = losses.take(order_of(losses["row"]))
