@@ -184,6 +184,8 @@ def install_tokenizer(
     else:
         if local.is_dir() and not any((local / file).is_file() for file in _MODELS):
             raise UserError(f"tokenizer: {local} has none of {', '.join(_MODELS)}")
+        if not local.exists() and not _may_be_on_hub(name):
+            raise UserError(f"tokenizer: there is no file or folder {local}")
         _from_transformers(str(local) if local.is_dir() else name, folder)
     tokenizer = read_tokenizer(folder, eos_token, bos_token)
     _name_special_tokens(folder, tokenizer.eos_token, tokenizer.bos_token)
@@ -219,6 +221,17 @@ def save_trained(
     model.save(str(folder / MODEL_FILE))
     _name_special_tokens(folder, eos_token, bos_token)
     return read_tokenizer(folder, bos_token=bos_token)
+
+
+def _may_be_on_hub(name: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def _from_transformers(name: str, folder: Path) -> None:
