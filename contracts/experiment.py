@@ -372,6 +372,10 @@ class Experiment(Config):
     evaluation: Evaluation = Evaluation()
     objective: Objective = Objective()
     constraints: Annotated[Constraints, AfterValidator(possible)] = Constraints()
+    fit_checkpoints: bool = False
+    """Whether laws are fitted to the evaluations during runs (`evaluation.points`) too, as to
+    checkpoints, which count less the earlier they are. A checkpoint is no run that ends there: its
+    learning rate has not come down."""
     risk: Risk = DEFAULT_RISK
     """Largest chance of a loss with which a change of the mixture is advised, up to 0.5."""
     targets: tuple[TargetOf, ...] = Field(min_length=1)

@@ -17,6 +17,7 @@ from mixscale.contracts.experiment import (
 from mixscale.contracts.fit_record import Cost, FitRecord, write_fit
 from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.target import sorted_targets
+from mixscale.fit.inputs.learning_curves import with_checkpoints
 from mixscale.fit.inputs.records import Gathered, bits_per_nat, gather, runs_from_records
 from mixscale.fit.output.page import report
 from mixscale.fit.output.record import Provenance
@@ -65,7 +66,9 @@ def fit_gathered(
         UserError: The runs do not suit the law or the settings.
     """
     records = gathered.records
-    runs = runs_from_records(records, experiment.objective)
+    runs, remarks = runs_from_records(records, experiment.objective), ()
+    if experiment.fit_checkpoints:
+        runs, remarks = with_checkpoints(runs, records)
     available = {name: t.available_tokens for name, t in records[0].domains.items()}
     content = _content(experiment, records, law, bootstrap, seed)
     request = Request(
@@ -84,7 +87,7 @@ def fit_gathered(
         return Provenance(
             fit_id=f"{experiment.name}-{chosen}-{content[:8]}",
             experiment=experiment.name,
-            warnings=gathered.warnings,
+            warnings=(*gathered.warnings, *remarks),
             cautions=gathered.cautions,
             cost=Cost(
                 runs=len(records),
@@ -114,6 +117,8 @@ def _content(
     for key in ("families", "drop", "no_worse"):
         if not objective.get(key):
             objective.pop(key, None)
+    if not experiment.fit_checkpoints:
+        settings.pop("fit_checkpoints")
     losses = [[r.run_id, [e.loss_nats for e in r.evaluation.values()]] for r in records]
     tasks = [[[e.metric, e.task, e.value] for e in r.evaluations] for r in records]
     losses += [tasks] if any(tasks) else []

@@ -12,9 +12,7 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.fit_record import TableReading
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.inputs.cells import is_positional
-from mixscale.fit.inputs.checkpoints import copies, early_tokens
 from mixscale.fit.inputs.columns import (
-    LOSSES,
     Choice,
     Result,
     Table,
@@ -23,13 +21,13 @@ from mixscale.fit.inputs.columns import (
     unfinished_rows,
 )
 from mixscale.fit.inputs.facts import Facts, facts_of, merged
+from mixscale.fit.inputs.idle_checkpoints import idle_checkpoints
 from mixscale.fit.inputs.mixture_table import Mixtures
 from mixscale.fit.inputs.points import PLENTY
 from mixscale.fit.inputs.result_table import Results, fitted_values, read_results, results_of
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 from mixscale.fit.inputs.scales import (
     cluster_scales,
-    earlier_checkpoints,
     mixture_names,
     training_runs,
 )
@@ -39,9 +37,6 @@ _SAME_TOKENS = 0.02
 _MOST_CHANGES = 2000
 """Runs of a design around a base, of which there are a few for each domain; more are not compared
 with each other one by one."""
-COPY = "the next checkpoint repeats its losses"
-EARLY = "an early checkpoint, above the power law of the later ones"
-EARLIER = "an earlier checkpoint at the scale of "
 
 
 def join(
@@ -112,7 +107,7 @@ def join(
     idle, remarks = {}, ()
     # Without names or steps rows of one mixture may as well be runs of their own.
     if pairs.run_names is not None or facts.steps is not None:
-        idle, remarks = _idle_checkpoints(runs, pairs.names, choice)
+        idle, remarks = idle_checkpoints(runs, pairs.names, keep_early=choice.keep_early)
     runs = runs.where([row for row in range(len(runs)) if row not in idle])
     reading = TableReading(
         domains=mixtures.domains,
@@ -180,59 +175,6 @@ def _check_steps(runs: Runs, facts: Facts, pairs: _Pairs, where: str) -> None:
             f"{where}: runs have results at several steps, but nothing tells their tokens; give "
             "--tokens-per-step N (batch size times sequence length), or a column `tokens`"
         )
-
-
-def _idle_checkpoints(
-    runs: Runs, names: Sequence[str], choice: Choice
-) -> tuple[dict[int, str], tuple[str, ...]]:
-    """Rows that a fit must not count, with the reason, and what there is to say of them."""
-    totals, of_run = runs.tokens.sum(-1), runs.training_runs
-    reasons: dict[int, str] = {}
-    remarks = []
-    copied = copies(of_run, totals, runs.losses)
-    reasons |= dict.fromkeys(copied, COPY)
-    if copied:
-        remarks.append(
-            f"{_number(len(copied), 'checkpoint')} {'has' if len(copied) == 1 else 'have'} exactly "
-            "the losses of the next one of the same run, as a last checkpoint that is saved twice: "
-            "each is counted once."
-        )
-    kept = [row for row in range(len(runs)) if row not in reasons]
-    few = runs.where(kept)
-    early = {}
-    # Only losses are known to follow a power law of the tokens.
-    if all(read.metric in LOSSES for read in runs.results):
-        early = early_tokens(
-            few.training_runs, few.tokens.sum(-1), few.scale, few.parameters, few.losses
-        )
-    if early:
-        sizes = np.zeros(len(runs)) if runs.parameters is None else runs.parameters
-        rows = [row for row in kept if runs.scale[row] <= early.get(float(sizes[row]), 0.0)]
-        remarks.append(_early_remark(early, rows, choice.keep_early))
-        reasons |= {} if choice.keep_early else dict.fromkeys(rows, EARLY)
-    kept = [row for row in range(len(runs)) if row not in reasons]
-    few = runs.where(kept)
-    earlier = earlier_checkpoints(few.training_runs, few.scale, few.tokens.sum(-1))
-    reasons |= {kept[row]: f"{EARLIER}{names[kept[later]]}" for row, later in earlier.items()}
-    return reasons, tuple(remarks)
-
-
-def _early_remark(early: Mapping[float, float], rows: Sequence[int], keep: bool) -> str:
-    upto = ", ".join(
-        f"{format_tokens(at)} tokens" + (f" ({format_tokens(size)} parameters)" if size else "")
-        for size, at in sorted(early.items())
-    )
-    what = (
-        f"{_number(len(rows), 'checkpoint')} up to {upto} lie above the power law of the later "
-        "ones of their runs, as the start of training does"
-    )
-    if keep:
-        return f"{what}: they are kept, as was asked (--keep-early)."
-    return f"{what}: they are left out of the fit; --keep-early keeps them."
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _unused(

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import Caution, Recommendation, Scale, TableReading
 from mixscale.fit.found_mixtures import FoundMixtures, Question
+from mixscale.fit.inputs.idle_checkpoints import COPY, EARLIER, EARLY
 from mixscale.fit.inputs.scales import SAME_SCALE
-from mixscale.fit.inputs.tables import COPY, EARLIER, EARLY
 from mixscale.fit.laws.base import Law
 from mixscale.fit.output.signal_wording import ENOUGH, runs_of_each
 from mixscale.fit.uncertainty.noise import Noise

@@ -8,8 +8,8 @@ from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import Action, FitRecord, TableReading
 from mixscale.contracts.target import Target
 from mixscale.fit.found_mixtures import FoundMixture, FoundMixtures, Question, ScaleFit
+from mixscale.fit.inputs.idle_checkpoints import COPY, EARLIER, EARLY
 from mixscale.fit.inputs.scales import SAME_SCALE
-from mixscale.fit.inputs.tables import COPY, EARLIER, EARLY
 from mixscale.fit.laws.base import Law
 from mixscale.fit.metrics.weights import uncounted
 from mixscale.fit.output.units import name_of

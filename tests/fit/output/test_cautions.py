@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mixscale.contracts.fit_record import Caution, TableReading
-from mixscale.fit.inputs.tables import COPY, EARLIER, EARLY
+from mixscale.fit.inputs.idle_checkpoints import COPY, EARLIER, EARLY
 from mixscale.fit.output.cautions import named, reading_cautions, worst_first
 
 
