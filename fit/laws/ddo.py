@@ -22,11 +22,9 @@ from mixscale.fit.laws.shared.response_curve import EXACT_NOISE, Curves, fit_cur
 from mixscale.fit.optimize.convex import minimise
 from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.optimize.separable import separable_optimum
+from mixscale.fit.uncertainty.intervals import NORMAL_90
 from mixscale.fit.uncertainty.noise import Noise
 
-RESPONSE_Z = 1.645
-"""A domain answers when its objective falls with its tokens by this many standard errors (one-sided
-5 %)."""
 _HALF = 0.5
 _LARGEST_LOG_ODDS = 30.0
 
@@ -247,7 +245,7 @@ def classify(x: Floats, y: Floats, noise: Floats, *, known: bool) -> Responses:
     """(..., domains) tell which values fall with tokens, and where the noise hides it.
 
     A domain answers when the weighted straight line through its points over log(0.1 + x) falls, by
-    `RESPONSE_Z` standard errors where the noise is known. If it does not, but may within those
+    `NORMAL_90` standard errors where the noise is known. If it does not, but may within those
     standard errors fall half as much as the domains that do, the runs cannot tell: calling it
     unresponsive would give its tokens away on no evidence.
     """
@@ -257,7 +255,7 @@ def classify(x: Floats, y: Floats, noise: Floats, *, known: bool) -> Responses:
     centred = position - (share * position).sum(-1, keepdims=True)
     spread = (weight * centred**2).sum(-1)
     slope = (weight * centred * y).sum(-1) / np.maximum(spread, 1e-300)
-    threshold = RESPONSE_Z / np.sqrt(np.maximum(spread, 1e-300)) if known else 1e-9
+    threshold = NORMAL_90 / np.sqrt(np.maximum(spread, 1e-300)) if known else 1e-9
     answers = slope < -threshold
     if not known:
         return Responses(answers=answers, too_noisy=np.zeros_like(answers))

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixscale.contracts.config import format_tokens
 from mixscale.contracts.fit_record import FitRecord, Mixture, Response
+from mixscale.fit.uncertainty.intervals import NORMAL_90
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 _INK, _FAINT = "#222222", "#bbbbbb"
-_Z = 1.645  # standard deviations that hold 90 % of a normal distribution
 _MOST_LINES = 12
 """Domains drawn one by one; beyond, only the largest are."""
 
@@ -196,7 +196,7 @@ def _draw_response(axes: Axes, label: str, response: Response, k: int) -> None:
     if response.low is not None and response.high is not None:
         axes.fill_between(response.x, response.low, response.high, color=colour, alpha=0.15, lw=0)
     x, y = [p.x for p in response.points], [p.y for p in response.points]
-    bars = [_Z * (p.noise or 0.0) for p in response.points]
+    bars = [NORMAL_90 * (p.noise or 0.0) for p in response.points]
     axes.errorbar(x, y, yerr=bars, fmt="o", ms=4, color=colour, elinewidth=1)
 
 

@@ -14,9 +14,7 @@ from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.recommend import is_allowed, step
 from mixscale.fit.uncertainty.gain import Predictor
-
-QUANTILE_95 = 1.645
-"""Of the standard normal distribution."""
+from mixscale.fit.uncertainty.intervals import NORMAL_90
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +139,7 @@ def _chance_of_loss(gain: float | None, interval: Interval | None) -> float | No
 
     if gain is None or interval is None:
         return None
-    deviation = (gain - interval[0]) / QUANTILE_95
+    deviation = (gain - interval[0]) / NORMAL_90
     return float(ndtr(-gain / deviation)) if deviation > 0 else float(gain <= 0)
 
 

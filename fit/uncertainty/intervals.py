@@ -10,6 +10,8 @@ LEVEL = (5.0, 95.0)
 """Percentiles that intervals run between: 90 %."""
 TAIL = 0.05
 """Chance beyond each end."""
+NORMAL_90 = 1.645
+"""Standard deviations from the middle of a normal distribution to the ends of its 90 %."""
 _STEPS = 60
 
 

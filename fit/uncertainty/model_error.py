@@ -21,11 +21,12 @@ from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.scales import cluster_scales
 from mixscale.fit.laws.base import Draws
+from mixscale.fit.uncertainty.intervals import NORMAL_90
 from mixscale.fit.uncertainty.noise import student_scales
 
 FOLDS = 12
 """Groups of mixtures that are left out together."""
-_QUANTILE, _NORMAL = 0.9, 1.645
+_QUANTILE = 0.9
 _NEIGHBOURS = 3
 _LENGTHS = (0.5, 1.0, 2.0, 4.0)
 """Of the median distance between runs: how far the error of one mixture tells of another's."""
@@ -423,7 +424,7 @@ def _size(missed: Floats, variance: Floats, growth: Floats) -> float:
     for _ in range(50):
         middle = 0.5 * (low + high)
         ratio = np.sort(missed / np.sqrt(variance + (middle * growth) ** 2 + 1e-300))[place]
-        low, high = (middle, high) if ratio > _NORMAL else (low, middle)
+        low, high = (middle, high) if ratio > NORMAL_90 else (low, middle)
     return 0.5 * (low + high)
 
 

@@ -21,7 +21,6 @@ from mixscale.pages.tables import small, table
 
 _KINDS: tuple[Kind, ...] = ("advised", "third", "fourth", "fifth")
 _MOST_PANELS = 12
-_Z = 1.645  # standard deviations that hold 90 % of a normal distribution
 
 
 def everything(record: FitRecord) -> Html | None:
