@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 import mixscale as ms
 from mixscale.contracts.experiment import Constraints, GroupBound
+from mixscale.contracts.fit_record import read_fit
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.constraints.covered import BEYOND_RUNS
+from mixscale.fit.fit_experiment import fit_experiment
 
 DOMAINS = ("web", "code", "wiki")
 COVERED = {"web": (0.3, 0.8), "code": (0.1, 0.5), "wiki": (0.05, 0.2)}
@@ -97,3 +100,24 @@ def test_the_mixture_in_use_can_be_kept_wherever_it_lies(tmp_path: Path) -> None
     found = ms.fit_tables(table, law="joint", bootstrap=50, current=current)
     assert found.recommendation.action == "keep what you have"
     assert found.record.mixtures[-1].recommended == pytest.approx(current, abs=1e-9)
+
+
+def test_runs_around_a_base_limit_what_a_domain_gets(
+    tmp_path: Path, write_ddo_sweep: Callable[..., Path]
+) -> None:
+    """With a third of each domain at a time, none has more than 3/7 of a run."""
+
+    def truth(tokens: np.ndarray) -> np.ndarray:
+        own = np.array([4.0, 0.0, 0.2]) * (tokens / 1e6 + 0.3) ** -0.3
+        return 3.0 + own
+
+    experiment = write_ddo_sweep(tmp_path, truth, skip=lambda run_id: "increased" in run_id)
+    limited = read_fit(fit_experiment(experiment, law="ddo", bootstrap=50))
+    for mixture in limited.mixtures:
+        assert mixture.proportions["web"] == pytest.approx(1.25 * 3 / 7, abs=1e-3)
+        assert mixture.binding["web"] == BEYOND_RUNS
+        assert mixture.proportions["code"] == pytest.approx(0.01)
+    with experiment.open("a", encoding="utf-8") as stream:
+        stream.write("constraints: {max_extrapolation: 100}\n")
+    freed = read_fit(fit_experiment(experiment, law="ddo", bootstrap=50))
+    assert freed.mixtures[0].proportions["web"] > 0.7
