@@ -67,7 +67,7 @@ def test_another_order_of_rows_and_columns(tables: Path) -> None:
         assert other.advice.gain == pytest.approx(plain.advice.gain, rel=0.1)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_mixtures_are_left_out_together_whatever_the_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def test_mixtures_are_left_out_together_whatever_the_order(seed: int) -> None:
     np.testing.assert_array_equal(in_order(other).losses, in_order(runs).losses)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10**6), centre=st.floats(-2, 2), wide=st.floats(0.05, 3))
 def test_bounds_of_a_mixture_of_normals_are_those_of_its_draws(
     seed: int, centre: float, wide: float

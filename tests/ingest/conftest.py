@@ -6,16 +6,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import settings
 from streaming.base.format import reader_from_json
 from tokenizers import Tokenizer
 
 from mixscale.contracts.shardset import read_shardset
 from mixscale.ingest.tokenize.tokenizer_files import save_trained
-
-# A busy machine is no failure.
-settings.register_profile("ingest", deadline=None)
-settings.load_profile("ingest")
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "up"]
 

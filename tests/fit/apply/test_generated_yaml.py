@@ -88,7 +88,7 @@ def without_proportions(text: str) -> tuple[Any, dict[str, Any]]:
     return document, {name: stream.pop("proportion", None) for name, stream in streams.items()}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(run_yamls())
 def test_only_proportions_change(text: str) -> None:
     out = with_proportions(text, SHARES, provenance="fit x")

@@ -151,7 +151,6 @@ def test_shares_that_are_none_are_refused(shares: dict[str, float]) -> None:
         exact_shares(shares)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=120))
 def test_decimals_sum_to_exactly_one(raw: list[float]) -> None:
     total = math.fsum(raw)
@@ -164,7 +163,7 @@ def test_decimals_sum_to_exactly_one(raw: list[float]) -> None:
         assert abs(float(text) - shares[name]) <= 2.5e-6
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     names=st.lists(
         st.text("abcdefgh_-", min_size=1, max_size=8).filter(lambda n: n[0] not in "-"),

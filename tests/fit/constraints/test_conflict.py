@@ -118,7 +118,7 @@ def smallest_by_trying(domains: tuple[str, ...], constraints: Constraints) -> in
     return None
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(asked())
 def test_no_smaller_set_conflicts(question: tuple[tuple[str, ...], Constraints]) -> None:
     domains, constraints = question

@@ -18,7 +18,7 @@ DOMAINS = ("web", "code", "books", "wiki")
 PAIR = GroupBound(domains=("web", "wiki"), ceiling=0.3)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     a=st.lists(st.floats(0.05, 10), min_size=2, max_size=9),
     seed=st.integers(0, 10**6),
@@ -118,7 +118,6 @@ def test_epochs_bound_the_share_by_the_data() -> None:
     assert feasible.high_reason[1] == "max_epochs"
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(1e-6, 1), min_size=4, max_size=4))
 def test_scaling_into_bounds_keeps_ratios_off_the_bounds(raw: list[float]) -> None:
     feasible = feasible_set(Constraints(floor=0.05, ceiling=0.6), DOMAINS)

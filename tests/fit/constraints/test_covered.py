@@ -56,7 +56,7 @@ def _table(folder: Path, wiki_up_to: float, effect: float, seed: int = 0) -> Pat
     return path
 
 
-@settings(deadline=None, max_examples=2)
+@settings(max_examples=2)
 @given(wiki_up_to=st.floats(0.1, 0.4), seed=st.integers(0, 1000))
 def test_no_domain_gets_more_than_runs_tell_about(
     tmp_path_factory: pytest.TempPathFactory, wiki_up_to: float, seed: int

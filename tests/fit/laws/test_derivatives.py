@@ -86,7 +86,7 @@ def differences(function: Any, at: Floats, step: Floats) -> Floats:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(name=st.sampled_from(sorted(families())), seed=st.integers(0, 10**6))
 def test_slopes_by_tokens(name: str, seed: int) -> None:
     family, parameters = families()[name]
@@ -114,7 +114,7 @@ def models(points: Points) -> dict[str, tuple[Any, int]]:
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(name=st.sampled_from([*sums_of_terms(), "bimix", "loglinear"]), seed=st.integers(0, 10**6))
 def test_jacobians_by_parameters(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -97,7 +97,7 @@ def ask(feasible: Constraints, runs: Runs) -> Question:
     return Question(objective=objective, constraints=feasible, budgets=(10**10,), draws=20)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     losses=st.lists(st.floats(0.5, 12), min_size=14, max_size=14),
     scale=st.sampled_from([1.0, 1e-6]),

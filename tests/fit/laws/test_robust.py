@@ -115,7 +115,7 @@ def check(mixtures: dict, losses: dict, law: str, asked: TableSettings) -> bool:
     return True
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     law=st.sampled_from([*SMOOTH, "auto"]),
     kind=st.sampled_from(KINDS),
@@ -146,7 +146,7 @@ def test_any_swarm_is_answered(
         assert answered
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 10**6),
     domains=st.integers(1, 4),

@@ -132,7 +132,7 @@ def test_the_optimum_weighs_repeats_by_itself(law: str) -> None:
     assert shares[2] < 0.5 * plenty
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), with_repeats=st.booleans())
 def test_convex_in_the_shares(seed: int, with_repeats: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -154,7 +154,7 @@ def test_convex_in_the_shares(seed: int, with_repeats: bool) -> None:
         assert (np.diff(values, 2) > -1e-9 * np.abs(values).max()).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(unique=st.floats(1e3, 1e12), tokens=st.floats(1e3, 1e13), r=st.floats(0.5, 60.0))
 def test_what_repeated_tokens_are_worth(unique: float, tokens: float, r: float) -> None:
     found, _, slope = effective(np.array([[tokens]]), np.array([[unique]]), np.array([np.log(r)]))

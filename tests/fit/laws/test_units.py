@@ -37,7 +37,7 @@ def answers(law: str, runs: Runs) -> tuple[Floats, Floats, Floats]:
     return fitted.optimum(feasible, run).shares, fitted.predict_losses(runs.points), spread
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     law=st.sampled_from([*WITH_FLOOR, "bimix"]),
     factor=st.sampled_from(FACTORS),
@@ -52,7 +52,7 @@ def test_losses_in_another_unit(law: str, factor: float, seed: int) -> None:
     np.testing.assert_allclose(scaled[2] / factor, spread, rtol=1e-2)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(law=st.sampled_from(WITH_FLOOR), shift=st.sampled_from([-1.0, 5.0]), seed=st.integers(0, 99))
 def test_losses_above_another_floor(law: str, shift: float, seed: int) -> None:
     runs = swarm_trial("joint", np.random.default_rng(seed)).runs

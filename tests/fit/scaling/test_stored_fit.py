@@ -45,9 +45,7 @@ def fitted(
     return fit_gathered(changed, gathered, law=law, bootstrap=30, seed=3)
 
 
-@settings(
-    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     law=st.sampled_from(["ddo", "joint", "bimix", "loglinear"]),
     # From below the smallest scale to beyond the stored budgets, the scales themselves left out.

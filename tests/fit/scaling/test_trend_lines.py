@@ -72,7 +72,7 @@ def test_one_scale_cannot_be_projected() -> None:
         fit_trend_lines(np.array([1.0]), np.ones((1, 3)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     weights=st.lists(st.tuples(st.floats(0.01, 10), st.floats(0.01, 10)), min_size=2, max_size=12),
     factor=st.floats(1, 1e4),

@@ -72,7 +72,7 @@ def test_the_error_grows_with_the_distance_from_the_runs() -> None:
     assert growth(far)[0] > growth(near)[0]
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     law=st.sampled_from(["joint", "loglinear", "quadratic", "linear", "bimix"]),
     seed=st.integers(0, 10**6),

@@ -144,9 +144,7 @@ def test_duplicates_name_the_kept_document(index: duckdb.DuckDBPyConnection) -> 
         assert doc_id == kept_doc_id
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_sample_is_its_documents(
     data: st.DataObject, made: Path, index: duckdb.DuckDBPyConnection

@@ -138,9 +138,7 @@ def read_back(folder: Path, model: type[BaseModel], text: str) -> dict[str, Any]
     }
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(record=st.one_of(EVERYTHING, RUNS, SWEEPS))
 def test_what_is_written_is_read_back(record: BaseModel, tmp_path: Path) -> None:
     text = json.dumps(record.model_dump(mode="json"), ensure_ascii=False)

@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     sequence_length=st.integers(1, 40),
     samples=st.integers(0, 60),

@@ -85,7 +85,7 @@ def test_natural_base_follows_the_sizes(summary: ShardSet) -> None:
     assert dict(base.samples) == {"code": 67, "prose": 40, "tables": 13}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(count=st.integers(1, 12), concentration=st.floats(0.5, 20), seed=st.integers(0, 999))
 def test_swarm_mixtures_fill_the_budget(count: int, concentration: float, seed: int) -> None:
     design = {

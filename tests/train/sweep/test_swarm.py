@@ -26,7 +26,7 @@ def design(**changes: Any) -> SwarmDesign:
     return validate(values, SwarmDesign, "test")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 12),
     concentration=st.floats(0.3, 30),
