@@ -224,11 +224,12 @@ def save_trained(
 
 
 def _may_be_on_hub(name: str) -> bool:
+    """Tell a name that the hub could have from the path of a file."""
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
 
     try:
-        validate_repo_id(name)
+        try_to_load_from_cache(name, MODEL_FILE)
     except HFValidationError:
         return False
     return True
