@@ -73,16 +73,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         trial = min(TRIAL_ROWS, *arguments.rows)
-        use, _, _ = measure(folder, trial, 1, near)
+        use, _, _ = measure(folder, write_bundles(folder / "bundles", trial, near), 1, near)
         print(
             "rows         workers  processor s  limit s   wall s  ns a row  above limit  most MiB"
         )
         for rows in arguments.rows:
-            # Before the limit: to write the rows is no part of it.
-            write_bundles(folder / "bundles", rows, near)
+            sources = write_bundles(folder / "bundles", rows, near)
             for workers in arguments.workers:
                 with plain_bytes(folder / "bytes", use, rows / trial) as limit:
-                    found, wall, most = measure(folder, rows, workers, near)
+                    found, wall, most = measure(folder, sources, workers, near)
                 each, above = (1e9 / rows * s for s in (found.seconds, found.seconds - limit))
                 print(
                     f"{rows:<12,} {workers:<8} {found.seconds:11.1f} {limit:8.1f} {wall:8.1f}"
@@ -92,9 +91,10 @@ def main() -> None:
         print(f"{measure_slices(folder):.1f} microseconds a slice")
 
 
-def measure(folder: Path, rows: int, workers: int, near: Near | None) -> tuple[Use, float, float]:
+def measure(
+    folder: Path, sources: list[Source], workers: int, near: Near | None
+) -> tuple[Use, float, float]:
     """Decide about rows; returns the use, seconds by the clock, and the most MiB of a process."""
-    sources = write_bundles(folder / "bundles", rows, near)
     policy = Policy(
         scope="corpus", priority=tuple(range(DOMAINS)), share=0.01, documents=0, near=near
     )

@@ -99,14 +99,14 @@ def time_small_build(folder: Path, tokenizer: str, seconds: Seconds) -> None:
     # So that the workers, which outlive the command for a moment, are children of this process.
     ctypes.CDLL(None).prctl(_BECOME_REAPER, 1, 0, 0, 0)
     # The fork server of builds in this process does not end.
-    others = {process.pid for process in psutil.Process().children()}
+    others = {child.pid for child in psutil.Process().children()}
     before = children_seconds()
     command = ["-m", "mixscale", "build", str(small / "corpus.yaml"), "--out", str(small / "out")]
     process = [sys.executable, *command, "--workers", "2"]
     subprocess.run(process, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for process in psutil.Process().children():
-        if process.pid not in others:
-            os.waitpid(process.pid, 0)
+    for child in psutil.Process().children():
+        if child.pid not in others:
+            os.waitpid(child.pid, 0)
     seconds.setdefault("a few texts, two workers", []).append(children_seconds() - before)
 
 

@@ -53,8 +53,7 @@ def with_checkpoints(runs: Runs, records: Sequence[RunRecord]) -> tuple[Runs, tu
     )
     losses = np.array([[point.losses[name] for name in runs.validation] for point in points])
     together = _appended(runs, of_row, part, losses)
-    names = [f"{run} at {total:.0f} tokens" for run, total in _names(together)]
-    idle, remarks = idle_checkpoints(together, names, remedy=None)
+    idle, remarks = idle_checkpoints(together, together.labels, remedy=None)
     return together.where([row for row in range(len(together)) if row not in idle]), remarks
 
 
@@ -83,7 +82,3 @@ def _appended(runs: Runs, of_row: Sequence[int], part: Floats, losses: Floats) -
         labels=tuple(f"{name}@{at:.0f}" for name, at in zip(mixtures, scale.tolist(), strict=True)),
         training_runs=tuple(str(row) for row in rows),
     )
-
-
-def _names(runs: Runs) -> list[tuple[str, float]]:
-    return list(zip(runs.labels, runs.tokens.sum(1).tolist(), strict=True))

@@ -125,11 +125,7 @@ def compare(task: CompareTask) -> None:
     completion = stage.completion("losses", part)
     if read_completion(completion) is not None:
         return
-    texts = stage.texts.read(part)
-    high = np.ascontiguousarray(texts["high"])
-    order = order_of(high)
-    # Most texts are alone with their hash, and need not be moved.
-    texts = texts.take(order[repeated(high[order])])
+    texts = in_order_of_repeated(stage.texts.read(part), "high")
     losses = _losses(texts, *find_copies(stage, texts))
     losses = losses.take(order_of(losses["row"]))
     stage.losses.write(part, losses, losses["row"] // stage.group_rows)
@@ -152,20 +148,33 @@ def find_copies(stage: ExactStage, texts: Records) -> tuple[Ints, Ints]:
         # Different texts with half of their hashes in common may alternate.
         some = some[np.lexsort([low, high])]
         high, low = texts["high"][some], texts["low"][some]
-    is_new = np.ones(len(some), np.bool_)
-    is_new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
     rank, domains = texts["rank"][some].astype(np.int64), len(stage.priority)
     if stage.by_domain:
         rank = rank % domains * 2 + rank // domains
     # One number for text and rank is nearly in order already, which costs a tenth of sorting
     # by each; a stable sort leaves the rows of a rank in theirs.
-    keys = np.cumsum(is_new) * (2 * domains) + rank
+    keys = np.cumsum(is_first_of_equal(high, low)) * (2 * domains) + rank
     order = np.argsort(keys, kind="stable")
-    rivals = keys[order] // (2 if stage.by_domain else 2 * domains)
-    is_first = np.ones(len(some), np.bool_)
-    is_first[1:] = rivals[1:] != rivals[:-1]
+    is_first = is_first_of_equal(keys[order] // (2 if stage.by_domain else 2 * domains))
     winners = order[is_first][np.cumsum(is_first) - 1]
     return some[order[~is_first]], some[winners[~is_first]]
+
+
+def in_order_of_repeated(records: Records, field: str) -> Records:
+    """Take the records that share their value of a field with others, in its order.
+
+    Most are alone with their hash, and need not be moved.
+    """
+    values = np.ascontiguousarray(records[field])
+    order = order_of(values)
+    return records.take(order[repeated(values[order])])
+
+
+def is_first_of_equal(*columns: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which rows of columns, in which equal rows stand together, are the first of theirs."""
+    found = np.ones(len(columns[0]), np.bool_)
+    found[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return found
 
 
 def repeated(values: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixscale.ingest.corpus import Near
-from mixscale.ingest.dedup.exact import LOSS, ExactStage, Ints, read_exact, repeated
+from mixscale.ingest.dedup.exact import (
+    LOSS,
+    ExactStage,
+    Ints,
+    in_order_of_repeated,
+    is_first_of_equal,
+    read_exact,
+    repeated,
+)
 from mixscale.ingest.dedup.exchange import Exchange, Records, part_of_hash
 from mixscale.ingest.dedup.groups import Group
 from mixscale.ingest.dedup.minhash import Signatures, have_words, read_signatures
@@ -214,11 +222,7 @@ def match(task: BandTask) -> None:
     completion = exchange.folder / f"{part}.json"
     if read_completion(completion) is not None:
         return
-    texts = stage.banded(band).read(part)
-    keys = np.ascontiguousarray(texts["key"])
-    order = order_of(keys)
-    # Most texts are alone with their numbers, and need not be moved.
-    texts = texts.take(order[repeated(keys[order])])
+    texts = in_order_of_repeated(stage.banded(band).read(part), "key")
     texts = texts.take(np.lexsort([texts["rank"], texts["key"]]))
     losses = np.concatenate([np.empty(0, LOSS), *_compare(stage, texts)])
     losses = losses.take(order_of(losses["row"]))
@@ -230,8 +234,7 @@ def _compare(stage: NearStage, members: Records) -> Iterator[Records]:
     for _ in range(MOST_PIVOTS):
         if not len(members):
             return
-        keys = members["key"]
-        is_first = np.concatenate([[True], keys[1:] != keys[:-1]])
+        is_first = is_first_of_equal(members["key"])
         pivots = members.compress(is_first).take(np.cumsum(is_first) - 1)
         members, pivots = members.compress(~is_first), pivots.compress(~is_first)
         alike = _are_alike(stage, members, pivots)

@@ -12,18 +12,12 @@ from mixscale.contracts.errors import UserError
 from mixscale.contracts.evaluation import Evaluation
 from mixscale.contracts.experiment import Objective
 from mixscale.contracts.fit_record import read_fit
-from mixscale.contracts.run_record import (
-    CurvePoint,
-    DomainLoss,
-    DomainTokens,
-    RunRecord,
-    run_folder,
-    write_record,
-)
+from mixscale.contracts.run_record import CurvePoint, RunRecord, run_folder, write_record
 from mixscale.contracts.sweep_record import SweepRecord, write_sweep
 from mixscale.fit.fit_experiment import fit_experiment
 from mixscale.fit.inputs.learning_curves import with_checkpoints
 from mixscale.fit.inputs.records import runs_from_records
+from tests.fit.conftest import _record
 
 DOMAINS = ("web", "code")
 END = 1_000_000
@@ -38,32 +32,16 @@ def losses(tokens: np.ndarray, start: float = 0.0) -> dict[str, float]:
 
 
 def record(share: float, start: float = 0.0, points: bool = True, **changes: Any) -> RunRecord:
-    tokens = END * np.array([share, 1 - share])
-    found = {
-        name: DomainLoss(
-            loss_nats=loss, standard_error=0.002, tokens=1000, perplexity=1, bits_per_byte=None
-        )
-        for name, loss in losses(tokens).items()
-    }
-    curve = [
+    tokens = np.array([END * share, END * (1 - share)])
+    measured = np.array([*losses(tokens).values()])
+    made = _record(
+        f"web-{share:.2f}", "mixture", None, 1.0, END, 1, DOMAINS, tokens, measured, 10**9
+    )
+    curve = tuple(
         CurvePoint(tokens=round(part * END), losses=losses(part * tokens, start)) for part in PARTS
-    ]
-    values: dict[str, Any] = {
-        "run_id": f"web-{share:.2f}", "sweep": "trial", "role": "mixture",
-        "mixture": f"m{share:.2f}", "scale_tokens": END, "seed": 1, "status": "finished",
-        "parameters": 1000, "token_budget": END, "seen_tokens": END, "evaluation": found,
-        "learning_curve": tuple(curve if points else curve[-1:]), "seconds": 10.0,
-        "train_seconds": 9.0, "tokens_per_second": 1e5, "device": "cpu", "precision": "fp32",
-        "shardset_sha256": "0", "versions": {}, "started": "2026-01-01T00:00:00Z",
-        "domains": {
-            name: DomainTokens(
-                proportion=n / END, planned_tokens=round(n), seen_tokens=round(n),
-                unique_tokens=round(n), available_tokens=10**9, epochs=n / 1e9,
-            )
-            for name, n in zip(DOMAINS, tokens.tolist(), strict=True)
-        },
-    }  # fmt: skip
-    return RunRecord.model_validate(values | changes)
+    )
+    known = {"mixture": f"m{share:.2f}", "learning_curve": curve if points else curve[-1:]}
+    return made.model_copy(update=known | changes)
 
 
 def swarm(**changes: Any) -> list[RunRecord]:
@@ -100,7 +78,7 @@ def test_each_evaluation_is_a_row_of_its_run() -> None:
         assert (weight == 1) == (tokens.sum() == END)
     assert len(set(runs.labels)) == len(runs)
     assert runs.errors is not None
-    assert (runs.errors == 0.002).all()
+    assert (runs.errors == 0.003).all()
 
 
 def test_the_start_of_training_is_left_out_and_said() -> None:
