@@ -12,7 +12,7 @@ from mixscale.contracts.run_record import CurvePoint, RunRecord
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.idle_checkpoints import idle_checkpoints
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.inputs.scales import cluster_scales
+from mixscale.fit.inputs.scales import cluster_scales, run_labels
 
 KEY = "fit_checkpoints"
 _AT_THE_END = 0.999
@@ -73,12 +73,11 @@ def _appended(runs: Runs, of_row: Sequence[int], part: Floats, losses: Floats) -
     parts = np.concatenate([np.ones(len(runs)), part])
     whole = runs.where(rows)
     scale = cluster_scales(whole.scale * parts)
-    mixtures = [label.rpartition("@")[0] or label for label in whole.labels]
     return replace(
         whole,
         tokens=whole.tokens * parts[:, None],
         losses=np.concatenate([runs.losses, losses]),
         scale=scale,
-        labels=tuple(f"{name}@{at:.0f}" for name, at in zip(mixtures, scale.tolist(), strict=True)),
+        labels=run_labels(whole.named, scale, whole.parameters, whole.unique_tokens),
         training_runs=tuple(str(row) for row in rows),
     )

@@ -16,7 +16,7 @@ from mixscale.contracts.run_record import RunRecord
 from mixscale.contracts.sweep_record import read_sweep, sweep_records
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
-from mixscale.fit.inputs.scales import cluster_scales
+from mixscale.fit.inputs.scales import cluster_scales, run_labels
 from mixscale.fit.inputs.task_records import with_tasks
 
 
@@ -117,6 +117,8 @@ def runs_from_records(records: Sequence[RunRecord], objective: Objective | None 
     measured = with_tasks(records, losses, errors, objective or Objective())
     parameters, parameters_are = _parameters(records)
     scale = cluster_scales(np.array([r.scale_tokens or r.token_budget for r in records], float))
+    named = tuple(_mixture_name(record) for record in records)
+    unique = np.array([[r.domains[d].supply_tokens for d in domains] for r in records], float)
     return Runs(
         domains=domains,
         validation=measured.names,
@@ -128,13 +130,10 @@ def runs_from_records(records: Sequence[RunRecord], objective: Objective | None 
         behind_columns=measured.behind_columns,
         scale=scale,
         changed=tuple(_changed(record) for record in records),
-        labels=tuple(
-            _label(record, at) for record, at in zip(records, scale.tolist(), strict=True)
-        ),
+        labels=run_labels(named, scale, parameters, unique),
+        named=named,
         seeds=tuple(record.seed for record in records),
-        unique_tokens=np.array(
-            [[r.domains[d].supply_tokens for d in domains] for r in records], float
-        ),
+        unique_tokens=unique,
         parameters=parameters,
         parameters_are=parameters_are,
     )
@@ -171,12 +170,12 @@ def _changed(record: RunRecord) -> str:
     return MIXTURE
 
 
-def _label(record: RunRecord, scale: float) -> str:
+def _mixture_name(record: RunRecord) -> str:
     if record.role == "mixture":
-        return f"{record.mixture}@{scale:.0f}"
+        return record.mixture or record.run_id
     if record.role == "single":
         return record.run_id
-    return f"{record.role} {record.domain or ''} {record.factor:g}@{scale:.0f}"
+    return f"{record.role} {record.domain or ''} {record.factor:g}"
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

@@ -37,7 +37,10 @@ class Runs:
     changed: tuple[str, ...]
     """The domain changed against the base; `BASE` for a base run, `MIXTURE` for neither."""
     labels: tuple[str, ...]
-    """Equal for runs of one mixture and scale, which differ by their seed alone."""
+    """Equal for runs of one mixture, scale, size and supply, which differ by their seed alone."""
+    named: tuple[str, ...] = ()
+    """What the mixture of each run is called. Runs of one name are of one mixture where their
+    shares are about the same: those are what was read, not what was planned. Empty when unknown."""
     seeds: tuple[int, ...] = ()
     """By run. Runs of one scale and seed share initialisation and samples. Empty when unknown."""
     unique_tokens: Floats | None = None
@@ -76,7 +79,7 @@ class Runs:
     @property
     def mixtures(self) -> tuple[str, ...]:
         """Equal for runs of one mixture, at whatever scale."""
-        return mixture_names(self.shares)
+        return mixture_names(self.shares, self.named)
 
     @property
     def independent(self) -> NDArray[np.int64]:
@@ -172,6 +175,7 @@ class Runs:
             scale=self.scale[rows],
             changed=tuple(self.changed[i] for i in rows),
             labels=tuple(self.labels[i] for i in rows),
+            named=tuple(self.named[i] for i in rows) if self.named else (),
             seeds=tuple(self.seeds[i] for i in rows) if self.seeds else (),
             unique_tokens=None if self.unique_tokens is None else self.unique_tokens[rows],
             parameters=None if self.parameters is None else self.parameters[rows],

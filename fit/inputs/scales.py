@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mixscale.contracts.config import format_tokens
 from mixscale.fit.arrays import Floats, Ints
 
 SAME_SCALE = 0.05
@@ -14,6 +15,9 @@ that end early or a restart move the count by as much, and it tells nothing abou
 _DIGITS = 9
 _SAME_SHARE = 5e-5
 """Shares that differ by less are one: tables give them with four digits or more."""
+_SAME_NAMED = 0.02
+"""The same where runs have one name: short runs of whole samples come only so near to their plan.
+Beyond it a name stands for several mixtures, as that of a sweep may."""
 
 
 def cluster_scales(tokens: Floats) -> Floats:
@@ -35,33 +39,79 @@ def cluster_scales(tokens: Floats) -> Floats:
     return scales
 
 
-def mixture_names(shares: Floats) -> tuple[str, ...]:
+def mixture_names(shares: Floats, named: Sequence[str] = ()) -> tuple[str, ...]:
     """Equal for rows of (runs, domains) shares that are one mixture but for rounding.
 
     Shares are compared with each other: rounded alone, 0.14865 and the 0.148649999 that it becomes
     as tokens over their sum would be two.
+
+    Args:
+        shares: By row.
+        named: What the mixture of each row is called, where that is known. What runs have read
+            comes near to the shares that were planned, and nearer in longer runs.
     """
     exact, of_row = np.unique(np.round(shares, _DIGITS) + 0.0, axis=0, return_inverse=True)
-    names = [
-        "/".join(f"{share:.{_DIGITS}g}" for share in row) for row in exact[_representatives(exact)]
-    ]
-    return tuple(names[i] for i in of_row.ravel())
+    of_row = of_row.ravel()
+    first = _representatives(exact, _named_alike(exact, of_row, named))
+    names = ["/".join(f"{share:.{_DIGITS}g}" for share in row) for row in exact[first]]
+    return tuple(names[i] for i in of_row)
 
 
-def _representatives(mixtures: Floats) -> Ints:
-    """(mixtures,) index of the first of those that each is one with."""
+def _named_alike(mixtures: Floats, of_row: Ints, named: Sequence[str]) -> Ints:
+    """(pairs, 2) of the mixtures of rows that have one name and about the same shares."""
+    of_name: dict[str, list[int]] = {}
+    for row, name in enumerate(named):
+        of_name.setdefault(name, []).append(int(of_row[row]))
+    pairs = []
+    for one in of_name.values():
+        alike = np.unique(one)
+        near = np.abs(mixtures[alike] - mixtures[alike[0]]).max(1) < _SAME_NAMED
+        pairs += [(alike[0], other) for other in alike[near][1:]]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _representatives(mixtures: Floats, known: Ints) -> Ints:
+    """(mixtures,) index of the first of those that each is one with.
+
+    Args:
+        mixtures: (mixtures, domains) shares.
+        known: (pairs, 2) of those that are one whatever their shares.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import KDTree
 
     count = len(mixtures)
-    pairs = KDTree(mixtures).query_pairs(_SAME_SHARE, p=np.inf, output_type="ndarray")
+    near = KDTree(mixtures).query_pairs(_SAME_SHARE, p=np.inf, output_type="ndarray")
+    pairs = np.concatenate([near.reshape(-1, 2), known])
     if not len(pairs):
         return np.arange(count)
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
     _, group = connected_components(links, directed=False)
     _, first = np.unique(group, return_index=True)
     return first[group]
+
+
+def run_labels(
+    mixtures: Sequence[str], scale: Floats, sizes: Floats | None, unique: Floats | None
+) -> tuple[str, ...]:
+    """Equal for runs of one mixture, scale, size and supply, which differ by their seed alone.
+
+    Args:
+        mixtures: (runs,) what they are called.
+        scale: (runs,).
+        sizes: (runs,) parameters of the models; None where unknown.
+        unique: (runs, domains) tokens that each domain had to offer; None where unknown.
+    """
+    of_size = of_supply = [""] * len(mixtures)
+    if sizes is not None and len(np.unique(sizes)) > 1:
+        of_size = [f",{format_tokens(size)}" for size in sizes.tolist()]
+    if unique is not None and any(np.ptp(unique[scale == at], 0).any() for at in set(scale)):
+        of_supply = [f",of {'/'.join(map(format_tokens, row))}" for row in unique.tolist()]
+    return tuple(
+        f"{name}@{at:.0f}{size}{supply}"
+        for name, at, size, supply in zip(mixtures, scale.tolist(), of_size, of_supply, strict=True)
+    )
 
 
 def training_runs(

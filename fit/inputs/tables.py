@@ -29,6 +29,7 @@ from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 from mixscale.fit.inputs.scales import (
     cluster_scales,
     mixture_names,
+    run_labels,
     training_runs,
 )
 from mixscale.fit.inputs.table_files import read_table as read_table
@@ -226,7 +227,8 @@ def _runs(
     elif changed is None:
         changed, scale = _changes(tokens, scale, mixtures.domains)
     scale = cluster_scales(scale)
-    same = mixture_names(tokens / tokens.sum(-1, keepdims=True))
+    named = tuple(names or ())
+    same = mixture_names(tokens / tokens.sum(-1, keepdims=True), named)
     sizes = facts.size
     unique = facts.unique_tokens(mixtures.domains)
     if unique is None and available and scale.max() > 1:
@@ -240,7 +242,8 @@ def _runs(
         errors=None,
         scale=scale,
         changed=changed,
-        labels=_labels(same, scale, sizes, unique),
+        labels=run_labels(same, scale, sizes, unique),
+        named=named,
         seeds=mixtures.seeds,
         unique_tokens=unique,
         parameters=sizes,
@@ -279,21 +282,6 @@ def _parameters_are(facts: Facts) -> str | None:
     if facts.size is None:
         return None
     return "total" if facts.non_embedding is None else "non-embedding"
-
-
-def _labels(
-    mixtures: Sequence[str], scale: Floats, sizes: Floats | None, unique: Floats | None
-) -> tuple[str, ...]:
-    """Equal for runs of one mixture, scale, size and supply, which differ by their seed alone."""
-    of_size = of_supply = [""] * len(mixtures)
-    if sizes is not None and len(np.unique(sizes)) > 1:
-        of_size = [f",{format_tokens(size)}" for size in sizes.tolist()]
-    if unique is not None and np.ptp(unique, axis=0).any():
-        of_supply = [f",of {'/'.join(map(format_tokens, row))}" for row in unique.tolist()]
-    return tuple(
-        f"{name}@{at:.0f}{size}{supply}"
-        for name, at, size, supply in zip(mixtures, scale.tolist(), of_size, of_supply, strict=True)
-    )
 
 
 def _pairs(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.scales import cluster_scales
 
 MINIMUM_DEGREES = 3
 """Degrees of freedom from which a deviation is estimated at all."""
@@ -147,10 +148,11 @@ def with_scales(pooled: Noise, runs: Runs, of: Callable[[Runs], Noise | None]) -
 
 
 def groups_of_seeds(runs: Runs) -> NDArray[np.int64]:
-    """(runs,) the group that each run shares scale and seed with."""
+    """(runs,) the group that each run shares scale, model size and seed with."""
     seeds = runs.seeds or (0,) * len(runs)
-    pairs = list(zip(runs.scale.tolist(), seeds, strict=True))
-    return np.array([pairs.index(pair) for pair in pairs])
+    sizes = np.zeros(len(runs)) if runs.parameters is None else cluster_scales(runs.parameters)
+    groups = list(zip(runs.scale.tolist(), sizes.tolist(), seeds, strict=True))
+    return np.array([groups.index(group) for group in groups])
 
 
 def indicators(group: NDArray[np.int64]) -> Floats:
@@ -161,10 +163,10 @@ def indicators(group: NDArray[np.int64]) -> Floats:
 def _repeats(runs: Runs, objective: ObjectiveFunction, least: int) -> Noise | None:
     """What label and seed do not explain; None with too few degrees of freedom.
 
-    Runs of one scale and seed share their initialisation and samples (`shuffle_algo: paired`), so a
-    good seed lowers the losses of all of them alike and cancels when they are compared. What is
-    left after the effects of labels and of scale-and-seed are taken out, as in a two-way analysis
-    of variance, is the noise of a comparison.
+    Runs of one scale, model size and seed share their initialisation and samples (`shuffle_algo:
+    paired`), so a good seed lowers the losses of all of them alike and cancels when they are
+    compared. What is left after the effects of labels and of these groups are taken out, as in a
+    two-way analysis of variance, is the noise of a comparison.
     """
     # A run whose label stands once has an effect of its own, and tells nothing of the noise.
     repeated = Counter(runs.labels)

@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mixscale.contracts.errors import UserError
+from mixscale.contracts.experiment import Objective
 from mixscale.contracts.run_record import (
     DomainLoss,
     DomainTokens,
@@ -17,7 +19,12 @@ from mixscale.contracts.run_record import (
     write_record,
 )
 from mixscale.contracts.sweep_record import SweepRecord, write_sweep
-from mixscale.fit.inputs.records import gather
+from mixscale.fit.inputs.objective import objective_function
+from mixscale.fit.inputs.records import gather, runs_from_records
+from mixscale.fit.uncertainty.model_error import folds_of
+from mixscale.fit.uncertainty.noise import estimate_noise
+from tests.fit.conftest import _record
+from tests.fit.simulated import DOMAINS, losses_of, mixtures
 
 
 def record(name: str, losses: dict[str, float], **changes: Any) -> RunRecord:
@@ -73,3 +80,59 @@ def test_a_sweep_without_any_loss_is_refused(tmp_path: Path) -> None:
     write(tmp_path, record("nan", {"code": math.nan}), record("none", {}))
     with pytest.raises(UserError, match="no finished run"):
         gather(tmp_path, "trial")
+
+
+SAMPLE, SIZES, BUDGETS = 128, (10_000, 50_000), (20_480, 40_960, 128_000)
+
+
+def swarm(seeds: tuple[int, ...] = (1,)) -> list[RunRecord]:
+    """Short runs of two models, of whole samples."""
+    records = []
+    for number, shares in enumerate(mixtures(12)):
+        for parameters in SIZES:
+            for budget in BUDGETS:
+                samples = np.floor(shares * budget / SAMPLE)
+                samples[samples.argmax()] += budget / SAMPLE - samples.sum()
+                tokens = samples * SAMPLE
+                for seed in seeds:
+                    losses = losses_of(
+                        (tokens / budget)[None], np.array([budget * 1e3]), seed=seed + number
+                    )[0] + 1 / np.log(parameters)
+                    made = _record(
+                        f"{number}-{parameters}-{budget}-{seed}", "mixture", None, 1.0, budget,
+                        seed, DOMAINS, tokens, losses, 10**9,
+                    )  # fmt: skip
+                    known = {"mixture": f"random-{number}", "parameters": parameters}
+                    records.append(made.model_copy(update=known))
+    return records
+
+
+def test_short_runs_of_one_mixture_are_left_out_together() -> None:
+    """Whole samples come only near to the shares that were planned, each budget otherwise."""
+    runs = runs_from_records(swarm())
+    assert len({tuple(row) for row in runs.shares.round(6).tolist()}) > 12
+    assert len(set(runs.mixtures)) == 12
+    for weight in folds_of(runs, np.ones(len(runs))):
+        out = {name for name, counts in zip(runs.named, weight, strict=True) if not counts}
+        kept = {name for name, counts in zip(runs.named, weight, strict=True) if counts}
+        assert out
+        assert not out & kept
+
+
+def test_models_of_two_sizes_are_no_repeats_of_one_run() -> None:
+    """One seed tells nothing of the noise, however many models read the same text."""
+    objective = objective_function(Objective(), DOMAINS)
+    one, two = (runs_from_records(swarm(seeds)) for seeds in ((1,), (1, 2)))
+    assert len(set(one.labels)) == len(one)
+    assert estimate_noise(one, objective).source == "evaluation"
+    measured = estimate_noise(two, objective)
+    assert measured.source == "seeds"
+    # Losses of the simulation have a deviation of 0.002 each, the objective is their mean.
+    assert measured.objective == pytest.approx(0.002 / np.sqrt(len(DOMAINS)), rel=0.35)
+
+
+def test_mixtures_of_one_name_that_differ_stay_apart() -> None:
+    records = swarm()
+    renamed = [one.model_copy(update={"mixture": "random"}) for one in records]
+    runs = runs_from_records(renamed)
+    assert len(set(runs.mixtures)) >= 12

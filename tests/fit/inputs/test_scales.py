@@ -92,6 +92,22 @@ def test_shares_that_round_apart_are_one_mixture() -> None:
     assert len(set(mixture_names(apart))) == 2
 
 
+def test_a_named_run_is_one_mixture_in_tables_of_what_was_read(tmp_path: Path) -> None:
+    # Tokens that were read, whole samples of 2,048, come only near to the shares of the plan.
+    shares, tokens = np.repeat(mixtures(8), 3, 0), np.tile([1e6, 4e6, 16e6], 8)
+    read = np.round(shares * tokens[:, None] / 2048) * 2048
+    names = [f"mix-{i // 3}" for i in range(24)]
+    left, right = write_tables(
+        tmp_path,
+        read / read.sum(1, keepdims=True),
+        read.sum(1),
+        losses_of(shares, tokens),
+        names=names,
+    )
+    runs, _ = join(mixtures_of(read_table(left), "m"), read_table(right), "l")
+    assert len(set(runs.mixtures)) == 8
+
+
 def test_seeds_are_runs_of_their_own() -> None:
     same = ["a"] * 4
     scale = np.array([1.0, 1.0, 2.0, 2.0])
