@@ -5,8 +5,9 @@
         [--reach]
 
 At the measured scale a part of the runs is fitted and the rest predicted. At the next larger one
-the runs of two smaller scales are fitted: all mixtures, so that only the reach is tried. A target
-of one loss is tried for some validation domains beside the mean of all.
+the runs of two smaller scales are fitted, some mixtures or all of one or two smaller models, and
+predicted is what a fit answers for a target there. An objective of one loss is tried for some
+validation domains beside the mean of all.
 """
 
 from __future__ import annotations
@@ -18,14 +19,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from benchmarks import published
-from mixscale.contracts.experiment import Objective
+from benchmarks import published, reach
+from mixscale.contracts.config import format_tokens
+from mixscale.contracts.experiment import Constraints, Objective
+from mixscale.contracts.target import Target
 from mixscale.fit.arrays import Floats
+from mixscale.fit.find_mixtures import find_mixtures, planned_run
+from mixscale.fit.found_mixtures import Question
+from mixscale.fit.inputs.mixture_order import in_order
 from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.base import Draws
 from mixscale.fit.laws.registry import law_named, reference_law
+from mixscale.fit.mixing_law import choose
+from mixscale.fit.uncertainty.gain import Predictor
 from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.residuals import comparison_noise
 
@@ -39,6 +47,8 @@ class Case:
     table: str
     fitted: Runs
     unseen: Runs
+    beyond: bool = False
+    """Whether the unseen runs are larger than those that are fitted."""
 
 
 @dataclass(kw_only=True)
@@ -51,10 +61,11 @@ class Held:
     widths: list[float] = field(default_factory=list)
 
     def line(self) -> str:
-        """Rates, and the mean width of a prediction's interval beside the noise."""
+        """Rates, and the width of intervals of predictions by the deviation of what came."""
         parts = (self.predictions, self.differences, self.gains)
         rates = "  ".join(f"{np.mean(part):5.2f}" if part else "    -" for part in parts)
-        return f"{rates}  {np.mean(self.widths):6.1f}"
+        width = f"{np.mean(self.widths):6.1f}" if self.widths else "     -"
+        return f"{rates}  {width}"
 
 
 def measured_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
@@ -102,19 +113,53 @@ def next_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
         chosen = set(rng.permutation(labels)[: round(0.75 * len(labels))].tolist())
         keep = np.array([label in chosen for label in runs.labels])
         largest = runs.scale == runs.scales[-1]
-        yield Case(table=name, fitted=runs.where(keep & ~largest), unseen=runs.where(largest))
+        yield Case(
+            table=name, fitted=runs.where(keep & ~largest), unseen=runs.where(largest), beyond=True
+        )
+
+
+def next_size(names: Sequence[str], seed: int) -> Iterator[Case]:
+    """Tables of several sizes, as they are read: smaller models to fit, the next one to predict."""
+    tables = {
+        "slimpajama": (["slimpajama_sizes_train"], {}),
+        "redpajama": (
+            [f"mixinglaws_redpajama_{size}" for size in ("70M", "160M", "305M")],
+            {"tokens_per_step": reach.TOKENS_A_STEP},
+        ),
+    }
+    for table, (files, settings) in tables.items():
+        if not _wanted(table, names):
+            continue
+        runs = reach.read(files, **settings)
+        if "tokens_per_step" in settings:
+            runs = runs.where(runs.scale <= 30_000 * reach.TOKENS_A_STEP)
+        assert runs.parameters is not None
+        for size in runs.sizes[1:].tolist():
+            smaller, ends = runs.parameters < 0.99 * size, runs.is_end
+            last = ends & (runs.parameters < 1.01 * size) & ~smaller
+            models = len(runs.where(smaller).sizes)
+            yield Case(
+                table=f"{table}, {format_tokens(size)} from {models} smaller",
+                fitted=runs.where(smaller),
+                unseen=runs.where(last & (runs.scale == runs.scale[last].max())),
+                beyond=True,
+            )
+    if _wanted("repeated", names):
+        task = reach.repeated_text()
+        yield Case(table=task.name, fitted=task.fitted, unseen=task.unseen, beyond=True)
 
 
 def reach_table(law: str, names: Sequence[str] = (), seed: int = 0) -> str:
     """Coverage at the next larger scale as markdown."""
     rows = ["| table | law | predictions | differences | gains |", "|---|---|---|---|---|"]
-    for case in next_scale(names, seed):
-        held = Held()
-        count_held(case, law, seed, held)
-        rates = (held.predictions, held.differences, held.gains)
-        cells = " | ".join(f"{np.mean(part):.2f}" for part in rates)
-        rows.append(f"| {case.table} | {law} | {cells} |")
-        print(rows[-1], flush=True)
+    for cases in (next_scale, next_size):
+        for case in cases(names, seed):
+            held = Held()
+            count_held(case, law, seed, held)
+            rates = (held.predictions, held.differences, held.gains)
+            cells = " | ".join(f"{np.mean(part):.2f}" if part else "-" for part in rates)
+            rows.append(f"| {case.table} | {law} | {cells} |")
+            print(rows[-1], flush=True)
     return "\n".join(rows)
 
 
@@ -136,37 +181,69 @@ def _only(case: Case, column: int | None) -> Case:
         return case
 
     def one(runs: Runs) -> Runs:
-        return replace(runs, validation=(runs.validation[column],), losses=runs.losses[:, [column]])
+        return replace(
+            runs,
+            validation=(runs.validation[column],),
+            losses=runs.losses[:, [column]],
+            errors=None if runs.errors is None else runs.errors[:, [column]],
+            results=runs.results[column : column + 1],
+        )
 
-    return Case(table=case.table, fitted=one(case.fitted), unseen=one(case.unseen))
+    return replace(case, fitted=one(case.fitted), unseen=one(case.unseen))
 
 
 def _count_target(case: Case, law: str, rng: np.random.Generator, into: Held) -> None:
-    aim = objective_function(Objective(), case.fitted.validation)
-    noise = comparison_noise(case.fitted, aim, reference_law())
-    fitted = law_named(law).fit(case.fitted, aim, noise)
-    draws = fitted.draws(np.random.default_rng(0), DRAWS)
+    says = _of_target(case, law) if case.beyond else _of_scale(case, law)
+    if says is None:
+        return
+    points, draws = case.unseen.points, says.draws
     assert draws is not None
-    truth = aim.value(case.unseen.losses)
-    predicted = fitted.predict_objective(case.unseen.points)
-    drawn = drawn_at(draws, case.unseen.points)
+    truth = objective_function(Objective(), case.unseen.validation).value(case.unseen.losses)
+    predicted = says.law.predict_objective(points)
+    drawn = drawn_at(draws, points)
     inside = _held(drawn, truth)
     into.predictions.append(float(inside.mean()))
+    low, high = interval(drawn)
+    into.widths.append(float((high - low).mean() / max(float(np.std(truth)), 1e-9)))
+    shares = points.shares
+    if shares.shape[1] < 2:
+        return
     first, second = rng.integers(len(truth), size=(2, PAIRS))
     apart = first != second
     first, second = first[apart], second[apart]
     into.differences.append(
         float(_held(drawn[:, first] - drawn[:, second], truth[first] - truth[second]).mean())
     )
-    shares = case.unseen.points.shares
     current = int(np.argmin(((shares - 1 / shares.shape[1]) ** 2).sum(1)))
     best = np.argsort(predicted)[: max(1, round(BEST * len(predicted)))]
     best = best[best != current]
     if len(best):
         gains = drawn[:, [current]] - drawn[:, best]
         into.gains.append(float(_held(gains, truth[current] - truth[best]).mean()))
-    low, high = interval(drawn)
-    into.widths.append(float((high - low).mean() / (noise.objective or np.nan)))
+
+
+def _of_scale(case: Case, law: str) -> Predictor:
+    """What a law of the fitted runs says of their own scale."""
+    aim = objective_function(Objective(), case.fitted.validation)
+    noise = comparison_noise(case.fitted, aim, reference_law())
+    fitted = law_named(law).fit(case.fitted, aim, noise)
+    draws = fitted.draws(np.random.default_rng(0), DRAWS)
+    run = case.fitted.planned(float(case.fitted.scales[-1]))
+    return Predictor(name=law, law=fitted, draws=draws, run=run)
+
+
+def _of_target(case: Case, law: str) -> Predictor | None:
+    """What a fit answers for a target as large as the unseen runs; None if it answers nothing."""
+    chosen = choose(in_order(case.fitted), law, Objective())
+    unseen = case.unseen
+    tokens = float(unseen.scale.max())
+    size = None if unseen.parameters is None else float(unseen.parameters.max())
+    target = Target(tokens=round(tokens), parameters=None if size is None else round(size))
+    question = Question(
+        objective=chosen.objective, constraints=Constraints(), budgets=(target,), draws=DRAWS
+    )
+    path = find_mixtures(chosen.runs, chosen.law, chosen.noise, question).path
+    return path.predictor_for(planned_run(chosen.runs, tokens, {}, size))
 
 
 def drawn_at(draws: Draws, points: Points) -> Floats:
@@ -186,13 +263,15 @@ def main() -> None:
     parser.add_argument("--tables", default="", help="parts of names, separated by commas")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--reach", action="store_true", help="the next larger scale alone")
+    parser.add_argument("--reach", action="store_true", help="larger scales and models alone")
     arguments = parser.parse_args()
     names = [name for name in arguments.tables.split(",") if name]
-    print(f"{'table':<42} {'law':<10} prediction, difference, gain, width/noise")
+    spanning = [law for law in arguments.laws.split(",") if law_named(law).spans_scales]
+    print(f"{'table':<42} {'law':<10} prediction, difference, gain, width by deviation")
     for cases, laws in (
         (measured_scale, arguments.laws.split(",")),
-        (next_scale, [law for law in arguments.laws.split(",") if law_named(law).spans_scales]),
+        (next_scale, spanning),
+        (next_size, [law for law in spanning if law_named(law).sees_parameters]),
     ):
         if arguments.reach and cases is measured_scale:
             continue

@@ -53,7 +53,7 @@ class Bivariate:
                 losses[:, :, v],
                 weight,
                 start=None if start is None else start[:, v],
-                pull=drawn_priors(model, len(losses), generators[v]),
+                pull=drawn_priors(model, (len(losses), 1), generators[v]),
             )
             for v, model in enumerate(models)
         ]

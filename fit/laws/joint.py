@@ -41,6 +41,7 @@ class EffectiveTokens:
             high=np.concatenate([[1.5, 0.0], np.full(domains, 60.0)]),
             centre=np.concatenate([np.log([_EXPONENT, _SATURATION]), np.zeros(domains)]),
             penalty=penalty,
+            common=2,
         )
 
     def scaled(self, theta: Floats, log_factor: Floats) -> Floats:

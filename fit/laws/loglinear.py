@@ -47,7 +47,7 @@ class Exponential:
             np.repeat(weight, validation, 0),
             start=None if start is None else start.reshape(draws * validation, -1),
             rounds=5 if start is None else 3,
-            pull=drawn_priors(model, draws * validation, rng),
+            pull=drawn_priors(model, (draws, validation), rng),
         )
         return theta.reshape(draws, validation, -1)
 

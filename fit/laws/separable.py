@@ -42,6 +42,7 @@ class Separable:
             high=np.concatenate([[1.5], 60.0 * by_domain, 0.0 * by_domain]),
             centre=np.concatenate([[np.log(_TOKENS)], 0.0 * by_domain, np.log(_SHARE) * by_domain]),
             penalty=penalty,
+            common=1,
         )
 
     def scaled(self, theta: Floats, log_factor: Floats) -> Floats:

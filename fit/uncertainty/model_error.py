@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixscale.fit.arrays import Floats
+from mixscale.fit.arrays import Floats, Ints
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.mixture_order import groups_of_mixtures
 from mixscale.fit.inputs.points import PlannedRun, Points
@@ -23,6 +23,13 @@ from mixscale.fit.inputs.scales import cluster_scales
 from mixscale.fit.laws.base import Draws
 from mixscale.fit.uncertainty.intervals import NORMAL_90
 from mixscale.fit.uncertainty.noise import student_scales
+from mixscale.fit.uncertainty.reach import (
+    REPEATS,
+    Evidence,
+    Reach,
+    most_epochs,
+    with_less_repeated,
+)
 
 FOLDS = 12
 """Groups of mixtures that are left out together."""
@@ -41,51 +48,7 @@ _LEAST_SHARED = 0.25
 RegMix lost, as far as single runs tell."""
 _MOST_COMPARED = 200
 _WAVES = 200
-_COMMON, _APART, _APART_SHARED = 0.25, 0.15, 0.1
-"""Deviations of what a law of two scales or more gets wrong of the way to a larger one, as parts of
-the change it predicts: what all mixtures share, and what they do not, which mixtures that were
-measured at two scales tell better. Chosen on SlimPajama 122M and RedPajama 70M;
-`benchmarks/coverage.py` shows them on the others."""
-_COMMON_SIZE = 0.12
-"""What all mixtures share of the way to a larger model: the draws hold what the prior of the size's
-exponent leaves open. Laws missed 0 to 17 % of the way on SlimPajama and RedPajama."""
-_ONE_SCALE = 2.0
-"""How much more that is where one scale was measured."""
-_APART_COUNTS = 4
-"""Mixtures at two scales that `_APART` counts for."""
 _REACH_DEGREES = 4.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reach:
-    """What a law gets wrong of the way from the largest measured runs to larger ones."""
-
-    largest: float
-    """Tokens or parameters of the largest measured runs; infinite where they are not known."""
-    common: float
-    """Deviation of what all mixtures share, as part of the change that the law predicts."""
-    apart: float
-    """Of what they do not share, for a way of one stride."""
-    apart_shared: float
-    """The same without the noise of single runs."""
-    stride: float | None
-    """Mean change of the objective from one measured scale or size to the next; None where there
-    is one."""
-
-    def drift(self, way: Floats, apart: float) -> Floats:
-        """(points,) deviation of what mixtures do not share of a way.
-
-        It is the part `apart` of a way of one stride, and grows beyond that as a random walk does:
-        in proportion to the way, intervals held every difference after a way of 0.3 nats.
-        """
-        if not self.stride:
-            return apart * way
-        return apart * np.sqrt(way * np.minimum(way, self.stride))
-
-    def factor(self, measured: Floats) -> Floats:
-        """(points,) factors that bring tokens or parameters back to the largest measured."""
-        beyond = measured > self.largest * 1.001
-        return np.where(beyond, self.largest / np.where(beyond, measured, 1.0), 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +75,9 @@ class ModelError:
     """To larger token budgets."""
     model: Reach
     """To larger models."""
+    epochs: Floats | None
+    """(domains,) most often that text of each domain was read by the largest models that were run;
+    None where not known."""
 
     def growth(self, points: Points) -> Floats:
         """(points,) the error's deviation there."""
@@ -136,6 +102,8 @@ class DrawsWithError:
     """(draws, 3, 2, waves) normal."""
     reach: Floats
     """(draws,) common error of the way to a larger scale, in its deviations."""
+    repeats: Floats
+    """(draws,) what repeats cost more than the law says, as part of that, beyond those measured."""
 
     def optima(self, feasible: Feasible, run: PlannedRun) -> Floats:
         """(draws, domains) optimal shares of redrawn experiments: a fit does not see its error."""
@@ -162,6 +130,8 @@ class DrawsWithError:
         first_drift, second_drift = (float(self._drift(way, shared=True)[0]) for way in ways)
         commons = [float(self._common(way)[0]) for way in ways]
         means = means + self.reach * (commons[0] - commons[1])
+        costs = [float(self._unmeasured_repeats(points)[0]) for points in (first, second)]
+        means = means + self.repeats * (costs[0] - costs[1])
         return means, np.sqrt(variance + _apart_variance(first_drift, second_drift, far))
 
     def _ways(self, points: Points) -> Floats:
@@ -178,6 +148,23 @@ class DrawsWithError:
             at_size = replace(at_budget, parameters=points.parameters * smaller)
             ways[1] = np.abs(self.predict(at_budget) - self.predict(at_size))
         return ways
+
+    def _unmeasured_repeats(self, points: Points) -> Floats:
+        """(points,) what the law says that repeats cost beyond those of the runs.
+
+        A larger model than any that was run has none measured: the larger the model, the sooner
+        repeated text harms it (Muennighoff et al., arXiv 2305.16264, sec. 5).
+        """
+        epochs = self.error.epochs
+        if epochs is None:
+            return np.zeros(len(points))
+        measured = np.ones((len(points), 1), dtype=bool)
+        if points.parameters is not None:
+            measured = self.error.model.factor(points.parameters)[:, None] == 1
+        less = with_less_repeated(points, np.where(measured, epochs, 1.0))
+        if less is None:
+            return np.zeros(len(points))
+        return np.maximum(self.predict(points) - self.predict(less), 0.0)
 
     def _common(self, ways: Floats) -> Floats:
         """(points,) deviation of what all mixtures share of the ways."""
@@ -199,7 +186,8 @@ class DrawsWithError:
         mixed = np.sqrt(1 - error.rough) * smooth + np.sqrt(error.rough) * rough
         errors = error.growth(points) * self.scales * mixed
         ways = self._ways(points)
-        return errors + self._common(ways) * self.reach + self._drift(ways, shared=False) * far
+        errors = errors + self._common(ways) * self.reach + self._drift(ways, shared=False) * far
+        return errors + self._unmeasured_repeats(points) * self.repeats
 
     def _processes(self, x: Floats) -> Floats:
         """(3, draws) values of the three processes at one point, or each draw's at its own."""
@@ -223,7 +211,7 @@ def with_model_error(
         rng: Of the errors alone: the draws of other parts do not depend on it.
         count: Draws.
     """
-    of_waves, of_heights, of_scales, of_reach = rng.spawn(4)
+    of_waves, of_heights, of_scales, of_reach, of_repeats = rng.spawn(5)
     lengths = _lengths(error)
     domains = error.runs.shape[1]
     return DrawsWithError(
@@ -234,6 +222,7 @@ def with_model_error(
         waves=of_waves.normal(size=(3, _WAVES, domains)) / lengths[:, None, None],
         heights=of_heights.normal(size=(count, 3, 2, _WAVES)),
         reach=of_reach.standard_t(_REACH_DEGREES, count),
+        repeats=np.expm1(REPEATS * of_repeats.normal(size=count)),
     )
 
 
@@ -267,13 +256,15 @@ def folds_of(runs: Runs, counted: Floats) -> Floats:
     """(folds, runs) weights that leave out whole mixtures at all scales, in groups.
 
     Runs of one mixture at several scales, checkpoints of one run among them, would give each
-    other's results away.
+    other's results away. Where there is one mixture, or two, whole runs are left out.
 
     Args:
         runs: All runs.
         counted: (runs,) weights of the runs that are fitted at all.
     """
     of_run = groups_of_mixtures(runs, [True] * len(runs), FOLDS)
+    if of_run.max() < 2:
+        of_run = runs.independent % FOLDS
     return counted * (of_run != np.arange(of_run.max() + 1)[:, None])
 
 
@@ -310,11 +301,12 @@ def calibrate(
     growth = np.sqrt((1 + (distance[used] / typical) ** 2) / 2)
     size = _size(np.abs(missed[used]), variance[used], growth)
     # Draws that move all mixtures alike hold every loss, and tell mixtures apart no better.
-    scale = runs.scale[used]
-    apart = np.abs(_centred(missed[used], scale))
-    size = max(size, _size(apart, _centred(drawn[:, used], scale).var(0) + noise, growth))
-    # One scale alone: a mixture's errors at two scales are not those of two close mixtures.
-    largest = used & (runs.scale == runs.scale[used].max())
+    of_kind = _kinds(runs.where(used))
+    apart = np.abs(_centred(missed[used], of_kind))
+    size = max(size, _size(apart, _centred(drawn[:, used], of_kind).var(0) + noise, growth))
+    # One scale and size: a mixture's errors at two of them are not those of two close mixtures.
+    largest = used & runs.is_largest_size
+    largest = largest & (runs.scale == runs.scale[largest].max()) if largest.any() else used
     between = np.sqrt(np.maximum(_squares(x[largest], x[largest]), 0.0))
     median = max(float(np.median(between[between > 1e-9])) if (between > 1e-9).any() else 1.0, 1e-6)
     deviation = np.full(len(runs), np.nan)
@@ -323,7 +315,7 @@ def calibrate(
     length, rough = _correlation(standard, between / median)
     shared, shared_length = _shared(standard, between / median)
     own = (1 - shared) * deviation**2
-    evidence = _Evidence(runs=runs, missed=missed, predicted=predicted, own=own)
+    evidence = Evidence(runs=runs, missed=missed, predicted=predicted, own=own)
     return ModelError(
         runs=x[kept],
         typical=typical,
@@ -333,87 +325,30 @@ def calibrate(
         rough_length=_ROUGH_LENGTH * median,
         shared=shared,
         shared_length=shared_length * median,
-        degrees=max(len(set(runs.where(used).mixtures)) - 1.0, 3.0),
-        tokens=_reach(evidence, _by_budget(runs), _COMMON),
-        model=_reach(evidence, _by_size(runs), _COMMON_SIZE),
+        degrees=max(float(_left_out(runs.where(used)) - 1), 3.0),
+        tokens=evidence.of_budgets(),
+        model=evidence.of_sizes(),
+        epochs=most_epochs(runs),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Evidence:
-    """Left-out runs, as `calibrate` has them."""
-
-    runs: Runs
-    missed: Floats
-    predicted: Floats
-    own: Floats
-    """(runs,) variance that is the runs' own noise."""
+def _left_out(runs: Runs) -> int:
+    """How many runs, or mixtures, were left out one by one."""
+    mixtures = len(set(runs.mixtures))
+    return mixtures if mixtures > 2 else int(runs.independent.max()) + 1
 
 
-def _by_budget(runs: Runs) -> Floats:
-    """(runs,) token budgets of the largest models; nan for the others, and where not known."""
-    return np.where((runs.scale > 1) & runs.is_largest_size, runs.scale, np.nan)
+def _kinds(runs: Runs) -> Ints:
+    """(runs,) number of the scale and model size of each run."""
+    sizes = np.ones(len(runs)) if runs.parameters is None else cluster_scales(runs.parameters)
+    _, kind = np.unique(np.column_stack([runs.scale, sizes]), axis=0, return_inverse=True)
+    return kind.ravel()
 
 
-def _by_size(runs: Runs) -> Floats:
-    """(runs,) sizes of the models at the ends of runs; nan for the others, and where not known."""
-    if runs.parameters is None:
-        return np.full(len(runs), np.nan)
-    return np.where(runs.is_end, cluster_scales(runs.parameters), np.nan)
-
-
-def _reach(evidence: _Evidence, scale: Floats, common: float) -> Reach:
-    """What left-out runs tell of the way from one scale to the next, budgets or sizes."""
-    scales = np.unique(scale[np.isfinite(scale)])
-    several = len(scales) > 1
-    wider = 1.0 if several else _ONE_SCALE
-    none = np.zeros(len(scale))
-    return Reach(
-        largest=float(scales[-1]) if len(scales) else np.inf,
-        common=common * wider,
-        apart=_apart(evidence, scale, none, _APART) if several else _APART * wider,
-        apart_shared=(
-            _apart(evidence, scale, evidence.own, _APART_SHARED)
-            if several
-            else _APART_SHARED * wider
-        ),
-        stride=_stride(evidence.predicted, scale) if several else None,
-    )
-
-
-def _apart(evidence: _Evidence, scale: Floats, noise: Floats, usual: float) -> float:
-    """How far the error of one mixture moves from another's, as part of the predicted change.
-
-    Seen where one mixture was measured at the two largest of (runs,) scales, less the (runs,)
-    variance that is the runs' own noise.
-    """
-    moved, way, own = [], [], []
-    before, last = np.unique(scale[np.isfinite(scale)])[-2:]
-    mixtures, missed, predicted = evidence.runs.mixtures, evidence.missed, evidence.predicted
-    larger = {mixtures[i]: i for i in np.flatnonzero(scale == last)}
-    for i in np.flatnonzero(scale == before):
-        k = larger.get(mixtures[i])
-        if k is not None and np.isfinite(missed[[i, k]]).all():
-            moved.append(missed[k] - missed[i])
-            way.append(abs(predicted[k] - predicted[i]))
-            own.append(noise[k] + noise[i])
-    prior = _APART_COUNTS * usual**2
-    if len(moved) < 3 or not np.mean(way):
-        return usual
-    part = max(float(np.var(moved, ddof=1) - np.mean(own)) / float(np.mean(way)) ** 2, 0.0)
-    return float(np.sqrt((prior + len(moved) * part) / (_APART_COUNTS + len(moved))))
-
-
-def _centred(values: Floats, scale: Floats) -> Floats:
-    """(..., runs) less the mean of the runs of the same scale."""
-    same = (scale[:, None] == scale).astype(np.float64)
+def _centred(values: Floats, kind: Ints) -> Floats:
+    """(..., runs) less the mean of the runs of the same kind."""
+    same = (kind[:, None] == kind).astype(np.float64)
     return values - values @ (same / same.sum(0))
-
-
-def _stride(predicted: Floats, scale: Floats) -> float:
-    scales = np.unique(scale[np.isfinite(scale)])[-2:]
-    last = [predicted[scale == one].mean() for one in scales]
-    return abs(float(last[0] - last[1]))
 
 
 def _size(missed: Floats, variance: Floats, growth: Floats) -> float:

@@ -137,9 +137,24 @@ def fit_shrunken(
     return model.out_of(units, theta)
 
 
-def drawn_priors(model: Model, rows: int, rng: np.random.Generator | None) -> Floats | None:
-    """(rows, terms) standard normal; None where nothing is drawn."""
-    return None if rng is None else rng.normal(size=(rows, len(model.penalty)))
+def drawn_priors(
+    model: Model, shape: tuple[int, int], rng: np.random.Generator | None, common: int = 0
+) -> Floats | None:
+    """(rows, terms) standard normal for rows of (draws, validation); None where nothing is drawn.
+
+    Args:
+        model: The family.
+        shape: Draws and validation losses.
+        rng: Of the draws; None for fits that are not drawn.
+        common: Terms, the first ones, that all losses of a draw have in common. What holds of
+            training, as how soon repeated text stops to count, is wrong of all losses alike: drawn
+            for each loss alone it would cancel in their mean.
+    """
+    if rng is None:
+        return None
+    pull = rng.normal(size=(*shape, len(model.penalty)))
+    pull[:, :, :common] = rng.spawn(1)[0].normal(size=(shape[0], 1, common))
+    return pull.reshape(-1, len(model.penalty))
 
 
 def middle_and_spread(y: Floats, weight: Floats) -> Units:

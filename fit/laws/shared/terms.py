@@ -40,6 +40,8 @@ class Prior:
     """(parameters,)."""
     penalty: Floats
     """(terms, parameters) each `penalty @ (theta - centre)` is a standard normal."""
+    common: int
+    """How many of the terms, the first ones, say the same of every validation loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +188,7 @@ class _Model(WithFloor):
             high=np.concatenate([high, of_term.high]),
             centre=np.concatenate([np.zeros(self.first), of_term.centre]),
             penalty=penalty,
+            common=self.first - 1 + of_term.common,
         )
 
     @property
@@ -295,7 +298,7 @@ def _fit_rows(
     y = losses.transpose(0, 2, 1).reshape(draws * validation, runs)
     by_row = np.repeat(weight, validation, 0)
     flat = None if start is None else start.reshape(draws * validation, -1)
-    pull = drawn_priors(model, len(y), rng)
+    pull = drawn_priors(model, (draws, validation), rng, model.prior.common)
     block = max(1, int(2e5 / (runs * len(model.low))))
 
     def fit(first: int) -> Floats:
