@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks import published
 from benchmarks.movement import Curves, Truth, redpajama, slimpajama
 from mixscale.contracts.experiment import Constraints, Objective
+from mixscale.fit.constraints.covered import covered_shares
 from mixscale.fit.find_mixtures import find_mixtures
 from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.mixture_order import in_order
@@ -109,6 +110,7 @@ def decide(
         budgets=(round(truth.run.token_budget),),
         draws=1000,
         current=current,
+        covered=covered_shares(chosen.runs, current, Constraints().max_extrapolation),
     )
     answer = find_mixtures(chosen.runs, chosen.law, chosen.noise, question).answers[-1]
     advice = answer.advice

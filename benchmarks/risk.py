@@ -28,6 +28,7 @@ from benchmarks.decisions import curves_of
 from benchmarks.movement import Curves, Truth
 from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.arrays import Floats
+from mixscale.fit.constraints.covered import covered_shares
 from mixscale.fit.find_mixtures import find_mixtures
 from mixscale.fit.found_mixtures import Question
 from mixscale.fit.inputs.mixture_order import in_order
@@ -92,6 +93,7 @@ def _case(truth: Truth, curves: Curves, checkpoints: list[int], current: Floats)
         constraints=Constraints(),
         budgets=(round(truth.run.token_budget),),
         current=current,
+        covered=covered_shares(chosen.runs, current, Constraints().max_extrapolation),
     )
     answer = find_mixtures(chosen.runs, chosen.law, chosen.noise, question).answers[-1]
     advice = answer.advice
