@@ -21,7 +21,7 @@ def groups_of_mixtures(runs: Runs, among: Sequence[bool], most: int) -> NDArray[
         most: Groups at most.
     """
     by_name = np.argsort(runs.domains)
-    names = mixture_names(runs.shares[:, by_name], runs.named)
+    names = mixture_names(runs.shares[:, by_name], runs.named, runs.kinds)
     chosen = {name for name, one in zip(names, among, strict=True) if one}
     # Not by the shares themselves: neighbours would be left out together.
     ordered = sorted(chosen, key=lambda name: hashlib.sha256(name.encode()).digest())

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixscale.contracts.fit_record import ReadResult
-from mixscale.fit.arrays import Bools, Floats
+from mixscale.fit.arrays import Bools, Floats, Ints
 from mixscale.fit.inputs.points import PlannedRun, Points
-from mixscale.fit.inputs.scales import cluster_scales, mixture_names
+from mixscale.fit.inputs.scales import cluster_scales, kinds_of, mixture_names
 
 BASE = ""
 MIXTURE = "*"
@@ -79,10 +78,15 @@ class Runs:
     @property
     def mixtures(self) -> tuple[str, ...]:
         """Equal for runs of one mixture, at whatever scale."""
-        return mixture_names(self.shares, self.named)
+        return mixture_names(self.shares, self.named, self.kinds)
 
     @property
-    def independent(self) -> NDArray[np.int64]:
+    def kinds(self) -> Ints:
+        """(runs,) number of the scale and model size of each run."""
+        return kinds_of(self.scale, self.parameters)
+
+    @property
+    def independent(self) -> Ints:
         """(runs,) number of the training run that each row belongs to."""
         if not self.training_runs:
             return np.arange(len(self))

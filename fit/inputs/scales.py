@@ -18,6 +18,11 @@ _SAME_SHARE = 5e-5
 _SAME_NAMED = 0.02
 """The same where runs have one name: short runs of whole samples come only so near to their plan.
 Beyond it a name stands for several mixtures, as that of a sweep may."""
+_TWIN = 0.2
+"""Of the distance to the second nearest mixture of another scale: one this much nearer is the same
+but for what whole samples make of it, if most mixtures of the scale have such a twin."""
+_MOST_HAVE_TWINS = 0.8
+_FEWEST_TWINS = 3
 
 
 def cluster_scales(tokens: Floats) -> Floats:
@@ -39,22 +44,67 @@ def cluster_scales(tokens: Floats) -> Floats:
     return scales
 
 
-def mixture_names(shares: Floats, named: Sequence[str] = ()) -> tuple[str, ...]:
+def mixture_names(
+    shares: Floats, named: Sequence[str] = (), kinds: Ints | None = None
+) -> tuple[str, ...]:
     """Equal for rows of (runs, domains) shares that are one mixture but for rounding.
 
     Shares are compared with each other: rounded alone, 0.14865 and the 0.148649999 that it becomes
-    as tokens over their sum would be two.
+    as tokens over their sum would be two. What runs have read comes near to the shares that were
+    planned, and nearer in longer runs.
 
     Args:
         shares: By row.
-        named: What the mixture of each row is called, where that is known. What runs have read
-            comes near to the shares that were planned, and nearer in longer runs.
+        named: What the mixture of each row is called, where that is known.
+        kinds: (runs,) number of each row's scale and model size, see `kinds_of`. Where names tell
+            of none, mixtures of one kind may each have a twin in another: so a design is known
+            that runs its mixtures at each.
     """
     exact, of_row = np.unique(np.round(shares, _DIGITS) + 0.0, axis=0, return_inverse=True)
     of_row = of_row.ravel()
-    first = _representatives(exact, _named_alike(exact, of_row, named))
+    known = _named_alike(exact, of_row, named)
+    if kinds is not None and not len(known):
+        known = _twins(exact, of_row, kinds)
+    first = _representatives(exact, known)
     names = ["/".join(f"{share:.{_DIGITS}g}" for share in row) for row in exact[first]]
     return tuple(names[i] for i in of_row)
+
+
+def kinds_of(scale: Floats, sizes: Floats | None) -> Ints:
+    """(runs,) number of the scale and model size of each run.
+
+    Args:
+        scale: (runs,).
+        sizes: (runs,) parameters of the models; None where unknown.
+    """
+    of_size = np.ones(len(scale)) if sizes is None else cluster_scales(sizes)
+    _, kind = np.unique(np.column_stack([scale, of_size]), axis=0, return_inverse=True)
+    return kind.ravel().astype(np.int64)
+
+
+def _twins(mixtures: Floats, of_row: Ints, kinds: Ints) -> Ints:
+    """(pairs, 2) of mixtures of two kinds, the one that has more of them first."""
+    of_kind = [np.unique(of_row[kinds == kind]) for kind in np.unique(kinds)]
+    of_kind = sorted((one for one in of_kind if len(one) >= _FEWEST_TWINS), key=len, reverse=True)
+    pairs = [np.empty((0, 2), dtype=np.int64)]
+    for k, others in enumerate(of_kind):
+        for more in of_kind[:k]:
+            found = _twins_in(mixtures, more, others)
+            if found is not None:
+                pairs.append(found)
+                break
+    return np.concatenate(pairs)
+
+
+def _twins_in(mixtures: Floats, more: Ints, others: Ints) -> Ints | None:
+    """(pairs, 2) of `others` with their twins among `more`; None where few have one."""
+    from scipy.spatial import KDTree
+
+    distance, nearest = KDTree(mixtures[more]).query(mixtures[others], k=2, p=np.inf)
+    alike = (distance[:, 0] < _SAME_NAMED) & (distance[:, 0] < _TWIN * distance[:, 1])
+    if alike.mean() < _MOST_HAVE_TWINS:
+        return None
+    return np.column_stack([more[nearest[alike, 0]], others[alike]])
 
 
 def _named_alike(mixtures: Floats, of_row: Ints, named: Sequence[str]) -> Ints:

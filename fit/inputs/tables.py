@@ -28,6 +28,7 @@ from mixscale.fit.inputs.result_table import Results, fitted_values, read_result
 from mixscale.fit.inputs.runs import BASE, MIXTURE, Runs
 from mixscale.fit.inputs.scales import (
     cluster_scales,
+    kinds_of,
     mixture_names,
     run_labels,
     training_runs,
@@ -227,9 +228,9 @@ def _runs(
     elif changed is None:
         changed, scale = _changes(tokens, scale, mixtures.domains)
     scale = cluster_scales(scale)
-    named = tuple(names or ())
-    same = mixture_names(tokens / tokens.sum(-1, keepdims=True), named)
-    sizes = facts.size
+    named, sizes = tuple(names or ()), facts.size
+    shares = tokens / tokens.sum(-1, keepdims=True)
+    same = mixture_names(shares, named, kinds_of(scale, sizes))
     unique = facts.unique_tokens(mixtures.domains)
     if unique is None and available and scale.max() > 1:
         one = [float(available.get(domain, PLENTY)) for domain in mixtures.domains]

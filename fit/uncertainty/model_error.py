@@ -19,7 +19,6 @@ from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.mixture_order import groups_of_mixtures
 from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.inputs.scales import cluster_scales
 from mixscale.fit.laws.base import Draws
 from mixscale.fit.uncertainty.intervals import NORMAL_90
 from mixscale.fit.uncertainty.noise import student_scales
@@ -301,7 +300,7 @@ def calibrate(
     growth = np.sqrt((1 + (distance[used] / typical) ** 2) / 2)
     size = _size(np.abs(missed[used]), variance[used], growth)
     # Draws that move all mixtures alike hold every loss, and tell mixtures apart no better.
-    of_kind = _kinds(runs.where(used))
+    of_kind = runs.kinds[used]
     apart = np.abs(_centred(missed[used], of_kind))
     size = max(size, _size(apart, _centred(drawn[:, used], of_kind).var(0) + noise, growth))
     # One scale and size: a mixture's errors at two of them are not those of two close mixtures.
@@ -336,13 +335,6 @@ def _left_out(runs: Runs) -> int:
     """How many runs, or mixtures, were left out one by one."""
     mixtures = len(set(runs.mixtures))
     return mixtures if mixtures > 2 else int(runs.independent.max()) + 1
-
-
-def _kinds(runs: Runs) -> Ints:
-    """(runs,) number of the scale and model size of each run."""
-    sizes = np.ones(len(runs)) if runs.parameters is None else cluster_scales(runs.parameters)
-    _, kind = np.unique(np.column_stack([runs.scale, sizes]), axis=0, return_inverse=True)
-    return kind.ravel()
 
 
 def _centred(values: Floats, kind: Ints) -> Floats:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.runs import Runs
-from mixscale.fit.inputs.scales import cluster_scales
 
 MINIMUM_DEGREES = 3
 """Degrees of freedom from which a deviation is estimated at all."""
@@ -150,8 +149,7 @@ def with_scales(pooled: Noise, runs: Runs, of: Callable[[Runs], Noise | None]) -
 def groups_of_seeds(runs: Runs) -> NDArray[np.int64]:
     """(runs,) the group that each run shares scale, model size and seed with."""
     seeds = runs.seeds or (0,) * len(runs)
-    sizes = np.zeros(len(runs)) if runs.parameters is None else cluster_scales(runs.parameters)
-    groups = list(zip(runs.scale.tolist(), sizes.tolist(), seeds, strict=True))
+    groups = list(zip(runs.kinds.tolist(), seeds, strict=True))
     return np.array([groups.index(group) for group in groups])
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mixscale.contracts.fit_record import read_fit
 from mixscale.fit.fit_tables import fit_tables
@@ -92,11 +95,12 @@ def test_shares_that_round_apart_are_one_mixture() -> None:
     assert len(set(mixture_names(apart))) == 2
 
 
-def test_a_named_run_is_one_mixture_in_tables_of_what_was_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mix-{mixture}", "mix-{mixture} of run {run}"])
+def test_what_was_read_of_one_plan_is_one_mixture(tmp_path: Path, name: str) -> None:
     # Tokens that were read, whole samples of 2,048, come only near to the shares of the plan.
     shares, tokens = np.repeat(mixtures(8), 3, 0), np.tile([1e6, 4e6, 16e6], 8)
     read = np.round(shares * tokens[:, None] / 2048) * 2048
-    names = [f"mix-{i // 3}" for i in range(24)]
+    names = [name.format(mixture=i // 3, run=i) for i in range(24)]
     left, right = write_tables(
         tmp_path,
         read / read.sum(1, keepdims=True),
@@ -106,6 +110,19 @@ def test_a_named_run_is_one_mixture_in_tables_of_what_was_read(tmp_path: Path) -
     )
     runs, _ = join(mixtures_of(read_table(left), "m"), read_table(right), "l")
     assert len(set(runs.mixtures)) == 8
+
+
+@given(seed=st.integers(0, 10**6), domains=st.integers(3, 12), count=st.integers(6, 40))
+def test_designs_that_share_no_mixture_have_no_twins(seed: int, domains: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.ones(domains), 2 * count)
+    kinds = np.repeat([0, 1], count)
+    assert len(set(mixture_names(shares, kinds=kinds))) == 2 * count
+    # The second design once more, as 5,000 whole samples make it.
+    again = np.vstack([shares, np.round(shares[count:] * 5000) / 5000])
+    names = np.array(mixture_names(again, kinds=np.repeat([0, 1, 2], count)))
+    assert (names[count : 2 * count] == names[2 * count :]).mean() >= 0.8
+    assert not set(names[:count]) & set(names[count:])
 
 
 def test_seeds_are_runs_of_their_own() -> None:
