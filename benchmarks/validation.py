@@ -220,7 +220,7 @@ def report(laws: Sequence[str], count: int) -> str:
             *scores,
             "\n### Advice at that scale\n",
             *advice,
-            "\n## The next larger scale: coverage\n",
+            "\n## The next larger scale or size: coverage\n",
             reach_table("joint"),
             "\n## The next larger scale: advice against uniform\n",
             decisions.table("joint", at_best=False),
