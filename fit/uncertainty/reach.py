@@ -105,9 +105,10 @@ class Evidence:
 
         Args:
             scale: (runs,) nan for runs that have no part.
-            common: As usual.
-            usual: Of what mixtures do not share, with the noise of single runs and without.
-            alone: Factor on those where one scale was measured.
+            common: Deviation of what all mixtures share of the way, as part of it.
+            usual: Those of what they do not share, with the noise of single runs and without, to
+                which mixtures that were measured at two scales are added as evidence.
+            alone: Factor on these where one scale was measured.
         """
         scales = np.unique(scale[np.isfinite(scale)])
         several = len(scales) > 1

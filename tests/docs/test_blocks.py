@@ -131,7 +131,10 @@ def unknown(command: str) -> str | None:
     wanted = cli.commands.get(words[1])
     if wanted is None:
         return f"no command {words[1]}"
-    options = {name for one in wanted.get_params(click.Context(wanted)) for name in one.opts}
+    # A command keeps what help is called where it is first asked: as the command line asks.
+    above = click.Context(cli, info_name="mixscale", **cli.context_settings)
+    parameters = wanted.get_params(click.Context(wanted, parent=above))
+    options = {name for one in parameters for name in one.opts}
     given = [word.split("=")[0] for word in words[2:] if word.startswith("--")]
     missing = [name for name in given if name not in options]
     return f"{words[1]} has no {', '.join(missing)}" if missing else None
