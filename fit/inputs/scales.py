@@ -100,7 +100,8 @@ def _twins_in(mixtures: Floats, more: Ints, others: Ints) -> Ints | None:
     """(pairs, 2) of `others` with their twins among `more`; None where few have one."""
     from scipy.spatial import KDTree
 
-    distance, nearest = KDTree(mixtures[more]).query(mixtures[others], k=2, p=np.inf)
+    found = KDTree(mixtures[more]).query(mixtures[others], k=2, p=np.inf)
+    distance, nearest = np.asarray(found[0]), np.asarray(found[1])
     alike = (distance[:, 0] < _SAME_NAMED) & (distance[:, 0] < _TWIN * distance[:, 1])
     if alike.mean() < _MOST_HAVE_TWINS:
         return None

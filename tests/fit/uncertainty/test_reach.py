@@ -95,9 +95,7 @@ def test_epochs_that_runs_had_are_known_of_their_own_model_alone() -> None:
     assert epochs[[0, 2]].tolist() == [1, 1]
     error = predictor(runs, runs.planned(8e9, UNIQUE)).draws
     assert isinstance(error, DrawsWithError)
-    measured = Points(
-        tokens=runs.tokens[-3:], unique_tokens=runs.unique_tokens[-3:], parameters=np.full(3, 1e8)
-    )
+    measured = runs.where([-3, -2, -1]).points
     assert error._unmeasured_repeats(measured).tolist() == [0, 0, 0]
     larger = error._unmeasured_repeats(replace(measured, parameters=np.full(3, 1e9)))
     assert (larger > 0).tolist() == (measured.tokens[:, 1] > 1.001 * UNIQUE[1]).tolist()
