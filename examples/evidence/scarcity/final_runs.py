@@ -15,6 +15,7 @@ from examples.evidence.scarcity.methods import (
     read_choices,
     supply,
 )
+from mixscale.contracts.sweep_record import read_sweep
 from mixscale.fit.arrays import Floats
 from mixscale.shards.sql.index import open_index
 
@@ -37,7 +38,7 @@ LOSSES = """
 SELECT mixture, list(loss ORDER BY seed) FROM (
     SELECT mixture, seed, avg(loss_nats) AS loss
     FROM runs JOIN run_domains USING (run_id)
-    WHERE sweep IN (SELECT unnest(?)) AND seed IN (SELECT unnest(?)) AND status = 'finished'
+    WHERE run_id IN (SELECT unnest(?)) AND seed IN (SELECT unnest(?)) AND status = 'finished'
         AND list_contains(?, run_domains.domain)
     GROUP BY ALL)
 GROUP BY mixture"""
@@ -57,9 +58,13 @@ def sql(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 @cache
 def final_losses(question: str) -> dict[str, Floats]:
-    """By mixture, (seeds,) the mean of the losses that a question is about."""
+    """By mixture, (seeds,) the mean of the losses that a question is about.
+
+    Of the runs that the experiments plan: records of a mixture that a method once chose stay.
+    """
     seeds = list(experiment(question).seeds)
-    found = sql(LOSSES, ["baselines", question], seeds, domains_of(question))
+    planned = [run for name in ("baselines", question) for run in read_sweep(OUT, name).run_ids]
+    found = sql(LOSSES, planned, seeds, domains_of(question))
     return {name: np.array(losses) for name, losses in found}
 
 
