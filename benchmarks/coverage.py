@@ -60,12 +60,15 @@ class Held:
     gains: list[float] = field(default_factory=list)
     widths: list[float] = field(default_factory=list)
 
+    def rates(self) -> list[str]:
+        """Parts of predictions, differences and gains that were held."""
+        parts = (self.predictions, self.differences, self.gains)
+        return [f"{np.mean(part):.2f}" if part else "-" for part in parts]
+
     def line(self) -> str:
         """Rates, and the width of intervals of predictions by the deviation of what came."""
-        parts = (self.predictions, self.differences, self.gains)
-        rates = "  ".join(f"{np.mean(part):5.2f}" if part else "    -" for part in parts)
-        width = f"{np.mean(self.widths):6.1f}" if self.widths else "     -"
-        return f"{rates}  {width}"
+        width = f"{np.mean(self.widths):.1f}" if self.widths else "-"
+        return "  ".join([*(f"{rate:>5}" for rate in self.rates()), f"{width:>6}"])
 
 
 def measured_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
@@ -120,19 +123,10 @@ def next_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
 
 def next_size(names: Sequence[str], seed: int) -> Iterator[Case]:
     """Tables of several sizes, as they are read: smaller models to fit, the next one to predict."""
-    tables = {
-        "slimpajama": (["slimpajama_sizes_train"], {}),
-        "redpajama": (
-            [f"mixinglaws_redpajama_{size}" for size in ("70M", "160M", "305M")],
-            {"tokens_per_step": reach.TOKENS_A_STEP},
-        ),
-    }
-    for table, (files, settings) in tables.items():
+    for table, read in {"slimpajama": reach.slimpajama, "redpajama": reach.redpajama}.items():
         if not _wanted(table, names):
             continue
-        runs = reach.read(files, **settings)
-        if "tokens_per_step" in settings:
-            runs = runs.where(runs.scale <= 30_000 * reach.TOKENS_A_STEP)
+        runs = read()
         assert runs.parameters is not None
         for size in runs.sizes[1:].tolist():
             smaller, ends = runs.parameters < 0.99 * size, runs.is_end
@@ -156,9 +150,7 @@ def reach_table(law: str, names: Sequence[str] = (), seed: int = 0) -> str:
         for case in cases(names, seed):
             held = Held()
             count_held(case, law, seed, held)
-            rates = (held.predictions, held.differences, held.gains)
-            cells = " | ".join(f"{np.mean(part):.2f}" if part else "-" for part in rates)
-            rows.append(f"| {case.table} | {law} | {cells} |")
+            rows.append(f"| {case.table} | {law} | {' | '.join(held.rates())} |")
             print(rows[-1], flush=True)
     return "\n".join(rows)
 

@@ -19,9 +19,10 @@ import numpy as np
 from benchmarks import published
 from benchmarks.movement import Curves, Truth, redpajama, slimpajama
 from mixscale.contracts.experiment import Constraints, Objective
+from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.covered import covered_shares
 from mixscale.fit.find_mixtures import find_mixtures
-from mixscale.fit.found_mixtures import Question
+from mixscale.fit.found_mixtures import FoundMixture, Question
 from mixscale.fit.inputs.mixture_order import in_order
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.mixing_law import choose
@@ -103,16 +104,7 @@ def decide(
     """
     truth = Truth.of(curves)
     current = truth.best() if at_best else np.full(len(curves.domains), 1 / len(curves.domains))
-    chosen = choose(in_order(curves.runs(checkpoints)), law, Objective(weights=curves.weights))
-    question = Question(
-        objective=truth.aim,
-        constraints=Constraints(),
-        budgets=(round(truth.run.token_budget),),
-        draws=1000,
-        current=current,
-        covered=covered_shares(chosen.runs, current, Constraints().max_extrapolation),
-    )
-    answer = find_mixtures(chosen.runs, chosen.law, chosen.noise, question).answers[-1]
+    answer = answer_for(truth, curves, checkpoints, law, current)
     advice = answer.advice
     step = advice.start + (advice.step_size or 1.0) * (answer.average - advice.start)
     regrets = truth.regrets(np.stack([advice.start, step]))
@@ -127,6 +119,29 @@ def decide(
         true_gain=float(regrets[0] - regrets[1]),
         possible=float(regrets[0]),
     )
+
+
+def answer_for(
+    truth: Truth, curves: Curves, checkpoints: Sequence[int], law: str, current: Floats
+) -> FoundMixture:
+    """What a fit to some checkpoints of some curves answers for the budget of the truth.
+
+    Args:
+        truth: Whose objective and run are asked about.
+        curves: Those that are fitted.
+        checkpoints: Of them.
+        law: Its name.
+        current: (domains,) the mixture in use.
+    """
+    chosen = choose(in_order(curves.runs(checkpoints)), law, Objective(weights=curves.weights))
+    question = Question(
+        objective=truth.aim,
+        constraints=Constraints(),
+        budgets=(round(truth.run.token_budget),),
+        current=current,
+        covered=covered_shares(chosen.runs, current, Constraints().max_extrapolation),
+    )
+    return find_mixtures(chosen.runs, chosen.law, chosen.noise, question).answers[-1]
 
 
 def curves_of(names: Sequence[str]) -> Iterator[Curves]:

@@ -39,6 +39,7 @@ from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE
 Predict = Callable[[Runs, Points], Floats]
 """Fits to runs and predicts (points, validation) losses."""
 TOKENS_A_STEP = 1_048_576
+LAST_STEP = 30_000
 NON_EMBEDDING = {70e6: 18_915_328.0, 160e6: 85_056_000.0, 305e6: 201_541_632.0}
 """Of the models that RedPajama's table labels 70M, 160M and 305M; their authors state them."""
 FOLDS = 5
@@ -70,23 +71,34 @@ def _table(names: Sequence[str]):
     return widened(stacked([read_table(p) for p in paths], list(map(str, paths))), str(paths[0]))
 
 
+def slimpajama() -> Runs:
+    """All sizes with all checkpoints."""
+    return read(["slimpajama_sizes_train"])
+
+
+def redpajama() -> Runs:
+    """All sizes, up to the step that all runs were measured at."""
+    names = [f"mixinglaws_redpajama_{size}" for size in ("70M", "160M", "305M")]
+    runs = read(names, tokens_per_step=TOKENS_A_STEP)
+    return runs.where(runs.scale <= LAST_STEP * TOKENS_A_STEP)
+
+
 def larger_models() -> Iterator[Task]:
     """The last checkpoints of the largest models, from the smaller models."""
-    slim = read(["slimpajama_sizes_train"])
+    slim = slimpajama()
     largest = _size(slim, -1)
     yield Task(
         name="SlimPajama 680M",
         fitted=slim.where(~largest),
         unseen=slim.where(largest & slim.is_end),
     )
-    names = [f"mixinglaws_redpajama_{size}" for size in ("70M", "160M", "305M")]
-    red = read(names, tokens_per_step=TOKENS_A_STEP)
-    largest, last = _size(red, -1), red.scale == 30000 * TOKENS_A_STEP
+    red = redpajama()
+    largest, last = _size(red, -1), red.scale == LAST_STEP * TOKENS_A_STEP
     shares = read_table(FOLDER / "mixinglaws_valid_weights.csv")
     of_name = dict(zip(shares["valid_domain"], map(float, shares["weight"]), strict=True))
     labelled = Task(
         name="RedPajama 305M",
-        fitted=red.where(~largest & (red.scale <= 30000 * TOKENS_A_STEP)),
+        fitted=red.where(~largest),
         unseen=red.where(largest & last),
         weights=np.array([of_name[name] for name in red.validation]),
     )
@@ -119,7 +131,7 @@ def unseen_mixtures() -> Iterator[tuple[str, list[Task]]]:
     test = read(["regmix_test_1m_mixture"], ["regmix_test_1m_loss"])
     yield "RegMix 1M, 512 for 256", [Task(name="", fitted=train, unseen=test)]
     red = read(["mixinglaws_redpajama_70M"], tokens_per_step=TOKENS_A_STEP)
-    red = red.where(red.scale == 30000 * TOKENS_A_STEP)
+    red = red.where(red.scale == LAST_STEP * TOKENS_A_STEP)
     yield "RedPajama 70M, each of 42", _parts(red, len(red))
     olmix = read(["olmix_dclm_ratios"], ["olmix_dclm_metrics"])
     yield "Olmix dclm, 110 tasks, fifths", _parts(olmix, FOLDS)

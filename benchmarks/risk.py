@@ -24,16 +24,10 @@ from itertools import pairwise
 import numpy as np
 
 from benchmarks import published
-from benchmarks.decisions import curves_of
+from benchmarks.decisions import answer_for, curves_of
 from benchmarks.movement import Curves, Truth
-from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.arrays import Floats
-from mixscale.fit.constraints.covered import covered_shares
-from mixscale.fit.find_mixtures import find_mixtures
-from mixscale.fit.found_mixtures import Question
-from mixscale.fit.inputs.mixture_order import in_order
 from mixscale.fit.inputs.tables import read_table
-from mixscale.fit.mixing_law import choose
 
 RISKS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 BINS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -87,15 +81,7 @@ def _some(curves: Curves, rng: np.random.Generator) -> Curves:
 
 
 def _case(truth: Truth, curves: Curves, checkpoints: list[int], current: Floats) -> Case:
-    chosen = choose(in_order(curves.runs(checkpoints)), LAW, Objective(weights=curves.weights))
-    question = Question(
-        objective=truth.aim,
-        constraints=Constraints(),
-        budgets=(round(truth.run.token_budget),),
-        current=current,
-        covered=covered_shares(chosen.runs, current, Constraints().max_extrapolation),
-    )
-    answer = find_mixtures(chosen.runs, chosen.law, chosen.noise, question).answers[-1]
+    answer = answer_for(truth, curves, checkpoints, LAW, current)
     advice = answer.advice
     step = advice.start + advice.step_size * (answer.average - advice.start)
     regrets = truth.regrets(np.stack([advice.start, step]))

@@ -16,8 +16,8 @@ _DIGITS = 9
 _SAME_SHARE = 5e-5
 """Shares that differ by less are one: tables give them with four digits or more."""
 _SAME_NAMED = 0.02
-"""The same where runs have one name: short runs of whole samples come only so near to their plan.
-Beyond it a name stands for several mixtures, as that of a sweep may."""
+"""The same of runs that one name, or their place in two designs, says to be of one mixture: short
+runs of whole samples come only so near to their plan. A name may stand for several."""
 _TWIN = 0.2
 """Of the distance to the second nearest mixture of another scale: one this much nearer is the same
 but for what whole samples make of it, if most mixtures of the scale have such a twin."""
@@ -157,7 +157,7 @@ def run_labels(
     of_size = of_supply = [""] * len(mixtures)
     if sizes is not None and len(np.unique(sizes)) > 1:
         of_size = [f",{format_tokens(size)}" for size in sizes.tolist()]
-    if unique is not None and any(np.ptp(unique[scale == at], 0).any() for at in set(scale)):
+    if unique is not None and any(np.ptp(unique[scale == at], 0).any() for at in np.unique(scale)):
         of_supply = [f",of {'/'.join(map(format_tokens, row))}" for row in unique.tolist()]
     return tuple(
         f"{name}@{at:.0f}{size}{supply}"

@@ -9,7 +9,7 @@ the way there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -262,7 +262,7 @@ def folds_of(runs: Runs, counted: Floats) -> Floats:
         counted: (runs,) weights of the runs that are fitted at all.
     """
     of_run = groups_of_mixtures(runs, [True] * len(runs), FOLDS)
-    if of_run.max() < 2:
+    if _too_few(set(of_run.tolist())):
         of_run = runs.independent % FOLDS
     return counted * (of_run != np.arange(of_run.max() + 1)[:, None])
 
@@ -333,8 +333,13 @@ def calibrate(
 
 def _left_out(runs: Runs) -> int:
     """How many runs, or mixtures, were left out one by one."""
-    mixtures = len(set(runs.mixtures))
-    return mixtures if mixtures > 2 else int(runs.independent.max()) + 1
+    mixtures = set(runs.mixtures)
+    return int(runs.independent.max()) + 1 if _too_few(mixtures) else len(mixtures)
+
+
+def _too_few(mixtures: Collection[object]) -> bool:
+    """Whether whole runs are left out in place of mixtures."""
+    return len(mixtures) < 3
 
 
 def _centred(values: Floats, kind: Ints) -> Floats:

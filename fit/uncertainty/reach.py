@@ -15,6 +15,7 @@ from mixscale.fit.arrays import Floats, Ints
 from mixscale.fit.inputs.points import Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.inputs.scales import cluster_scales
+from mixscale.fit.laws.shared.repetition import REPEATED
 
 _COMMON, _APART, _APART_SHARED = 0.25, 0.15, 0.1
 """Deviations of what a law of two scales or more gets wrong of the way to a larger one, as parts of
@@ -32,7 +33,6 @@ _ONE_SCALE = 2.0
 to a larger model: that is as small from one size alone."""
 _APART_COUNTS = 4
 """Mixtures at two scales that `_APART` counts for."""
-_REPEATED = 1.001
 REPEATS = 1.0
 """Deviation of the logarithm of what repeats cost beyond what was measured, by what the law says of
 it: five times as much or as little are the ends of 90 %. Laws fitted to models below 1B parameters
@@ -115,10 +115,12 @@ class Evidence:
         apart, shared = (part * (1.0 if several else alone) for part in usual)
         stride = None
         if several:
-            pairs = self._pairs(scale, *scales[-2:].tolist())
+            before, last = scales[-2:].tolist()
+            pairs = self._pairs(scale, before, last)
             apart = self._apart(pairs, np.zeros(len(scale)), apart)
             shared = self._apart(pairs, self.own, shared)
-            stride = self._stride(pairs, scale, *scales[-2:].tolist())
+            means = [self.predicted[scale == one].mean() for one in (before, last)]
+            stride = self._way(pairs) if len(pairs) else abs(float(means[0] - means[1]))
         return Reach(
             largest=float(scales[-1]) if len(scales) else np.inf,
             common=common * (1.0 if several else _ONE_SCALE),
@@ -148,8 +150,7 @@ class Evidence:
         runs' own noise.
         """
         pairs = pairs[np.isfinite(self.missed[pairs]).all(1)]
-        way = self._way(pairs)
-        if len(pairs) < 3 or not way:
+        if len(pairs) < 3 or not (way := self._way(pairs)):
             return usual
         moved = np.subtract(*self.missed[pairs].T)
         spread = max(float(moved.var(ddof=1) - noise[pairs].sum(1).mean()), 0.0)
@@ -158,15 +159,7 @@ class Evidence:
 
     def _way(self, pairs: Ints) -> float:
         """Mean predicted change of the objective."""
-        if not len(pairs):
-            return 0.0
         return float(np.abs(np.subtract(*self.predicted[pairs].T)).mean())
-
-    def _stride(self, pairs: Ints, scale: Floats, before: float, last: float) -> float:
-        if len(pairs):
-            return self._way(pairs)
-        means = [float(self.predicted[scale == one].mean()) for one in (before, last)]
-        return abs(means[0] - means[1])
 
 
 def most_epochs(runs: Runs) -> Floats | None:
@@ -196,7 +189,7 @@ def with_less_repeated(points: Points, epochs: Floats) -> Points | None:
     if unique is None:
         return None
     needed = points.tokens / epochs
-    more = np.isfinite(unique) & (needed > unique * _REPEATED)
+    more = np.isfinite(unique) & (needed > unique * REPEATED)
     if not more.any():
         return None
     return replace(points, unique_tokens=np.where(more, needed, unique))

@@ -9,7 +9,6 @@ import numpy as np
 from mixscale.contracts.config import format_tokens
 from mixscale.fit.arrays import Bools
 from mixscale.fit.inputs.runs import MIXTURE, Runs
-from mixscale.fit.inputs.scales import cluster_scales
 from mixscale.fit.laws.registry import reference_law
 from mixscale.fit.laws.shared.suspects import find_suspects
 
@@ -45,10 +44,9 @@ def without_suspects(runs: Runs) -> SortedRuns:
 
 
 def _suspects(runs: Runs) -> Bools:
-    sizes = np.ones(len(runs)) if runs.parameters is None else cluster_scales(runs.parameters)
-    suspect = np.zeros(len(runs), dtype=bool)
-    for scale, size in dict.fromkeys(zip(runs.scale.tolist(), sizes.tolist(), strict=True)):
-        here = (runs.scale == scale) & (sizes == size)
+    kinds, suspect = runs.kinds, np.zeros(len(runs), dtype=bool)
+    for kind in np.unique(kinds):
+        here = kinds == kind
         part, law = runs.where(here), reference_law()
         assert law.residuals is not None
         suspect[here] = find_suspects(law.residuals(part), part.points, part.losses)

@@ -21,7 +21,8 @@ CENTRE = float(np.log(15.4))
 WIDTH = 0.77
 """Of the prior of log R: 90 % lie between 4 and 55."""
 LOW, HIGH = -3.0, 8.0
-_REPEATED = 1.001
+REPEATED = 1.001
+"""Tokens by unique tokens from which a domain counts as repeated: less is rounding."""
 _LEAST = 1e-12  # of a unit: a domain that has nothing to offer
 
 
@@ -35,7 +36,7 @@ def unique_in(points: Points, unit: float) -> Floats | None:
     if points.unique_tokens is None:
         return None
     unique = np.where(np.isnan(points.unique_tokens), np.inf, points.unique_tokens)
-    if not (points.tokens > _REPEATED * unique).any():
+    if not (points.tokens > REPEATED * unique).any():
         return None
     return np.maximum(unique / unit, _LEAST)
 
