@@ -1,20 +1,27 @@
 """How often the intervals of a fit hold what unseen runs of published tables measured.
 
     python -m benchmarks.coverage [--laws joint,quadratic] [--tables "redpajama,slimpajama"]
-        [--seeds 4] [--first 0]
-        [--reach]
+        [--questions scale,edge,budget,size] [--seeds 4] [--first 0]
 
-At the measured scale a part of the runs is fitted and the rest predicted. At the next larger one
-the runs of two smaller scales are fitted, some mixtures or all of one or two smaller models, and
-predicted is what a fit answers for a target there. An objective of one loss is tried for some
-validation domains beside the mean of all.
+Four questions are asked:
+
+* scale: a part of the runs of one scale is fitted, and the rest predicted;
+* edge: left out are the mixtures that a linear fit to all runs of a scale likes best, a fifth of
+  them, and as many others, over which they gain;
+* budget: three quarters of the mixtures are fitted at two budgets, and all predicted at a larger
+  one by what a fit answers for a target there;
+* size: the same with all runs of one or two smaller models.
+
+An objective of one loss is tried for some validation domains beside the mean of all. A gain is the
+difference between any mixture and one of the eighth that the law likes best. Each part is the mean
+over splits with its standard error, where several splits were made.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -38,6 +45,10 @@ from mixscale.fit.uncertainty.intervals import interval
 from mixscale.fit.uncertainty.residuals import comparison_noise
 
 DRAWS, TARGETS, PAIRS, BEST = 100, 3, 200, 0.125
+EDGE, REGMIX_RUNS = 0.2, 128
+
+
+Cases = Callable[[Sequence[str], int], Iterator["Case"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +60,13 @@ class Case:
     unseen: Runs
     beyond: bool = False
     """Whether the unseen runs are larger than those that are fitted."""
+    edge: int = 0
+    """How many of the unseen runs, the first ones, lie at the edge of the fitted ones."""
 
 
 @dataclass(kw_only=True)
 class Held:
-    """What intervals held, of one table and law."""
+    """What intervals held, of one table and law: a part for each split."""
 
     predictions: list[float] = field(default_factory=list)
     differences: list[float] = field(default_factory=list)
@@ -61,14 +74,29 @@ class Held:
     widths: list[float] = field(default_factory=list)
 
     def rates(self) -> list[str]:
-        """Parts of predictions, differences and gains that were held."""
-        parts = (self.predictions, self.differences, self.gains)
-        return [f"{np.mean(part):.2f}" if part else "-" for part in parts]
+        """Parts of predictions, differences and gains that were held, with standard errors."""
+        return [_mean(part) for part in (self.predictions, self.differences, self.gains)]
 
     def line(self) -> str:
         """Rates, and the width of intervals of predictions by the deviation of what came."""
         width = f"{np.mean(self.widths):.1f}" if self.widths else "-"
-        return "  ".join([*(f"{rate:>5}" for rate in self.rates()), f"{width:>6}"])
+        return "  ".join([*(f"{rate:>12}" for rate in self.rates()), f"{width:>6}"])
+
+    def add_split(self, targets: Sequence[Held]) -> None:
+        """Take what was held of several targets in one split for one observation."""
+        for name in ("predictions", "differences", "gains", "widths"):
+            values = [value for held in targets for value in getattr(held, name)]
+            if values:
+                getattr(self, name).append(float(np.mean(values)))
+
+
+def _mean(parts: Sequence[float]) -> str:
+    """Their mean, with its standard error where there are several."""
+    if not parts:
+        return "-"
+    if len(parts) < 2:
+        return f"{parts[0]:.2f}"
+    return f"{np.mean(parts):.2f} +- {np.std(parts, ddof=1) / len(parts) ** 0.5:.2f}"
 
 
 def measured_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
@@ -92,6 +120,36 @@ def measured_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
             fitted=runs.where(np.sort(order[:count]).tolist()),
             unseen=runs.where(np.sort(order[count:]).tolist()),
         )
+
+
+def edge(names: Sequence[str], seed: int) -> Iterator[Case]:
+    """The best fifth of the runs of one scale left out, with as many others, for each objective."""
+    rng = np.random.default_rng([seed, 14])
+
+    def some_of_regmix() -> Runs:
+        return published.regmix().where(np.sort(rng.permutation(512)[:REGMIX_RUNS]).tolist())
+
+    for name, read in {"regmix": some_of_regmix, **published.SINGLE_SCALE}.items():
+        if not _wanted(name, names):
+            continue
+        runs = read()
+        single = rng.permutation(len(runs.validation))[:TARGETS].tolist()
+        for column in [None, *single] if len(runs.validation) > 1 else [None]:
+            one = _only(Case(table=name, fitted=runs, unseen=runs), column).fitted
+            measured = objective_function(Objective(), one.validation).value(one.losses)
+            order = np.argsort(_linear_fit(one.shares, measured))
+            count = round(EDGE * len(order))
+            rest = rng.permutation(order[count:])
+            unseen = np.concatenate([order[:count], rest[:count]]).tolist()
+            fitted = one.where(np.sort(rest[count:]).tolist())
+            table = f"{name}, {len(fitted)} runs, edge"
+            yield Case(table=table, fitted=fitted, unseen=one.where(unseen), edge=count)
+
+
+def _linear_fit(shares: Floats, measured: Floats) -> Floats:
+    """(runs,) what a plane through the (runs, domains) shares says of each run."""
+    slopes, *_ = np.linalg.lstsq(shares, measured, rcond=None)
+    return shares @ slopes
 
 
 def next_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
@@ -122,25 +180,37 @@ def next_scale(names: Sequence[str], seed: int) -> Iterator[Case]:
 
 
 def next_size(names: Sequence[str], seed: int) -> Iterator[Case]:
-    """Tables of several sizes, as they are read: smaller models to fit, the next one to predict."""
+    """Smaller models to fit, a larger one to predict; the seed chooses three quarters of them."""
+    rng = np.random.default_rng([seed, 16])
     for table, read in {"slimpajama": reach.slimpajama, "redpajama": reach.redpajama}.items():
         if not _wanted(table, names):
             continue
         runs = read()
         assert runs.parameters is not None
+        mixtures = sorted(set(runs.mixtures))
+        chosen = rng.permutation(mixtures)[: round(0.75 * len(mixtures))].tolist()
         for size in runs.sizes[1:].tolist():
             smaller, ends = runs.parameters < 0.99 * size, runs.is_end
             last = ends & (runs.parameters < 1.01 * size) & ~smaller
             models = len(runs.where(smaller).sizes)
             yield Case(
                 table=f"{table}, {format_tokens(size)} from {models} smaller",
-                fitted=runs.where(smaller),
+                fitted=runs.where(smaller & np.isin(runs.mixtures, chosen)),
                 unseen=runs.where(last & (runs.scale == runs.scale[last].max())),
                 beyond=True,
             )
     if _wanted("repeated", names):
         task = reach.repeated_text()
         yield Case(table=task.name, fitted=task.fitted, unseen=task.unseen, beyond=True)
+
+
+QUESTIONS: dict[str, tuple[Cases, Callable[[str], bool]]] = {
+    "scale": (measured_scale, lambda law: True),
+    "edge": (edge, lambda law: True),
+    "budget": (next_scale, lambda law: law_named(law).spans_scales),
+    "size": (next_size, lambda law: law_named(law).sees_parameters),
+}
+"""How its cases are made, and which laws can answer."""
 
 
 def reach_table(law: str, names: Sequence[str] = (), seed: int = 0) -> str:
@@ -164,8 +234,10 @@ def count_held(case: Case, law: str, seed: int, into: Held) -> None:
     rng = np.random.default_rng([seed, 13])
     single = rng.permutation(len(case.fitted.validation))[:TARGETS].tolist()
     several = len(case.fitted.validation) > 1
-    for column in [None, *single] if several else [None]:
-        _count_target(_only(case, column), law, rng, into)
+    targets = [Held() for _ in range(1 + len(single) * several)]
+    for column, held in zip([None, *single], targets, strict=False):
+        _count_target(_only(case, column), law, rng, held)
+    into.add_split(targets)
 
 
 def _only(case: Case, column: int | None) -> Case:
@@ -206,12 +278,14 @@ def _count_target(case: Case, law: str, rng: np.random.Generator, into: Held) ->
     into.differences.append(
         float(_held(drawn[:, first] - drawn[:, second], truth[first] - truth[second]).mean())
     )
-    current = int(np.argmin(((shares - 1 / shares.shape[1]) ** 2).sum(1)))
-    best = np.argsort(predicted)[: max(1, round(BEST * len(predicted)))]
-    best = best[best != current]
-    if len(best):
-        gains = drawn[:, [current]] - drawn[:, best]
-        into.gains.append(float(_held(gains, truth[current] - truth[best]).mean()))
+    liked = np.argsort(predicted)[: max(1, round(BEST * len(predicted)))]
+    best, others = rng.choice(liked, PAIRS), rng.integers(len(truth), size=PAIRS)
+    if case.edge:
+        best = rng.integers(case.edge, size=PAIRS)
+        others = rng.integers(case.edge, len(truth), size=PAIRS)
+    best, others = best[best != others], others[best != others]
+    gains = drawn[:, others] - drawn[:, best]
+    into.gains.append(float(_held(gains, truth[others] - truth[best]).mean()))
 
 
 def _of_scale(case: Case, law: str) -> Predictor:
@@ -253,20 +327,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--laws", default="joint,loglinear,quadratic,linear")
     parser.add_argument("--tables", default="", help="parts of names, separated by commas")
+    parser.add_argument("--questions", default=",".join(QUESTIONS), help="some of the four")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--reach", action="store_true", help="larger scales and models alone")
     arguments = parser.parse_args()
     names = [name for name in arguments.tables.split(",") if name]
-    spanning = [law for law in arguments.laws.split(",") if law_named(law).spans_scales]
     print(f"{'table':<42} {'law':<10} prediction, difference, gain, width by deviation")
-    for cases, laws in (
-        (measured_scale, arguments.laws.split(",")),
-        (next_scale, spanning),
-        (next_size, [law for law in spanning if law_named(law).sees_parameters]),
-    ):
-        if arguments.reach and cases is measured_scale:
-            continue
+    for question in arguments.questions.split(","):
+        cases, suits = QUESTIONS[question]
+        laws = [law for law in arguments.laws.split(",") if suits(law)]
         counts: dict[tuple[str, str], Held] = {}
         started = time.perf_counter()
         for seed in range(arguments.first, arguments.first + arguments.seeds):

@@ -21,6 +21,7 @@ from benchmarks.movement import Curves, Truth, redpajama, slimpajama
 from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.covered import covered_shares
+from mixscale.fit.constraints.near_runs import NearRuns
 from mixscale.fit.find_mixtures import find_mixtures
 from mixscale.fit.found_mixtures import FoundMixture, Question
 from mixscale.fit.inputs.mixture_order import in_order
@@ -140,6 +141,7 @@ def answer_for(
         budgets=(round(truth.run.token_budget),),
         current=current,
         covered=covered_shares(chosen.runs, current, Constraints().max_extrapolation),
+        near=NearRuns.of(chosen.runs, Constraints().max_extrapolation),
     )
     return find_mixtures(chosen.runs, chosen.law, chosen.noise, question).answers[-1]
 

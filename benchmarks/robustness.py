@@ -26,6 +26,7 @@ from mixscale.fit.inputs.objective import objective_function
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE
+from mixscale.fit.uncertainty.suspect_runs import without_suspects
 
 GOAL = 0.03
 
@@ -59,7 +60,8 @@ def moved(runs: Runs, name: str, choices: int, shift: float) -> Floats:
         return 0.5 * float(np.abs(optimum(others) - clean).sum())
 
     def optimum(others: Runs) -> Floats:
-        return law.fit(others, aim, UNKNOWN_NOISE).optimum(feasible, run).shares
+        kept = without_suspects(others).kept
+        return law.fit(kept, aim, UNKNOWN_NOISE).optimum(feasible, run).shares
 
     clean = optimum(runs)
     rng = np.random.default_rng(0)

@@ -341,6 +341,7 @@ def _measured_answer(fit: ScaleFit, plan: Plan) -> FoundMixture:
         fit.feasible,
         second,
         risk=plan.question.risk,
+        near=plan.question.near,
     )
     advice = _unless_too_few(advice, plan)
     return _answer(
@@ -365,7 +366,7 @@ def _projected_answer(
     drawn = None if draws is None else path.drawn_at(run, feasible, draws, found)
     predictor = path.predictor_for(run)
     evidence = Evidence(
-        step_size=measured.step_size,
+        step_size=measured.wanted_step or measured.step_size,
         optimism=measured.optimism,
         no_response=measured.no_response,
     )
@@ -378,6 +379,7 @@ def _projected_answer(
         plan.second if predictor is None else _at_the_measured_scale(last, run),
         evidence,
         question.risk,
+        question.near,
     )
     answer = _answer(
         "projected", predictor, last, found.shares, drawn, feasible, plan,

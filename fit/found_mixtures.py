@@ -13,6 +13,7 @@ from mixscale.contracts.target import Target, sorted_targets
 from mixscale.fit.arrays import Bools, Floats
 from mixscale.fit.constraints.covered import BEYOND_RUNS
 from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.constraints.near_runs import NearRuns
 from mixscale.fit.inputs.objective import ObjectiveFunction
 from mixscale.fit.inputs.points import PlannedRun
 from mixscale.fit.inputs.runs import Runs
@@ -52,6 +53,8 @@ class Question:
     """Share by domain that no run varies."""
     covered: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Range of shares by domain that the runs cover."""
+    near: NearRuns | None = None
+    """What counts as near the runs; None for no such limit."""
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -19,6 +19,7 @@ from mixscale.contracts.fit_record import FitRecord
 from mixscale.contracts.target import Target
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.covered import covered_shares
+from mixscale.fit.constraints.near_runs import NearRuns
 from mixscale.fit.constraints.unvaried import unvaried_shares
 from mixscale.fit.find_mixtures import find_mixtures
 from mixscale.fit.found_mixtures import Question
@@ -99,6 +100,7 @@ def fit_runs(
         advice_seed=advice_seed,
         held=held,
         covered=covered_shares(runs, current, request.constraints.max_extrapolation),
+        near=NearRuns.of(runs, request.constraints.max_extrapolation),
     )
     found = find_mixtures(runs, chosen.law, chosen.noise, question)
     record = fit_record(

@@ -10,6 +10,7 @@ import numpy as np
 from mixscale.contracts.experiment import DEFAULT_RISK
 from mixscale.fit.arrays import Floats
 from mixscale.fit.constraints.feasible import Feasible
+from mixscale.fit.constraints.near_runs import NearRuns
 from mixscale.fit.optimize.nearest import scale_into_bounds
 from mixscale.fit.uncertainty.gain import GainOver, Predictor, gain_over, optimism
 
@@ -59,6 +60,10 @@ class Advice:
     """Whether the constraints allow a single mixture."""
     too_few: bool = False
     """The law has more coefficients than there are runs, so that nothing is decided."""
+    wanted_step: float | None = None
+    """The step that the gain alone asks for, where it would lead too far from the runs."""
+    wanted_distance: float | None = None
+    """How far from the runs it would lead, by their usual distance from each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,7 @@ def advise(
     second: Predictor | None = None,
     measured: Evidence | None = None,
     risk: float = DEFAULT_RISK,
+    near: NearRuns | None = None,
 ) -> Advice:
     """Weigh the gain that the runs promise against the noise that it was chosen by.
 
@@ -86,7 +92,8 @@ def advise(
     optimum's predicted gain is (S + N) / 2 where the objective is quadratic around it, and a step
     of S / (S + N) of the way gains most. So the step is `1 - N / (2 gain)`, not below 0: James and
     Stein's rule with the objective's own curvature as its measure. The step goes towards the mean
-    of the redrawn optima, which loses less than the optimum where the curvature is uncertain.
+    of the redrawn optima, which loses less than the optimum where the curvature is uncertain. It
+    ends where that way leaves the runs behind.
 
     The advice is to change if that step is expected to gain, less its part of the optimism, and is
     a loss with a chance below `risk`, told from it by more than the chance of the resamples: else
@@ -105,6 +112,7 @@ def advise(
         measured: How far to go where `predictor` is not the law that chose the mixture: as far as
             that one says.
         risk: Largest chance of a loss that is taken.
+        near: What counts as near the runs; None for no such limit.
     """
     start = scale_into_bounds(current, feasible)
     plain = gain_over(predictor, optimum, "current", start)
@@ -121,6 +129,9 @@ def advise(
         chosen_by_noise = optimism(predictor, drawn_optima, start)
         step_size = float(np.clip(1 - chosen_by_noise / (2 * plain.gain), 0, 1))
     towards = optimum if drawn_optima is None else drawn_optima.mean(0)
+    wanted = step_size
+    if near is not None and wanted:
+        step_size = min(wanted, near.part_of_way(start, towards))
     # Without a step the optimum's gain is what is told.
     part = step_size or float(drawn_optima is None)
     shares = np.maximum(start + part * (towards - start), 0.0)
@@ -146,6 +157,12 @@ def advise(
         risk=risk,
         harm=gain.harm,
         border=worth and border,
+        wanted_step=wanted if step_size < wanted else None,
+        wanted_distance=(
+            near.distance(start + wanted * (towards - start))
+            if near is not None and step_size < wanted
+            else None
+        ),
     )
 
 

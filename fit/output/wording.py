@@ -35,6 +35,7 @@ def warnings(
         *not_varied_remarks(question),
         *not_allowed_remarks(solution),
         *covered_remarks(solution),
+        *near_remarks(solution),
         intervals_sentence(fits, law, noise, question),
         *response_remarks(fits),
         *suspect_remarks(solution),
@@ -99,6 +100,19 @@ def covered_remarks(solution: FoundMixtures) -> list[str]:
     return [
         f"The law would go further than the runs with {_some(named)}: no run tells what that does. "
         "Runs with such shares would; --max-extrapolation goes there without."
+    ]
+
+
+def near_remarks(solution: FoundMixtures) -> list[str]:
+    """Say where a step ends because it would leave the runs behind."""
+    advice = solution.advice
+    if advice.wanted_step is None or advice.wanted_distance is None:
+        return []
+    return [
+        f"A step of {advice.wanted_step:.0%} towards the best mixture would lead "
+        f"{advice.wanted_distance:.2g} times as far from the runs as they lie from each other, "
+        f"where laws promised too much: it ends after {advice.step_size:.0%}. Runs of such "
+        "mixtures would tell; --max-extrapolation goes there without."
     ]
 
 
@@ -445,6 +459,8 @@ def _reason(answer: FoundMixture, largest: ScaleFit) -> str:
     amount = f"{by} {'higher' if more else 'lower'} objective than {than}{at}"
     if bounds is None:
         return f"Predicted {amount}{doubt}; the noise is unknown."
+    if not advice.step_size and advice.wanted_step:
+        return f"Every step towards the best mixture found{at} leads away from the runs."
     if not advice.step_size:
         return f"The best mixture found{at} promises no more than noise alone would promise."
     known = f"gain {number(advice.gain, bounds)}, 90 % interval {span(bounds, value=advice.gain)}"

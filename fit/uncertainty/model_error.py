@@ -312,6 +312,11 @@ def calibrate(
     deviation[used] = np.sqrt(variance[used] + (size * growth) ** 2 + 1e-300)
     standard = missed[largest] / deviation[largest]
     length, rough = _correlation(standard, between / median)
+    likeness = _likeness(between / median, length, rough)
+    size = max(
+        size,
+        _size_between(missed[largest], drawn[:, largest], noise, growth[largest[used]], likeness),
+    )
     shared, shared_length = _shared(standard, between / median)
     own = (1 - shared) * deviation**2
     evidence = Evidence(runs=runs, missed=missed, predicted=predicted, own=own)
@@ -360,6 +365,32 @@ def _size(missed: Floats, variance: Floats, growth: Floats) -> float:
     return 0.5 * (low + high)
 
 
+def _size_between(
+    missed: Floats, drawn: Floats, noise: float, growth: Floats, likeness: Floats
+) -> float:
+    """The size with which 90 % intervals hold 90 % of the differences between left-out runs.
+
+    Args:
+        missed: (runs,) what fits without them miss them by.
+        drawn: (draws, runs) objective under each draw.
+        noise: Variance of a run that is no error of the law.
+        growth: (runs,) of the error with the distance.
+        likeness: (runs, runs) correlation of the errors.
+    """
+    rows = _some_rows(len(missed))
+    if len(rows) < 3:
+        return 0.0
+    first, second = rows[np.stack(np.triu_indices(len(rows), 1))]
+    covariance = np.atleast_2d(np.cov(drawn, rowvar=False, bias=True))
+    own = covariance.diagonal() + noise
+    variance = own[first] + own[second] - 2 * covariance[first, second]
+    apart = growth[first] ** 2 + growth[second] ** 2
+    apart = apart - 2 * likeness[first, second] * growth[first] * growth[second]
+    return _size(
+        np.abs(missed[first] - missed[second]), variance, np.sqrt(np.maximum(apart, 1e-12))
+    )
+
+
 def _shared(standard: Floats, distance: Floats) -> tuple[float, float]:
     """Part of the variance that is smooth, with its length in median distances.
 
@@ -380,10 +411,21 @@ def _shared(standard: Floats, distance: Floats) -> tuple[float, float]:
 
 def _some(standard: Floats, distance: Floats) -> tuple[Floats, Floats]:
     """At most `_MOST_COMPARED` of the runs."""
-    rows = np.arange(len(standard))
-    if len(rows) > _MOST_COMPARED:
-        rows = np.linspace(0, len(rows) - 1, _MOST_COMPARED).round().astype(int)
+    rows = _some_rows(len(standard))
     return standard[rows], distance[np.ix_(rows, rows)]
+
+
+def _some_rows(count: int) -> Ints:
+    """At most `_MOST_COMPARED` of so many runs."""
+    if count <= _MOST_COMPARED:
+        return np.arange(count)
+    return np.linspace(0, count - 1, _MOST_COMPARED).round().astype(np.int64)
+
+
+def _likeness(distance: Floats, length: float, rough: float) -> Floats:
+    """Correlation of the errors of two runs, by their distance in median distances."""
+    near = np.exp(-0.5 * (distance / _ROUGH_LENGTH) ** 2)
+    return (1 - rough) * np.exp(-0.5 * (distance / length) ** 2) + rough * near
 
 
 def _log_likelihood(covariance: Floats, values: Floats) -> float:
@@ -397,12 +439,10 @@ def _log_likelihood(covariance: Floats, values: Floats) -> float:
 def _correlation(standard: Floats, distance: Floats) -> tuple[float, float]:
     """The likeliest length, in median distances, with the part that is rough."""
     values, distance = _some(standard, distance)
-    near = np.exp(-0.5 * (distance / _ROUGH_LENGTH) ** 2)
     best, answer = -np.inf, (_LENGTHS[0], _ROUGH_PARTS[-1])
     for length in _LENGTHS:
-        smooth = np.exp(-0.5 * (distance / length) ** 2)
         for rough in _ROUGH_PARTS:
-            covariance = (1 - rough) * smooth + rough * near + 1e-3 * np.eye(len(values))
+            covariance = _likeness(distance, length, rough) + 1e-3 * np.eye(len(values))
             likelihood = _log_likelihood(covariance, values)
             if likelihood > best:
                 best, answer = likelihood, (length, rough)

@@ -23,6 +23,8 @@ _TRIED = 8
 that lie furthest from the law, and as many that lie furthest from a plane through the others."""
 _NEGLIGIBLE = 1e-10
 """Of the largest: directions of the parameters that runs tell less about count as not told."""
+_NEW = 1e-6
+"""Of the leverage: as near to 1 a run counts as the only one that tells of something."""
 _MOST = 0.1
 """Part of the runs that may be suspect; beyond that the law is in doubt, not the runs."""
 
@@ -52,8 +54,9 @@ def find_suspects(family: Fits, points: Points, losses: Floats) -> Bools:
     the run by, s the deviation of the others around it, and h the variance of its prediction there
     in units of theirs, from the tangents of the parameters. For a linear law this is the externally
     studentised residual, in which a run at the edge of the design may miss by more. The fit of all
-    runs has no part in it: one run can bend that to itself. A run counts by the median over its
-    losses.
+    runs has no part in it: one run can bend that to itself. A run that alone has some domain may
+    miss by no more than a domain can do at its share (`_most_of_new`). A run counts by the median
+    over its losses.
 
     Args:
         family: What to fit.
@@ -81,7 +84,9 @@ def _scores(family: Fits, points: Points, losses: Floats, suspect: Bools) -> tup
     if spare < _SPARE:
         return scores, spare
     residual = losses - family.predict(theta, points).T
-    tried = _to_try(residual, points, losses, kept)
+    alone = np.zeros(len(losses), dtype=bool)
+    alone[kept] = _leverage(points.shares[kept]) > 1 - _NEW
+    tried = _to_try(residual, points, losses, kept, alone)
     without = np.tile(weight, (len(tried), 1))
     without[np.arange(len(tried)), tried] = 0.0
     start = np.broadcast_to(theta, (len(tried), *theta.shape))
@@ -90,12 +95,17 @@ def _scores(family: Fits, points: Points, losses: Floats, suspect: Bools) -> tup
         missed = losses - family.predict(fitted, points).T
         others = counts > 0
         deviation = _deviation(missed[others], fitted.shape[1])
-        wider = np.sqrt(1 + _variance(family.tangents(fitted, points), run, others))
-        scores[run] = np.median(np.abs(missed[run]) / np.maximum(deviation * wider, 1e-300))
+        wide = deviation * np.sqrt(1 + _variance(family.tangents(fitted, points), run, others))
+        if alone[run]:
+            most = _most_of_new(points.shares[run], points.shares[others], losses[others])
+            wide = np.minimum(wide, np.hypot(_FEW_SPARE * deviation, most))
+        scores[run] = np.median(np.abs(missed[run]) / np.maximum(wide, 1e-300))
     return scores, spare
 
 
-def _to_try(residual: Floats, points: Points, losses: Floats, kept: Bools) -> list[int]:
+def _to_try(
+    residual: Floats, points: Points, losses: Floats, kept: Bools, alone: Bools
+) -> list[int]:
     rows = np.flatnonzero(kept)
     if len(rows) <= _ALL_TRIED:
         return rows.tolist()
@@ -104,15 +114,46 @@ def _to_try(residual: Floats, points: Points, losses: Floats, kept: Bools) -> li
         rows[np.argsort(-np.median(np.abs(each) / _deviation(each, 0), -1), kind="stable")[:_TRIED]]
         for each in far
     ]
-    return np.unique(np.concatenate(chosen)).tolist()
+    return np.unique(np.concatenate([*chosen, np.flatnonzero(alone)[:_ALL_TRIED]])).tolist()
 
 
 def _off_plane(shares: Floats, losses: Floats) -> Floats:
     """(runs, columns) what a linear fit in the shares without each run misses it by."""
-    basis, size, _ = np.linalg.svd(shares, full_matrices=False)
-    basis = basis[:, size > _NEGLIGIBLE * size[0]]
+    basis = _basis(shares)
     left = losses - basis @ (basis.T @ losses)
-    return left / np.maximum(1 - (basis**2).sum(1), 1e-3)[:, None]
+    return left / np.maximum(1 - _leverage(shares), 1e-3)[:, None]
+
+
+def _leverage(shares: Floats) -> Floats:
+    """(runs,) weight of each run in what a linear fit says of it; 1 where no other run tells."""
+    return (_basis(shares) ** 2).sum(1)
+
+
+def _basis(shares: Floats) -> Floats:
+    """(runs, rank) orthonormal."""
+    basis, size, _ = np.linalg.svd(shares, full_matrices=False)
+    return basis[:, size > _NEGLIGIBLE * size[0]]
+
+
+def _most_of_new(run: Floats, others: Floats, losses: Floats) -> Floats:
+    """(columns,) what the part of a run that no other tells of may do to its losses.
+
+    It is as much of it as there is, times the most that a domain differs from the mean of all, of
+    the domains that the others have more of.
+
+    Args:
+        run: (domains,) shares.
+        others: (others, domains) shares.
+        losses: (others, columns).
+    """
+    _, size, directions = np.linalg.svd(others, full_matrices=False)
+    told = directions[size > np.sqrt(_NEGLIGIBLE) * size[0]]
+    new = float(np.linalg.norm(run - told.T @ (told @ run)))
+    slopes, *_ = np.linalg.lstsq(others, losses, rcond=np.sqrt(_NEGLIGIBLE))
+    slopes = slopes[np.linalg.norm(others, axis=0) > new]
+    if not len(slopes):
+        return np.full(losses.shape[1], np.inf)
+    return new * np.abs(slopes - slopes.mean(0)).max(0)
 
 
 def _variance(tangents: Floats, run: int, others: Bools) -> Floats:

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmarks import published
-from benchmarks.recovery import SHARES_ONLY, swarm_trial
+from benchmarks.recovery import SHARES_ONLY, swarm_runs, swarm_trial
 from mixscale.contracts.experiment import Constraints, Objective
 from mixscale.fit.constraints.bounds import feasible_set
 from mixscale.fit.inputs.objective import objective_function
-from mixscale.fit.inputs.points import PlannedRun
+from mixscale.fit.inputs.points import PlannedRun, Points
 from mixscale.fit.inputs.runs import Runs
 from mixscale.fit.laws.registry import law_named
 from mixscale.fit.laws.shared.smooth import SmoothLaw
+from mixscale.fit.laws.shared.suspects import find_suspects
 from mixscale.fit.uncertainty.noise import UNKNOWN_NOISE
 
 
@@ -78,6 +81,32 @@ def shifted(runs: Runs, rows: list[int], by: float = 1.0) -> Runs:
     losses = runs.losses.copy()
     losses[rows] += by
     return replace(runs, losses=losses)
+
+
+@pytest.mark.parametrize("row", [84, 131])
+def test_the_only_run_of_a_domain(tables: Path, row: int) -> None:
+    # Of 4 % and 7 % of a domain that no other run has; the fit makes that domain 1 nat worse.
+    runs = published.olmix_full(tables)
+    assert moved("joint", runs, row) == (pytest.approx(0, abs=0.03), (runs.labels[row],))
+
+
+@settings(max_examples=20)
+@given(share=st.floats(0.02, 0.98), effect=st.floats(-1.5, 1.5), seed=st.integers(0, 10**6))
+def test_the_only_run_of_an_extreme_domain_stays(share: float, effect: float, seed: int) -> None:
+    """It may do half as much again as any other domain."""
+    rng = np.random.default_rng(seed)
+    shares = np.pad(rng.dirichlet(np.ones(4), 24), ((0, 0), (0, 1)))
+    shares[7, :4] *= 1 - share
+    shares[7, 4] = share
+    slopes = np.append(rng.normal(size=4), 0.0)
+    slopes[4] = slopes[:4].mean() + effect * np.abs(slopes[:4] - slopes[:4].mean()).max()
+    losses = 3 + shares @ slopes + 0.01 * rng.normal(size=24)
+    points = Points(tokens=shares)
+    family = law_named("joint").residuals
+    assert family is not None
+    names = ("a", "b", "c", "d", "e")
+    runs = swarm_runs(names, shares, np.tile(losses[:, None], 5))
+    assert not find_suspects(family(runs), points, losses[:, None])[7]
 
 
 @pytest.mark.parametrize("row", [68, 89, 229])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import published
-from benchmarks.coverage import Case, Held, count_held, drawn_at
+from benchmarks.coverage import Case, Held, count_held, drawn_at, edge
 from benchmarks.recovery import SHARES_ONLY, fit_trial, swarm_trial
 from mixscale.contracts.experiment import Objective
 from mixscale.fit.inputs.objective import objective_function
@@ -43,6 +43,18 @@ def test_the_next_larger_scale_of_a_published_table(tables: Path) -> None:
     )
     assert np.mean(held.predictions) > 0.82
     assert np.mean(held.differences) > 0.82
+
+
+def test_mixtures_at_the_edge_of_published_runs(tables: Path) -> None:
+    # Their gains are what advice rests on, and no run among the fitted ones is as good.
+    held = Held()
+    for case in edge(["redpajama 70M", "slimpajama 310M"], 0):
+        truth = case.unseen.losses.mean(1)
+        assert truth[: case.edge].mean() < min(truth[case.edge :].mean(), case.fitted.losses.mean())
+        count_held(case, "joint", 0, held)
+    assert len(held.gains) == 8
+    assert np.mean(held.gains) > 0.82
+    assert np.mean(held.predictions) > 0.82
 
 
 def drawn(law: str, runs: Runs, count: int, seed: int = 0) -> DrawsWithError:
