@@ -18,7 +18,7 @@ from mixscale.fit.arrays import Floats, Ints
 from mixscale.fit.constraints.feasible import Feasible
 from mixscale.fit.inputs.mixture_order import groups_of_mixtures
 from mixscale.fit.inputs.points import PlannedRun, Points
-from mixscale.fit.inputs.runs import Runs
+from mixscale.fit.inputs.runs import MIXTURE, Runs
 from mixscale.fit.laws.base import Draws
 from mixscale.fit.uncertainty.intervals import NORMAL_90
 from mixscale.fit.uncertainty.noise import student_scales
@@ -312,11 +312,11 @@ def calibrate(
     deviation[used] = np.sqrt(variance[used] + (size * growth) ** 2 + 1e-300)
     standard = missed[largest] / deviation[largest]
     length, rough = _correlation(standard, between / median)
-    likeness = _likeness(between / median, length, rough)
-    size = max(
-        size,
-        _size_between(missed[largest], drawn[:, largest], noise, growth[largest[used]], likeness),
-    )
+    free = np.array([changed == MIXTURE for changed in runs.changed])[largest]
+    pairs = _far_pairs(np.where(free[:, None] & free, between / median, 0.0))
+    like = _likeness(between / median, length, rough)[tuple(pairs)]
+    of_pair = missed[largest][pairs], drawn[:, largest][:, pairs], growth[largest[used]][pairs]
+    size = max(size, _size_between(*of_pair, like, noise))
     shared, shared_length = _shared(standard, between / median)
     own = (1 - shared) * deviation**2
     evidence = Evidence(runs=runs, missed=missed, predicted=predicted, own=own)
@@ -366,29 +366,34 @@ def _size(missed: Floats, variance: Floats, growth: Floats) -> float:
 
 
 def _size_between(
-    missed: Floats, drawn: Floats, noise: float, growth: Floats, likeness: Floats
+    missed: Floats, drawn: Floats, growth: Floats, likeness: Floats, noise: float
 ) -> float:
     """The size with which 90 % intervals hold 90 % of the differences between left-out runs.
 
     Args:
-        missed: (runs,) what fits without them miss them by.
-        drawn: (draws, runs) objective under each draw.
+        missed: (2, pairs) what fits without the runs miss them by.
+        drawn: (draws, 2, pairs) objective under each draw.
+        growth: (2, pairs) of the error with the distance.
+        likeness: (pairs,) correlation of the errors of a pair.
         noise: Variance of a run that is no error of the law.
-        growth: (runs,) of the error with the distance.
-        likeness: (runs, runs) correlation of the errors.
     """
-    rows = _some_rows(len(missed))
-    if len(rows) < 3:
+    if not len(likeness):
         return 0.0
-    first, second = rows[np.stack(np.triu_indices(len(rows), 1))]
-    covariance = np.atleast_2d(np.cov(drawn, rowvar=False, bias=True))
-    own = covariance.diagonal() + noise
-    variance = own[first] + own[second] - 2 * covariance[first, second]
-    apart = growth[first] ** 2 + growth[second] ** 2
-    apart = apart - 2 * likeness[first, second] * growth[first] * growth[second]
-    return _size(
-        np.abs(missed[first] - missed[second]), variance, np.sqrt(np.maximum(apart, 1e-12))
-    )
+    variance = (drawn[:, 0] - drawn[:, 1]).var(0) + 2 * noise
+    apart = (growth**2).sum(0) - 2 * likeness * growth.prod(0)
+    return _size(np.abs(missed[0] - missed[1]), variance, np.sqrt(np.maximum(apart, 1e-12)))
+
+
+def _far_pairs(distance: Floats) -> Ints:
+    """(2, pairs) runs that are at least as far apart as is usual, some of very many.
+
+    Gains are over such mixtures. What close ones differ by would rest on how their errors are
+    correlated, which few runs tell. Around a base each group of left-out runs holds all that is
+    known of a domain, so that what two of them differ by is missed by more than a fit to all would.
+    """
+    rows = _some_rows(len(distance))
+    pairs = rows[np.stack(np.triu_indices(len(rows), 1))]
+    return pairs[:, distance[tuple(pairs)] >= 1.0]
 
 
 def _shared(standard: Floats, distance: Floats) -> tuple[float, float]:
