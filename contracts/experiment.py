@@ -269,7 +269,8 @@ class Constraints(Config):
     """Largest Kullback-Leibler divergence of the mixture from the prior, nats."""
     max_extrapolation: float = Field(default=1.25, ge=1)
     """How far beyond the runs the best mixture is looked for: no domain gets more than this many
-    times the largest share of any run, or less than the smallest divided by it."""
+    times the largest share of any run, or less than the smallest divided by it. A step ends
+    near the runs, too: within as many times their extent, or their distance from each other."""
 
     _check_prior = field_validator("prior")(sums_to_one)
 
