@@ -200,6 +200,15 @@ def _responses(solution: FoundMixtures) -> Iterator[Caution]:
             "large",
             remedy="run the mixture itself at a small scale, and fit again",
         )
+    advice = solution.advice
+    if advice.wanted_step is not None and advice.wanted_distance is not None:
+        yield Caution(
+            costs="decision",
+            says=f"what the gain asks for lies {advice.wanted_distance:.2g} times as far from the "
+            f"runs as they from each other, so the step ends after {advice.step_size:.0%} of the "
+            "way",
+            remedy="run mixtures on the rest of the way, and fit again",
+        )
     if last.law.no_response():
         yield Caution(
             costs="reach",

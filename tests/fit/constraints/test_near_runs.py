@@ -96,6 +96,8 @@ def test_a_step_ends_near_the_runs_and_says_so(table: Path) -> None:
     said = [text for text in held.record.warnings if "as far from the runs as they lie" in text]
     assert len(said) == 1
     assert "--max-extrapolation" in said[0]
+    limited = [c for c in held.record.cautions or () if "so the step ends after" in c.says]
+    assert [c.costs for c in limited] == ["decision"]
     # Each domain alone keeps to 1.25 times its largest share; all at once they would be far away.
     freed = ms.fit_tables(
         table,
