@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
 from mixscale.fit.arrays import Floats
 from mixscale.fit.inputs.runs import MIXTURE, Runs
@@ -66,6 +65,9 @@ class NearRuns:
 
     def _between(self, shares: Floats) -> bool:
         """Whether shares lie in the convex hull of the mixtures, enlarged from their mean."""
+        # Imported where it is needed, as everywhere in fit: loading it takes a third of a second.
+        from scipy.optimize import linprog
+
         middle = self.mixtures.mean(0)
         inner = middle + (shares - middle) / self.factor
         count = len(self.mixtures)

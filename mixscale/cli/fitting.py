@@ -88,7 +88,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-extrapolation",
     type=float,
-    help="A domain gets at most so many times the largest share of any run (1.25).",
+    help="How far beyond the runs to go, in times their largest shares and distances (1.25).",
 )
 @click.option("--current", metavar="MIXTURE", help="The mixture in use, which gains are over.")
 @click.option("--risk", type=float, help="Chance of a loss up to which a change is advised.")
