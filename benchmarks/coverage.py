@@ -279,10 +279,8 @@ def _count_target(case: Case, law: str, rng: np.random.Generator, into: Held) ->
         float(_held(drawn[:, first] - drawn[:, second], truth[first] - truth[second]).mean())
     )
     liked = np.argsort(predicted)[: max(1, round(BEST * len(predicted)))]
-    best, others = rng.choice(liked, PAIRS), rng.integers(len(truth), size=PAIRS)
-    if case.edge:
-        best = rng.integers(case.edge, size=PAIRS)
-        others = rng.integers(case.edge, len(truth), size=PAIRS)
+    liked = np.arange(case.edge) if case.edge else liked
+    best, others = rng.choice(liked, PAIRS), rng.integers(case.edge, len(truth), size=PAIRS)
     best, others = best[best != others], others[best != others]
     gains = drawn[:, others] - drawn[:, best]
     into.gains.append(float(_held(gains, truth[others] - truth[best]).mean()))

@@ -366,7 +366,7 @@ def _projected_answer(
     drawn = None if draws is None else path.drawn_at(run, feasible, draws, found)
     predictor = path.predictor_for(run)
     evidence = Evidence(
-        step_size=measured.wanted_step or measured.step_size,
+        step_size=measured.shortened.wanted if measured.shortened else measured.step_size,
         optimism=measured.optimism,
         no_response=measured.no_response,
     )

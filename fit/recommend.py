@@ -24,6 +24,16 @@ _SAME_TO_SOLVER = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shortened:
+    """A step that ends before it leaves the runs behind."""
+
+    wanted: float
+    """The whole step, as `Advice.step_size`."""
+    distance: float
+    """How far from the runs it would lead, by their usual distance from each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Advice:
     """Whether to leave the current mixture, and how far."""
 
@@ -60,10 +70,8 @@ class Advice:
     """Whether the constraints allow a single mixture."""
     too_few: bool = False
     """The law has more coefficients than there are runs, so that nothing is decided."""
-    wanted_step: float | None = None
-    """The step that the gain alone asks for, where it would lead too far from the runs."""
-    wanted_distance: float | None = None
-    """How far from the runs it would lead, by their usual distance from each other."""
+    shortened: Shortened | None = None
+    """What the gain alone asks for, where that would lead too far from the runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +137,9 @@ def advise(
         chosen_by_noise = optimism(predictor, drawn_optima, start)
         step_size = float(np.clip(1 - chosen_by_noise / (2 * plain.gain), 0, 1))
     towards = optimum if drawn_optima is None else drawn_optima.mean(0)
-    wanted = step_size
-    if near is not None and wanted:
-        step_size = min(wanted, near.part_of_way(start, towards))
+    shortened = None
+    if near is not None and step_size:
+        step_size, shortened = _near_the_runs(near, start, towards, step_size)
     # Without a step the optimum's gain is what is told.
     part = step_size or float(drawn_optima is None)
     shares = np.maximum(start + part * (towards - start), 0.0)
@@ -157,13 +165,19 @@ def advise(
         risk=risk,
         harm=gain.harm,
         border=worth and border,
-        wanted_step=wanted if step_size < wanted else None,
-        wanted_distance=(
-            near.distance(start + wanted * (towards - start))
-            if near is not None and step_size < wanted
-            else None
-        ),
+        shortened=shortened,
     )
+
+
+def _near_the_runs(
+    near: NearRuns, start: Floats, towards: Floats, step_size: float
+) -> tuple[float, Shortened | None]:
+    """The step, or what is left of it near the runs."""
+    farthest = near.part_of_way(start, towards)
+    if farthest >= step_size:
+        return step_size, None
+    distance = near.distance(start + step_size * (towards - start))
+    return farthest, Shortened(wanted=step_size, distance=distance)
 
 
 def is_allowed(shares: Floats, feasible: Feasible) -> bool:

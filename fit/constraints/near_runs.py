@@ -56,10 +56,10 @@ class NearRuns:
         The mixture in use can be kept, so it and what is as near as it count as near. 1 where the
         end is near.
         """
-        farthest = self.distance(start)
+        farthest = max(self.factor, self.distance(start))
         for part in np.linspace(1.0, 0.0, _STEPS, endpoint=False).tolist():
             shares = start + part * (towards - start)
-            if self.distance(shares) <= farthest or self.holds(shares):
+            if self.distance(shares) <= farthest or self._between(shares):
                 return part
         return 0.0
 

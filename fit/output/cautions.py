@@ -201,12 +201,12 @@ def _responses(solution: FoundMixtures) -> Iterator[Caution]:
             remedy="run the mixture itself at a small scale, and fit again",
         )
     advice = solution.advice
-    if advice.wanted_step is not None and advice.wanted_distance is not None:
+    if advice.shortened is not None:
         yield Caution(
             costs="decision",
-            says=f"what the gain asks for lies {advice.wanted_distance:.2g} times as far from the "
-            f"runs as they from each other, so the step ends after {advice.step_size:.0%} of the "
-            "way",
+            says=f"what the gain asks for lies {advice.shortened.distance:.2g} times as far from "
+            f"the runs as they from each other, so the step ends after {advice.step_size:.0%} of "
+            "the way",
             remedy="run mixtures on the rest of the way, and fit again",
         )
     if last.law.no_response():

@@ -106,11 +106,11 @@ def covered_remarks(solution: FoundMixtures) -> list[str]:
 def near_remarks(solution: FoundMixtures) -> list[str]:
     """Say where a step ends because it would leave the runs behind."""
     advice = solution.advice
-    if advice.wanted_step is None or advice.wanted_distance is None:
+    if advice.shortened is None:
         return []
     return [
-        f"A step of {advice.wanted_step:.0%} towards the best mixture would lead "
-        f"{advice.wanted_distance:.2g} times as far from the runs as they lie from each other, "
+        f"A step of {advice.shortened.wanted:.0%} towards the best mixture would lead "
+        f"{advice.shortened.distance:.2g} times as far from the runs as they lie from each other, "
         f"where laws promised too much: it ends after {advice.step_size:.0%}. Runs of such "
         "mixtures would tell; --max-extrapolation goes there without."
     ]
@@ -459,7 +459,7 @@ def _reason(answer: FoundMixture, largest: ScaleFit) -> str:
     amount = f"{by} {'higher' if more else 'lower'} objective than {than}{at}"
     if bounds is None:
         return f"Predicted {amount}{doubt}; the noise is unknown."
-    if not advice.step_size and advice.wanted_step:
+    if not advice.step_size and advice.shortened is not None:
         return f"Every step towards the best mixture found{at} leads away from the runs."
     if not advice.step_size:
         return f"The best mixture found{at} promises no more than noise alone would promise."

@@ -85,7 +85,7 @@ def _scores(family: Fits, points: Points, losses: Floats, suspect: Bools) -> tup
         return scores, spare
     residual = losses - family.predict(theta, points).T
     alone = np.zeros(len(losses), dtype=bool)
-    alone[kept] = _leverage(points.shares[kept]) > 1 - _NEW
+    alone[kept] = _leverage(_basis(points.shares[kept])) > 1 - _NEW
     tried = _to_try(residual, points, losses, kept, alone)
     without = np.tile(weight, (len(tried), 1))
     without[np.arange(len(tried)), tried] = 0.0
@@ -121,16 +121,16 @@ def _off_plane(shares: Floats, losses: Floats) -> Floats:
     """(runs, columns) what a linear fit in the shares without each run misses it by."""
     basis = _basis(shares)
     left = losses - basis @ (basis.T @ losses)
-    return left / np.maximum(1 - _leverage(shares), 1e-3)[:, None]
+    return left / np.maximum(1 - _leverage(basis), 1e-3)[:, None]
 
 
-def _leverage(shares: Floats) -> Floats:
+def _leverage(basis: Floats) -> Floats:
     """(runs,) weight of each run in what a linear fit says of it; 1 where no other run tells."""
-    return (_basis(shares) ** 2).sum(1)
+    return (basis**2).sum(1)
 
 
 def _basis(shares: Floats) -> Floats:
-    """(runs, rank) orthonormal."""
+    """(runs, rank) orthonormal directions of (runs, domains) shares."""
     basis, size, _ = np.linalg.svd(shares, full_matrices=False)
     return basis[:, size > _NEGLIGIBLE * size[0]]
 
@@ -146,11 +146,9 @@ def _most_of_new(run: Floats, others: Floats, losses: Floats) -> Floats:
         others: (others, domains) shares.
         losses: (others, columns).
     """
-    _, size, directions = np.linalg.svd(others, full_matrices=False)
-    told = directions[size > np.sqrt(_NEGLIGIBLE) * size[0]]
-    new = float(np.linalg.norm(run - told.T @ (told @ run)))
-    slopes, *_ = np.linalg.lstsq(others, losses, rcond=np.sqrt(_NEGLIGIBLE))
-    slopes = slopes[np.linalg.norm(others, axis=0) > new]
+    inverse = np.linalg.pinv(others, rcond=np.sqrt(_NEGLIGIBLE))
+    new = float(np.linalg.norm(run - run @ inverse @ others))
+    slopes = (inverse @ losses)[np.linalg.norm(others, axis=0) > new]
     if not len(slopes):
         return np.full(losses.shape[1], np.inf)
     return new * np.abs(slopes - slopes.mean(0)).max(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from mixscale.fit.constraints.near_runs import NearRuns
 NAMES = ("a", "b", "c", "d", "e", "f")
 
 
-def near(count: int, seed: int, factor: float = 1.25, concentration: float = 4.0) -> NearRuns:
-    shares = np.random.default_rng(seed).dirichlet(np.full(len(NAMES), concentration), count)
-    found = NearRuns.of(swarm_runs(NAMES, shares, np.ones((count, len(NAMES)))), factor)
+def near(count: int, seed: int) -> NearRuns:
+    shares = np.random.default_rng(seed).dirichlet(np.full(len(NAMES), 4.0), count)
+    found = NearRuns.of(swarm_runs(NAMES, shares, np.ones((count, len(NAMES)))), 1.25)
     assert found is not None
     return found
 
@@ -68,6 +69,9 @@ def test_from_far_away_it_goes_no_farther() -> None:
 def test_few_mixtures_and_runs_around_a_base_set_no_limit() -> None:
     shares = np.random.default_rng(0).dirichlet(np.ones(6), 3)
     assert NearRuns.of(swarm_runs(NAMES, shares, np.ones((3, 6))), 1.25) is None
+    shares = np.random.default_rng(0).dirichlet(np.ones(6), 13)
+    around = replace(swarm_runs(NAMES, shares, np.ones((13, 6))), changed=("", *NAMES, *NAMES))
+    assert NearRuns.of(around, 1.25) is None
 
 
 @pytest.fixture(scope="module")
